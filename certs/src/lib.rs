@@ -1,0 +1,1 @@
+//! Sluice's certificates: CA and leaf, caBundle, reload without a restart.

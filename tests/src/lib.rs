@@ -1,0 +1,1 @@
+//! Tests that cross crates: real API server, real binary, real kubectl.

@@ -1,0 +1,1 @@
+//! Sluice's admission webhook: envelope, caches, ledger actor, metrics and shutdown.
