@@ -1,1 +1,32 @@
-//! Sluice's decisions: dialects, defaults, immutability, CPU charge and the quota ledger. Pure, no I/O, no clock.
+//! Sluice's decisions. Pure: no I/O, no clock, no client.
+//!
+//! A request is read as a [`Review`], changed by [`admit::mutate`] and judged by [`admit::validate`]; both look
+//! up what else exists through the [`World`] trait and speak about kinds through the [`Dialect`] trait. CPU that
+//! has to be reserved goes through the quota ledger, whose state machine lives here too.
+//!
+//! What is not here: envelopes, HTTP, caches (`sluice-webhook`), reconciliation (`sluice-controller`).
+
+pub mod admit;
+pub mod charge;
+pub mod defaults;
+pub mod dialect;
+pub mod draft;
+pub mod finding;
+pub mod immutability;
+pub mod json;
+pub mod mode;
+pub mod path;
+pub mod quantity;
+pub mod review;
+pub mod rule;
+pub mod world;
+
+pub use charge::{Charge, Desired, Workload};
+pub use dialect::{Dialect, KindInfo, dialect_for, dialects};
+pub use finding::{Cause, CauseReason, Code, Findings, Refusal};
+pub use mode::{Mode, Modes};
+pub use path::FieldPath;
+pub use quantity::MilliCpu;
+pub use review::{Operation, Review};
+pub use rule::{Family, Rule};
+pub use world::{Lookup, World};

@@ -1,0 +1,176 @@
+//! Dialects: what policy needs to know of a kind. One implementation per kind, chosen by group and kind.
+//!
+//! A new dialect is one new file beside the others and one line in [`dialects`].
+
+use crate::charge::Workload;
+use crate::draft::Draft;
+use crate::finding::{Cause, Findings};
+use crate::path::FieldPath;
+use crate::review::Review;
+use crate::rule::Rule;
+use crate::world::World;
+use serde_json::Value;
+
+/// How a kind is called, and where its replica count stands.
+#[derive(Debug, PartialEq, Eq)]
+pub struct KindInfo {
+    /// API group, `flink.apache.org`.
+    pub group: &'static str,
+    /// The version that is served and watched.
+    pub version: &'static str,
+    /// `FlinkDeployment`.
+    pub kind: &'static str,
+    /// `flinkdeployments`: the resource in URLs and in reviews.
+    pub plural: &'static str,
+    /// `flinkdeployment`: the word in messages.
+    pub singular: &'static str,
+    /// Whether objects live in namespaces.
+    pub scope: Scope,
+    /// Where `/scale` puts its replicas, if the kind has that subresource.
+    pub scale: Option<&'static [&'static str]>,
+}
+
+/// Where objects of a kind live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// In a namespace.
+    Namespaced,
+    /// Beside all namespaces.
+    Cluster,
+}
+
+/// What a kind is to Sluice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Something that runs and may cost CPU.
+    Workload,
+    /// Something that configures Sluice; judged when it is written, never defaulted or charged.
+    Configuration,
+}
+
+/// A value that follows from other fields, such as numberOfTaskManagers from parallelism and slots.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Derived {
+    /// Which field.
+    pub path: FieldPath,
+    /// Its value if the user says nothing.
+    pub value: Value,
+}
+
+/// How two values of a field are compared: `1Gi` and `1024Mi` are the same memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeafKind {
+    /// As JSON.
+    Exact,
+    /// As CPU.
+    Cpu,
+    /// As Flink memory.
+    Memory,
+    /// By spelling: `2` and `"2"` are the same.
+    Text,
+}
+
+/// What policy needs to know of a kind. All functions are pure and must accept any JSON whatever.
+pub trait Dialect: Send + Sync {
+    /// Names of the kind.
+    fn kind(&self) -> &'static KindInfo;
+
+    /// What the kind is to Sluice.
+    fn class(&self) -> Class {
+        Class::Workload
+    }
+
+    /// The rules that only this dialect uses (and those it shares), for `sluice rules`.
+    fn rules(&self) -> Vec<&'static Rule>;
+
+    /// Objects that pass every judgement unseen, like the Apache operator's canaries.
+    fn is_exempt(&self, _object: &Value) -> bool {
+        false
+    }
+
+    /// Brings spellings into the canonical form. `old` is the stored object on an update. Must be idempotent. What
+    /// cannot be brought into form is left as it is and refused by [`Dialect::validate`]; only what would be lost by
+    /// a change (two spellings with different values) is refused here.
+    fn normalise(&self, _draft: &mut Draft<'_>, _old: Option<&Value>, _findings: &mut Findings) {}
+
+    /// Under which key of a `DeploymentDefaults` and an `Environment` this kind's settings stand; `None`: this kind
+    /// is never defaulted.
+    fn section(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The kind's part of the spec of a `DeploymentDefaults` or `Environment`; shaped like this kind's own spec.
+    fn section_of<'s>(&self, settings: &'s Value) -> Option<&'s Value> {
+        settings.get(self.section()?)
+    }
+
+    /// Built-in defaults: a tree shaped like the object. May depend on the object (after normalisation).
+    fn built_in(&self, _object: &Value) -> Value {
+        Value::Null
+    }
+
+    /// Defaults that follow from other fields, computed after all others were filled in.
+    fn derived(&self, _object: &Value) -> Vec<Derived> {
+        Vec::new()
+    }
+
+    /// Judges the object by itself and its references; on an update also what upstream refuses of a change.
+    fn validate(&self, review: &Review<'_>, world: &dyn World, findings: &mut Findings);
+
+    /// Fields that may change although the stored object is running and frozen; `None`: nothing is frozen now.
+    fn frozen(&self, _old: &Value) -> Option<Frozen> {
+        None
+    }
+
+    /// How values of a field compare when changes are sought.
+    fn leaf_kind(&self, _path: &FieldPath) -> LeafKind {
+        LeafKind::Exact
+    }
+
+    /// Warnings about an admitted change: jobs that end, applications that restart. Issued by the mutating call.
+    fn notices(&self, _review: &Review<'_>, _world: &dyn World, _findings: &mut Findings) {}
+
+    /// The workload that the object is. An error names the field that cannot be read.
+    fn workload(&self, object: &Value, world: &dyn World) -> Result<Workload, Vec<Cause>>;
+
+    /// The part of a stored object that other objects' judgement looks up; keeps caches small. `None`: never looked up.
+    fn facts(&self, _object: &Value) -> Option<Value> {
+        None
+    }
+}
+
+/// Why an object is frozen and what may still change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Frozen {
+    /// The rule that freezes it.
+    pub rule: &'static Rule,
+    /// First sentence after the subject: `is RUNNING: only spec.state and spec.numberOfTaskManagers may change.`
+    pub why: String,
+    /// Last sentence, the way out.
+    pub way_out: String,
+    /// Paths below `spec` that may change.
+    pub may_change: Vec<FieldPath>,
+    /// Whether this very object lets the change through, with this warning (`sluice.dev/allow-recreate`).
+    pub override_annotation: Option<(&'static str, &'static str)>,
+}
+
+/// All dialects.
+pub fn dialects() -> &'static [&'static dyn Dialect] {
+    &[]
+}
+
+/// The dialect of a kind, by group and kind.
+pub fn dialect_for(group: &str, kind: &str) -> Option<&'static dyn Dialect> {
+    dialects()
+        .iter()
+        .copied()
+        .find(|dialect| dialect.kind().group == group && dialect.kind().kind == kind)
+}
+
+/// The dialect of a resource, by group and plural; for reviews of subresources, whose kind is not the parent's.
+pub fn dialect_for_resource(group: &str, plural: &str) -> Option<&'static dyn Dialect> {
+    dialects()
+        .iter()
+        .copied()
+        .find(|dialect| dialect.kind().group == group && dialect.kind().plural == plural)
+}

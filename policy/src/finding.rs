@@ -1,0 +1,223 @@
+//! What a judgement finds: causes of a refusal, warnings, and the refusal that is made of them.
+
+use crate::path::FieldPath;
+use crate::rule::{Family, Rule};
+use std::fmt;
+
+/// HTTP code of a refusal (`status.code` of the reply).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Code {
+    /// 403: a rule forbids it.
+    Forbidden,
+    /// 409: the object changed meanwhile; read it again.
+    Conflict,
+    /// 413: the review is larger than we read.
+    TooLarge,
+    /// 422: the object is malformed.
+    Invalid,
+    /// 429: would fit but for reservations in flight; try again.
+    TooManyRequests,
+    /// 503: cannot be judged now; try again.
+    Unavailable,
+}
+
+impl Code {
+    /// The number.
+    pub fn number(self) -> u16 {
+        match self {
+            Code::Forbidden => 403,
+            Code::Conflict => 409,
+            Code::TooLarge => 413,
+            Code::Invalid => 422,
+            Code::TooManyRequests => 429,
+            Code::Unavailable => 503,
+        }
+    }
+
+    /// The matching `status.reason` of Kubernetes.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Code::Forbidden => "Forbidden",
+            Code::Conflict => "Conflict",
+            Code::TooLarge => "RequestEntityTooLarge",
+            Code::Invalid => "Invalid",
+            Code::TooManyRequests => "TooManyRequests",
+            Code::Unavailable => "ServiceUnavailable",
+        }
+    }
+}
+
+/// Why one field was refused: Kubernetes' own cause types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CauseReason {
+    /// The value cannot be read or breaks a rule.
+    Invalid,
+    /// A required field is missing.
+    Required,
+    /// The value is not one of the allowed words.
+    NotSupported,
+    /// The field may not be set, or may not change.
+    Forbidden,
+    /// The value's JSON type is wrong.
+    TypeInvalid,
+    /// A reference leads nowhere.
+    NotFound,
+}
+
+impl CauseReason {
+    /// The word in `status.details.causes[].reason`.
+    pub fn word(self) -> &'static str {
+        match self {
+            CauseReason::Invalid => "FieldValueInvalid",
+            CauseReason::Required => "FieldValueRequired",
+            CauseReason::NotSupported => "FieldValueNotSupported",
+            CauseReason::Forbidden => "FieldValueForbidden",
+            CauseReason::TypeInvalid => "FieldValueTypeInvalid",
+            CauseReason::NotFound => "FieldValueNotFound",
+        }
+    }
+}
+
+/// One offending field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// The rule that it breaks.
+    pub rule: &'static Rule,
+    /// Which field.
+    pub field: FieldPath,
+    /// Kubernetes' type of cause.
+    pub reason: CauseReason,
+    /// What is wrong and what to do, without the field and without the rule's id.
+    pub message: String,
+}
+
+impl Cause {
+    /// The message with the rule's id, as it stands in `details.causes[]`.
+    pub fn full_message(&self) -> String {
+        format!("{} [{}]", self.message, self.rule.id)
+    }
+}
+
+/// Collects causes and warnings while an object is judged.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// Everything that is wrong, in the order it was found.
+    pub causes: Vec<Cause>,
+    /// What the user should know although the request is admitted. One line each, under 256 characters.
+    pub warnings: Vec<String>,
+}
+
+impl Findings {
+    /// Adds an offending field.
+    pub fn refuse(
+        &mut self,
+        rule: &'static Rule,
+        field: FieldPath,
+        reason: CauseReason,
+        message: impl Into<String>,
+    ) {
+        self.causes.push(Cause {
+            rule,
+            field,
+            reason,
+            message: message.into(),
+        });
+    }
+
+    /// Adds a warning; see [`one_line`] for how it is shaped. The same warning twice is kept once.
+    pub fn warn(&mut self, message: impl AsRef<str>) {
+        let line = one_line(message.as_ref());
+        if !self.warnings.contains(&line) {
+            self.warnings.push(line);
+        }
+    }
+
+    /// Whether nothing is wrong (warnings do not count).
+    pub fn is_clean(&self) -> bool {
+        self.causes.is_empty()
+    }
+}
+
+/// A warning as the API server passes it on: one line, under 256 characters (it drops others).
+pub fn one_line(message: &str) -> String {
+    const LIMIT: usize = 255;
+    let mut line: String = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.len() > LIMIT {
+        let mut end = LIMIT - 3;
+        while !line.is_char_boundary(end) {
+            end -= 1;
+        }
+        line.truncate(end);
+        line.push_str("...");
+    }
+    line
+}
+
+/// A refusal: what the user sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The rule that is named first; its id ends the message.
+    pub rule: &'static Rule,
+    /// HTTP code.
+    pub code: Code,
+    /// The whole message, ending in the rule's id in brackets.
+    pub message: String,
+    /// One entry per offending field; empty where no field is to blame.
+    pub causes: Vec<Cause>,
+    /// Seconds after which a client may resend by itself.
+    pub retry_after: Option<u32>,
+}
+
+impl Refusal {
+    /// Makes one refusal of all causes, or none if there are none.
+    ///
+    /// A malformed field (422) outranks a broken rule (403), since the rule may only be broken because of it. The
+    /// message lists every cause; `subject` is for example `sessioncluster "analytics"`.
+    pub fn of(subject: &str, causes: Vec<Cause>) -> Option<Self> {
+        let lead = causes
+            .iter()
+            .max_by_key(|cause| (cause.rule.code == Code::Invalid, std::cmp::Reverse(0)))?;
+        let lead = causes
+            .iter()
+            .find(|cause| cause.rule.code == lead.rule.code)
+            .unwrap_or(lead)
+            .rule;
+        let mut message = subject.to_owned();
+        message.push_str(": ");
+        for (position, cause) in causes.iter().enumerate() {
+            if position > 0 {
+                message.push(' ');
+            }
+            if cause.field != FieldPath::default() {
+                message.push_str(&cause.field.to_string());
+                message.push_str(": ");
+            }
+            message.push_str(&cause.message);
+            if !message.ends_with('.') {
+                message.push('.');
+            }
+            if cause.rule.id != lead.id {
+                message.push_str(&format!(" [{}]", cause.rule.id));
+            }
+        }
+        message.push_str(&format!(" [{}]", lead.id));
+        Some(Self {
+            rule: lead,
+            code: lead.code,
+            message,
+            causes,
+            retry_after: None,
+        })
+    }
+
+    /// Which mode governs it: the strictest family among its causes.
+    pub fn family(&self) -> Family {
+        self.rule.family
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}

@@ -1,0 +1,54 @@
+//! Small readers of raw JSON. Objects of other people's kinds are never round-tripped through typed structs.
+
+use serde_json::Value;
+
+/// The value at a path of plain keys.
+pub fn get<'v>(value: &'v Value, keys: &[&str]) -> Option<&'v Value> {
+    keys.iter().try_fold(value, |value, key| value.get(*key))
+}
+
+/// The text at a path of plain keys; `None` if absent or not a text.
+pub fn text<'v>(value: &'v Value, keys: &[&str]) -> Option<&'v str> {
+    get(value, keys)?.as_str()
+}
+
+/// Like [`get`], but a `null` counts as absent, as Kubernetes treats it.
+pub fn present<'v>(value: &'v Value, keys: &[&str]) -> Option<&'v Value> {
+    get(value, keys).filter(|value| !value.is_null())
+}
+
+/// A scalar as Flink's configuration would read it: text as it is, numbers and booleans by their spelling.
+pub fn scalar_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(flag) => Some(flag.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// What a value is, for messages: `a number`, `a list`.
+pub fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a map",
+    }
+}
+
+/// A value as a message shows it: compact JSON, cut at 120 bytes.
+pub fn shown(value: &Value) -> String {
+    let mut text = value.to_string();
+    if text.len() > 120 {
+        let mut end = 117;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+        text.push_str("...");
+    }
+    text
+}

@@ -1,0 +1,8 @@
+//! Quantities with their unit in the type: [`MilliCpu`] and [`Bytes`]. Exact, no floats.
+
+mod cpu;
+mod decimal;
+mod memory;
+
+pub use cpu::{CpuError, MilliCpu};
+pub use memory::{Bytes, MemoryError, flink_memory, kubernetes_quantity};

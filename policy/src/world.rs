@@ -1,0 +1,83 @@
+//! What else exists, as the judge may know it. The webhook answers from its caches, `sluice check` from files.
+
+use crate::dialect::KindInfo;
+use crate::mode::Modes;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// The answer to "does this object exist".
+#[derive(Clone, Debug, PartialEq)]
+pub enum Lookup {
+    /// It does. Only the facts that the dialect keeps may be there ([`crate::Dialect::facts`]).
+    Found(Arc<Value>),
+    /// A full cache says that it does not.
+    Absent,
+    /// It is not known, for example because the cache is not filled or its kind is not installed.
+    Unknown,
+}
+
+impl Lookup {
+    /// The object, if found.
+    pub fn found(&self) -> Option<&Value> {
+        match self {
+            Lookup::Found(object) => Some(object),
+            Lookup::Absent | Lookup::Unknown => None,
+        }
+    }
+}
+
+/// A named layer of defaults or of settings that win.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layer {
+    /// Where a value comes from, for people: `DeploymentDefaults team-a/default`.
+    pub source: String,
+    /// The object's `spec`.
+    pub spec: Arc<Value>,
+}
+
+/// What else exists.
+pub trait World {
+    /// The modes of a namespace; [`Modes::default`] (enforce everything) where nothing is known.
+    fn modes(&self, namespace: &str) -> Modes;
+
+    /// Defaults for a namespace, the first that has a value wins: its `DeploymentDefaults` by name, then the
+    /// `ClusterDeploymentDefaults` by name.
+    fn defaults(&self, namespace: &str) -> Vec<Layer>;
+
+    /// `Environment`s that name this namespace (or `*`), by name; the first that has a value wins.
+    fn environments(&self, namespace: &str) -> Vec<Layer>;
+
+    /// An object by kind, namespace and name.
+    fn lookup(&self, kind: &KindInfo, namespace: &str, name: &str) -> Lookup;
+
+    /// An object by kind, namespace and uid (`deploymentTargetId`).
+    fn lookup_uid(&self, kind: &KindInfo, namespace: &str, uid: &str) -> Lookup;
+
+    /// The labels of a namespace, if it is known.
+    fn namespace_labels(&self, namespace: &str) -> Option<Arc<Value>>;
+}
+
+/// A world in which nothing else exists, for tests and for judging an object by itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EmptyWorld;
+
+impl World for EmptyWorld {
+    fn modes(&self, _namespace: &str) -> Modes {
+        Modes::default()
+    }
+    fn defaults(&self, _namespace: &str) -> Vec<Layer> {
+        Vec::new()
+    }
+    fn environments(&self, _namespace: &str) -> Vec<Layer> {
+        Vec::new()
+    }
+    fn lookup(&self, _kind: &KindInfo, _namespace: &str, _name: &str) -> Lookup {
+        Lookup::Unknown
+    }
+    fn lookup_uid(&self, _kind: &KindInfo, _namespace: &str, _uid: &str) -> Lookup {
+        Lookup::Unknown
+    }
+    fn namespace_labels(&self, _namespace: &str) -> Option<Arc<Value>> {
+        None
+    }
+}
