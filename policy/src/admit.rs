@@ -1,4 +1,407 @@
-//! (in progress)
-use crate::rule::Rule;
+//! The order of steps of one decision: normalise, default, then validate, hold against what is frozen, charge.
+//!
+//! The verdict is computed first; the namespace's mode is applied to it in one place, [`settle`].
+
+use crate::charge::{Desired, Workload};
+use crate::defaults::{self, Filled, Layers};
+use crate::dialect::Class;
+use crate::draft::Draft;
+use crate::finding::{CauseReason, Code, Findings, Refusal};
+use crate::immutability;
+use crate::mode::{Mode, Modes};
+use crate::path::FieldPath;
+use crate::quantity::MilliCpu;
+use crate::review::{Operation, Part, Review, is_being_deleted};
+use crate::rule::{Family, Rule};
+use crate::world::World;
+use json_patch::PatchOperation;
+use serde_json::Value;
+use std::borrow::Cow;
+
+/// The object reached validation without its defaults.
+pub static INCOMPLETE: Rule = Rule {
+    id: "defaults/incomplete",
+    family: Family::Validation,
+    code: Code::Unavailable,
+    summary: "the object reached validation before its defaults were filled in",
+    explain: "The mutating call was skipped or timed out, so the object would be stored without its defaults or past \
+              an Environment. Nothing is wrong with the manifest: send it again. If it persists, the mutating \
+              webhook is not reached; `sluice doctor` and the API server's metrics tell why.",
+    source: "decisions.md 6",
+};
+
 /// Rules of the pipeline itself.
-pub const RULES: &[&Rule] = &[];
+pub static RULES: &[&Rule] = &[&INCOMPLETE];
+
+/// What the mutating call answers.
+#[derive(Debug)]
+pub struct Mutation<'o> {
+    /// The object with everything filled in.
+    pub object: Cow<'o, Value>,
+    /// The minimal patch that leads there.
+    pub patch: Vec<PatchOperation>,
+    /// Admission warnings.
+    pub warnings: Vec<String>,
+    /// A refusal, if the object cannot even be brought into form.
+    pub refusal: Option<Refusal>,
+    /// What was set and from where.
+    pub filled: Vec<Filled>,
+}
+
+/// What the validating call answers, before the ledger.
+#[derive(Debug, Default, PartialEq)]
+pub struct Judgement {
+    /// A refusal, with the mode already applied.
+    pub refusal: Option<Refusal>,
+    /// What was refused before the mode was applied; for metrics.
+    pub raw: Option<&'static Rule>,
+    /// Admission warnings.
+    pub warnings: Vec<String>,
+    /// CPU to reserve, if the charge rises.
+    pub demand: Option<Demand>,
+}
+
+/// A charge that rises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Demand {
+    /// Charge of the stored object, 0 on a create.
+    pub from: MilliCpu,
+    /// Charge of the new object.
+    pub to: MilliCpu,
+    /// Why it rises.
+    pub rise: Rise,
+}
+
+/// Why a charge rises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rise {
+    /// The desired state becomes RUNNING.
+    Start,
+    /// What runs grows; `onGrowth` decides.
+    Growth,
+}
+
+/// Brings an object into form and fills in defaults.
+pub fn mutate<'o>(review: &Review<'o>, world: &dyn World) -> Mutation<'o> {
+    let mut findings = Findings::default();
+    let object: &'o Value = review.object;
+    if review.part == Part::Scale {
+        review.dialect.notices(review, world, &mut findings);
+    }
+    if passes_unseen(review) || review.part == Part::Scale || is_same_as_stored(review) {
+        return Mutation {
+            object: Cow::Borrowed(object),
+            patch: Vec::new(),
+            warnings: findings.warnings,
+            refusal: None,
+            filled: Vec::new(),
+        };
+    }
+    let (draft, filled) = shape(review, world, &mut findings);
+    let refusal = Refusal::of(&review.subject(), std::mem::take(&mut findings.causes));
+    if refusal.is_none() {
+        review
+            .dialect
+            .notices(&about(review, draft.object()), world, &mut findings);
+    }
+    let (object, patch) = draft.finish();
+    Mutation {
+        object,
+        patch,
+        warnings: findings.warnings,
+        refusal,
+        filled,
+    }
+}
+
+/// Judges an object as it would be stored.
+pub fn validate(review: &Review<'_>, world: &dyn World) -> Judgement {
+    if passes_unseen(review) {
+        return Judgement::default();
+    }
+    let old = review.old().filter(|old| !review.dialect.is_exempt(old));
+    // A canary that loses its label is judged as a create.
+    let review = &Review {
+        operation: old.map_or(Operation::Create, |old| Operation::Update { old }),
+        ..*review
+    };
+    if old.is_some_and(|old| old.get("spec") == review.object.get("spec")) {
+        return Judgement::default();
+    }
+    let modes = world.modes(review.namespace);
+    let mut findings = Findings::default();
+    let workloads = match review.dialect.class() {
+        Class::Configuration => None,
+        Class::Workload => Some((
+            old.map_or(Ok(None), |old| {
+                review.dialect.workload(old, world).map(Some)
+            })
+            .unwrap_or_default(),
+            review.dialect.workload(review.object, world),
+        )),
+    };
+    if let Some((before, Ok(after))) = &workloads
+        && only_lowers(review, before.as_ref(), after)
+    {
+        return Judgement::default();
+    }
+    let refusal = judge(review, world, &workloads, &mut findings);
+    let raw = refusal.as_ref().map(|refusal| refusal.rule);
+    let refusal = refusal.and_then(|refusal| settle(modes, refusal, &mut findings.warnings));
+    let demand = match &workloads {
+        Some((before, Ok(after))) if refusal.is_none() => demand(before.as_ref(), after),
+        _ => None,
+    };
+    Judgement {
+        refusal,
+        raw,
+        warnings: findings.warnings,
+        demand,
+    }
+}
+
+/// Applies the namespace's mode to a refusal: enforce keeps it, warn turns it into a warning, off drops it.
+pub fn settle(modes: Modes, refusal: Refusal, warnings: &mut Vec<String>) -> Option<Refusal> {
+    let mode = match refusal.family() {
+        Family::Validation => Mode::Enforce,
+        Family::Immutability => modes.immutability,
+        Family::Quota => modes.quota,
+        Family::Defaults => modes.defaults,
+    };
+    match mode {
+        Mode::Enforce => Some(refusal),
+        Mode::Warn => {
+            warnings.push(crate::finding::one_line(&format!(
+                "would be refused: {}",
+                refusal.message
+            )));
+            None
+        }
+        Mode::Off => None,
+    }
+}
+
+/// The charge of a stored object, as the ledger counts it; unreadable objects cost nothing, since they cannot run.
+pub fn charge(dialect: &dyn crate::Dialect, object: &Value, world: &dyn World) -> MilliCpu {
+    if dialect.class() == Class::Configuration || dialect.is_exempt(object) {
+        return MilliCpu::ZERO;
+    }
+    dialect
+        .workload(object, world)
+        .map(|workload| workload.charge())
+        .unwrap_or_default()
+}
+
+fn judge(
+    review: &Review<'_>,
+    world: &dyn World,
+    workloads: &Option<(Option<Workload>, Result<Workload, Vec<crate::Cause>>)>,
+    findings: &mut Findings,
+) -> Option<Refusal> {
+    let subject = review.subject();
+    if review.part == Part::Whole
+        && let Some(refusal) = completeness(review, world)
+    {
+        return Some(refusal);
+    }
+    review.dialect.validate(review, world, findings);
+    if let Some((_, Err(causes))) = workloads {
+        for cause in causes {
+            if !findings
+                .causes
+                .iter()
+                .any(|known| known.field == cause.field)
+            {
+                findings.causes.push(cause.clone());
+            }
+        }
+    }
+    let causes = std::mem::take(&mut findings.causes);
+    Refusal::of(&subject, causes).or_else(|| immutability::judge(review, findings))
+}
+
+/// Runs the mutation again: with `failurePolicy: Ignore` a mutation that timed out would otherwise go unseen.
+fn completeness(review: &Review<'_>, world: &dyn World) -> Option<Refusal> {
+    let mut findings = Findings::default();
+    let (draft, filled) = shape(review, world, &mut findings);
+    if let Some(refusal) = Refusal::of(&review.subject(), findings.causes) {
+        return Some(refusal);
+    }
+    if draft.is_untouched() {
+        return None;
+    }
+    let mut missing: Vec<String> = filled
+        .iter()
+        .map(|filled| filled.path.to_string())
+        .collect();
+    if missing.is_empty() {
+        missing = draft
+            .operations()
+            .iter()
+            .map(|operation| FieldPath::from_pointer(operation.path().as_str()).to_string())
+            .collect();
+    }
+    missing.truncate(5);
+    let mut findings = Findings::default();
+    findings.refuse(
+        &INCOMPLETE,
+        FieldPath::default(),
+        CauseReason::Required,
+        format!(
+            "defaults were not filled in ({}); nothing is wrong with the manifest, send it again",
+            missing.join(", ")
+        ),
+    );
+    let mut refusal = Refusal::of(&review.subject(), findings.causes)?;
+    refusal.retry_after = Some(1);
+    Some(refusal)
+}
+
+/// Normalises and fills in, as the namespace's mode says.
+fn shape<'o>(
+    review: &Review<'o>,
+    world: &dyn World,
+    findings: &mut Findings,
+) -> (Draft<'o>, Vec<Filled>) {
+    let object: &'o Value = review.object;
+    let mut draft = Draft::new(object);
+    if review.dialect.class() == Class::Workload
+        && !object.get("spec").is_some_and(Value::is_object)
+    {
+        return (draft, Vec::new()); // nothing to bring into form; validation says what is missing
+    }
+    review.dialect.normalise(&mut draft, review.old(), findings);
+    if review.dialect.class() == Class::Configuration || !findings.is_clean() {
+        return (draft, Vec::new());
+    }
+    let mode = world.modes(review.namespace).defaults;
+    if mode == Mode::Off {
+        return (draft, Vec::new());
+    }
+    let layers = defaults::layers(review.dialect, world, review.namespace, draft.object());
+    let (with_defaults, filled, left_out) = fill_acceptably(review, world, &draft, layers);
+    for source in left_out {
+        findings.warn(format!(
+            "{}: values of {source} were left out, as they would make it refused",
+            review.subject()
+        ));
+    }
+    if mode == Mode::Warn {
+        if !filled.is_empty() {
+            let names: Vec<String> = filled
+                .iter()
+                .map(|filled| filled.path.to_string())
+                .collect();
+            findings.warn(format!(
+                "{}: defaults are not filled in here: {}",
+                review.subject(),
+                names.join(", ")
+            ));
+        }
+        return (draft, Vec::new());
+    }
+    (with_defaults, filled)
+}
+
+/// No default may make an object that the rules would then refuse: where an admin's layer does, it is left out.
+fn fill_acceptably<'o>(
+    review: &Review<'o>,
+    world: &dyn World,
+    draft: &Draft<'o>,
+    mut layers: Layers,
+) -> (Draft<'o>, Vec<Filled>, Vec<String>) {
+    let attempt = |layers: &Layers| {
+        let mut draft = draft.clone();
+        let filled = defaults::fill(&mut draft, review.dialect, review.old(), layers);
+        let refused = {
+            let mut findings = Findings::default();
+            let from_admin = filled.iter().any(|filled| {
+                layers
+                    .defaults
+                    .iter()
+                    .any(|(source, _)| *source == filled.source)
+            });
+            if from_admin {
+                review
+                    .dialect
+                    .validate(&about(review, draft.object()), world, &mut findings);
+            }
+            !findings.is_clean()
+        };
+        (draft, filled, refused)
+    };
+    let (first, filled, refused) = attempt(&layers);
+    if !refused {
+        return (first, filled, Vec::new());
+    }
+    let mut left_out = Vec::new();
+    while !layers.defaults.is_empty() {
+        left_out.push(layers.defaults.remove(0).0);
+        let (draft, filled, refused) = attempt(&layers);
+        if !refused {
+            // Only where leaving them out helps; an object that is wrong by itself is refused as it is.
+            let mut findings = Findings::default();
+            review
+                .dialect
+                .validate(&about(review, draft.object()), world, &mut findings);
+            if findings.is_clean() {
+                return (draft, filled, left_out);
+            }
+        }
+    }
+    (first, filled, Vec::new())
+}
+
+fn about<'a>(review: &Review<'a>, object: &'a Value) -> Review<'a> {
+    Review { object, ..*review }
+}
+
+/// Canaries and what is being deleted pass every judgement.
+fn passes_unseen(review: &Review<'_>) -> bool {
+    is_being_deleted(review.object) || review.dialect.is_exempt(review.object)
+}
+
+/// Whether an update leaves the spec and the record of defaults as they are stored.
+fn is_same_as_stored(review: &Review<'_>) -> bool {
+    let record = |object| {
+        crate::json::get(
+            object,
+            &["metadata", "annotations", defaults::record::ANNOTATION],
+        )
+        .cloned()
+    };
+    review.old().is_some_and(|old| {
+        !review.dialect.is_exempt(old)
+            && old.get("spec") == review.object.get("spec")
+            && record(old) == record(review.object)
+    })
+}
+
+/// A change of nothing but levers that lowers the charge, or leaves it, and starts nothing.
+fn only_lowers(review: &Review<'_>, before: Option<&Workload>, after: &Workload) -> bool {
+    let (Some(old), Some(before)) = (review.old(), before) else {
+        return false;
+    };
+    let starts = after.desired == Desired::Running && before.desired != Desired::Running;
+    let levers = review.dialect.levers();
+    !starts
+        && !levers.is_empty()
+        && after.charge() <= before.charge()
+        && immutability::spec_changes(review.dialect, old, review.object)
+            .iter()
+            .all(|change| levers.iter().any(|lever| change.path.is_within(lever)))
+}
+
+fn demand(before: Option<&Workload>, after: &Workload) -> Option<Demand> {
+    let from = before.map(Workload::charge).unwrap_or_default();
+    let to = after.charge();
+    if to <= from || after.desired != Desired::Running {
+        return None;
+    }
+    let runs = before.is_some_and(|before| before.desired == Desired::Running);
+    Some(Demand {
+        from,
+        to,
+        rise: if runs { Rise::Growth } else { Rise::Start },
+    })
+}

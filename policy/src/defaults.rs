@@ -1,1 +1,46 @@
-//! (in progress)
+//! Defaults: what is filled in, from where, and the record that keeps an admin's edit from restarting anybody's job.
+//!
+//! Order, the first that has a value wins: Environment > the object > DeploymentDefaults > ClusterDeploymentDefaults >
+//! built in > derived. Maps merge key by key; lists and scalars do not merge. What was filled in is kept in the
+//! annotation `sluice.dev/defaults` ([`record`]); what the user said himself is told by [`owned`].
+
+mod fill;
+mod leaves;
+pub mod owned;
+pub mod record;
+
+pub use fill::{Filled, Layers, fill};
+
+use crate::dialect::Dialect;
+use crate::world::World;
+use serde_json::{Value, json};
+
+/// Where values come from, for people.
+pub const BUILT_IN: &str = "built in";
+/// A value that follows from others.
+pub const DERIVED: &str = "derived";
+
+/// The layers that apply to a kind in a namespace.
+pub fn layers(dialect: &dyn Dialect, world: &dyn World, namespace: &str, object: &Value) -> Layers {
+    let section = |layers: Vec<crate::world::Layer>| -> Vec<(String, Value)> {
+        layers
+            .into_iter()
+            .filter_map(|layer| {
+                let section = dialect.section_of(&layer.spec)?.clone();
+                Some((layer.source, json!({ "spec": section })))
+            })
+            .collect()
+    };
+    if dialect.section().is_none() {
+        return Layers {
+            environments: Vec::new(),
+            defaults: Vec::new(),
+            built_in: dialect.built_in(object),
+        };
+    }
+    Layers {
+        environments: section(world.environments(namespace)),
+        defaults: section(world.defaults(namespace)),
+        built_in: dialect.built_in(object),
+    }
+}

@@ -5,11 +5,12 @@
 use crate::charge::Workload;
 use crate::draft::Draft;
 use crate::finding::{Cause, Findings};
-use crate::path::FieldPath;
+use crate::path::{FieldPath, Step};
 use crate::review::Review;
 use crate::rule::Rule;
 use crate::world::World;
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// How a kind is called, and where its replica count stands.
 #[derive(Debug, PartialEq, Eq)]
@@ -122,6 +123,22 @@ pub trait Dialect: Send + Sync {
         None
     }
 
+    /// Groups of fields of which an object may have only one: where the user gave one, no default gives another.
+    fn exclusive(&self) -> Vec<Vec<FieldPath>> {
+        Vec::new()
+    }
+
+    /// The fields by which people start, stop and scale. A change of nothing else that lowers the charge is always
+    /// let go, however wrong the rest of the stored object may be.
+    fn levers(&self) -> Vec<FieldPath> {
+        Vec::new()
+    }
+
+    /// The object in the form in which changes are sought, where that is not its own (flattened configuration).
+    fn comparable<'o>(&self, object: &'o Value) -> Cow<'o, Value> {
+        Cow::Borrowed(object)
+    }
+
     /// How values of a field compare when changes are sought.
     fn leaf_kind(&self, _path: &FieldPath) -> LeafKind {
         LeafKind::Exact
@@ -148,10 +165,23 @@ pub struct Frozen {
     pub why: String,
     /// Last sentence, the way out.
     pub way_out: String,
-    /// Paths below `spec` that may change.
+    /// Paths that may change, with all that lies below them.
     pub may_change: Vec<FieldPath>,
+    /// Prefixes of keys of a map that may change: `(spec.flinkConfiguration, "job.autoscaler")`.
+    pub may_change_keys: Vec<(FieldPath, &'static str)>,
     /// Whether this very object lets the change through, with this warning (`sluice.dev/allow-recreate`).
     pub override_annotation: Option<(&'static str, &'static str)>,
+}
+
+impl Frozen {
+    /// Whether a field may change all the same.
+    pub fn lets(&self, path: &FieldPath) -> bool {
+        self.may_change.iter().any(|free| path.is_within(free))
+            || self.may_change_keys.iter().any(|(map, prefix)| {
+                path.is_within(map)
+                    && matches!(path.steps().get(map.steps().len()), Some(Step::Key(key)) if key.starts_with(prefix))
+            })
+    }
 }
 
 /// All dialects.

@@ -1,1 +1,188 @@
-//! (in progress)
+//! What changed between two objects, and the refusal of a change to a frozen one.
+//!
+//! Which objects are frozen and what may still change is the dialect's to say ([`Dialect::frozen`]).
+
+use crate::dialect::{Dialect, Frozen, LeafKind};
+use crate::draft::Draft;
+use crate::finding::{Cause, CauseReason, Findings, Refusal};
+use crate::json;
+use crate::path::FieldPath;
+use crate::quantity::{MilliCpu, flink_memory};
+use crate::review::Review;
+use serde_json::Value;
+
+/// One field that differs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// Which field.
+    pub path: FieldPath,
+    /// Its stored value, if it had one.
+    pub old: Option<Value>,
+    /// Its new value, if it has one.
+    pub new: Option<Value>,
+}
+
+impl Change {
+    /// `spec.flinkVersion "1.19" -> "1.20"`; what is missing is written `(none)`.
+    pub fn describe(&self) -> String {
+        let side = |value: &Option<Value>| {
+            value
+                .as_ref()
+                .map_or_else(|| "(none)".to_owned(), json::shown)
+        };
+        format!("{} {} -> {}", self.path, side(&self.old), side(&self.new))
+    }
+}
+
+/// Every field of `spec` whose meaning differs, in the order of the stored object, new fields last.
+pub fn spec_changes(dialect: &dyn Dialect, old: &Value, new: &Value) -> Vec<Change> {
+    if old.get("spec") == new.get("spec") {
+        return Vec::new();
+    }
+    let (old, new) = (dialect.comparable(old), dialect.comparable(new));
+    let mut changes = Vec::new();
+    compare(
+        dialect,
+        &FieldPath::of("spec"),
+        old.get("spec"),
+        new.get("spec"),
+        &mut changes,
+    );
+    changes
+}
+
+fn compare(
+    dialect: &dyn Dialect,
+    path: &FieldPath,
+    old: Option<&Value>,
+    new: Option<&Value>,
+    changes: &mut Vec<Change>,
+) {
+    let old = old.filter(|value| !is_empty(value));
+    let new = new.filter(|value| !is_empty(value));
+    match (old, new) {
+        (None, None) => {}
+        (Some(a), Some(b)) if a == b => {}
+        (Some(Value::Object(a)), Some(Value::Object(b))) => {
+            for (key, value) in a {
+                compare(dialect, &path.key(key), Some(value), b.get(key), changes);
+            }
+            for (key, value) in b.iter().filter(|(key, _)| !a.contains_key(*key)) {
+                compare(dialect, &path.key(key), None, Some(value), changes);
+            }
+        }
+        (Some(Value::Object(map)), None) => {
+            for (key, value) in map {
+                compare(dialect, &path.key(key), Some(value), None, changes);
+            }
+        }
+        (None, Some(Value::Object(map))) => {
+            for (key, value) in map {
+                compare(dialect, &path.key(key), None, Some(value), changes);
+            }
+        }
+        (Some(a), Some(b)) if same_meaning(dialect.leaf_kind(path), a, b) => {}
+        (old, new) => changes.push(Change {
+            path: path.clone(),
+            old: old.cloned(),
+            new: new.cloned(),
+        }),
+    }
+}
+
+/// `null`, `{}` and `[]` mean the same as no field at all.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Object(map) => map.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+fn same_meaning(kind: LeafKind, a: &Value, b: &Value) -> bool {
+    let same = |read: &dyn Fn(&Value) -> Option<u64>| matches!((read(a), read(b)), (Some(a), Some(b)) if a == b);
+    match kind {
+        LeafKind::Exact => same_number(a, b),
+        LeafKind::Text => {
+            matches!((json::scalar_text(a), json::scalar_text(b)), (Some(a), Some(b)) if a == b)
+        }
+        LeafKind::Cpu => same(&|value| MilliCpu::parse(value).ok().map(|cpu| cpu.0)),
+        LeafKind::Memory => same(&|value| {
+            json::scalar_text(value)
+                .and_then(|text| flink_memory(&text).ok())
+                .map(|b| b.0)
+        }),
+    }
+}
+
+/// `1` and `1.0` are one number to JSON's users, not to its parser.
+fn same_number(a: &Value, b: &Value) -> bool {
+    matches!((a.as_f64(), b.as_f64()), (Some(a), Some(b)) if a.to_bits() == b.to_bits())
+}
+
+/// Judges a change of a frozen object: nothing if it is not frozen or only what may change does.
+///
+/// The spec that counts is the one after normalisation, so a stored object that was never normalised is brought into
+/// form before it is held against the new one.
+pub fn judge(review: &Review<'_>, findings: &mut Findings) -> Option<Refusal> {
+    let old = review.old()?;
+    let frozen = review.dialect.frozen(old)?;
+    let offending = |changes: Vec<Change>| -> Vec<Change> {
+        changes
+            .into_iter()
+            .filter(|change| !frozen.lets(&change.path))
+            .collect()
+    };
+    if offending(spec_changes(review.dialect, old, review.object)).is_empty() {
+        return None;
+    }
+    let mut draft = Draft::new(old);
+    review
+        .dialect
+        .normalise(&mut draft, None, &mut Findings::default());
+    let changes = offending(spec_changes(review.dialect, draft.object(), review.object));
+    if changes.is_empty() {
+        return None;
+    }
+    if let Some((annotation, warning)) = frozen.override_annotation
+        && json::text(review.object, &["metadata", "annotations", annotation]) == Some("true")
+    {
+        findings.warn(format!("{} {}", review.subject(), warning));
+        return None;
+    }
+    Some(refusal(review, &frozen, &changes))
+}
+
+fn refusal(review: &Review<'_>, frozen: &Frozen, changes: &[Change]) -> Refusal {
+    let listed = changes
+        .iter()
+        .map(Change::describe)
+        .collect::<Vec<_>>()
+        .join("; ");
+    Refusal {
+        rule: frozen.rule,
+        code: frozen.rule.code,
+        message: format!(
+            "{} {} {listed}. {} [{}]",
+            review.subject(),
+            frozen.why,
+            frozen.way_out,
+            frozen.rule.id
+        ),
+        causes: changes
+            .iter()
+            .map(|change| Cause {
+                rule: frozen.rule,
+                field: change.path.clone(),
+                reason: CauseReason::Forbidden,
+                message: format!(
+                    "{}: frozen while it runs. {}",
+                    change.describe(),
+                    frozen.way_out
+                ),
+            })
+            .collect(),
+        retry_after: None,
+    }
+}

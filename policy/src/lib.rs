@@ -21,12 +21,13 @@ pub mod review;
 pub mod rule;
 pub mod world;
 
+pub use admit::{Demand, Judgement, Mutation, Rise, mutate, validate};
 pub use charge::{Charge, Desired, Workload};
 pub use dialect::{Dialect, KindInfo, dialect_for, dialects};
 pub use finding::{Cause, CauseReason, Code, Findings, Refusal};
 pub use mode::{Mode, Modes};
 pub use path::FieldPath;
 pub use quantity::MilliCpu;
-pub use review::{Operation, Review};
+pub use review::{Operation, Part, Review};
 pub use rule::{Family, Rule};
 pub use world::{Lookup, World};

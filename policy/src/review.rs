@@ -1,6 +1,8 @@
 //! A request as policy reads it: which kind, which operation, the object, the stored object.
 
 use crate::dialect::Dialect;
+use crate::draft::Draft;
+use crate::path::FieldPath;
 use serde_json::Value;
 
 /// What is asked.
@@ -15,13 +17,25 @@ pub enum Operation<'a> {
     },
 }
 
-/// One request. Scale requests are turned into an update of their parent before they come here.
+/// Which part of an object a request writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Part {
+    /// The object itself.
+    #[default]
+    Whole,
+    /// Its replica count, through `/scale`. No mutation has run, so none is demanded.
+    Scale,
+}
+
+/// One request. Scale requests are turned into an update of their parent before they come here ([`scaled`]).
 #[derive(Clone, Copy)]
 pub struct Review<'a> {
     /// The kind's dialect.
     pub dialect: &'static dyn Dialect,
     /// What is asked.
     pub operation: Operation<'a>,
+    /// Which part is written.
+    pub part: Part,
     /// The namespace; empty for cluster-scoped kinds.
     pub namespace: &'a str,
     /// The name; in mutating admission it may be empty (generateName).
@@ -59,4 +73,27 @@ impl<'a> Review<'a> {
 /// Whether the object is on its way out: it asks for nothing and may always change.
 pub fn is_being_deleted(object: &Value) -> bool {
     crate::json::present(object, &["metadata", "deletionTimestamp"]).is_some()
+}
+
+/// The parent of a `/scale` request as it would be stored: `replicas` at the dialect's scale path, the generation
+/// one higher. `None` if the kind has no scale.
+pub fn scaled(dialect: &dyn Dialect, parent: &Value, replicas: i64) -> Option<Value> {
+    let path = dialect.kind().scale?;
+    let path = path
+        .iter()
+        .fold(FieldPath::default(), |path, key| path.key(key));
+    let mut draft = Draft::new(parent);
+    if !draft.set(&path, Value::from(replicas)) {
+        return None;
+    }
+    if !draft.is_untouched() {
+        let generation = crate::json::get(parent, &["metadata", "generation"])
+            .and_then(Value::as_i64)
+            .unwrap_or(0);
+        draft.set(
+            &FieldPath::of("metadata.generation"),
+            Value::from(generation.saturating_add(1)),
+        );
+    }
+    Some(draft.finish().0.into_owned())
 }

@@ -1,0 +1,278 @@
+//! Filling in: decides for every field that has a default whether it is given, kept, or filled in anew.
+
+use super::leaves::{each_leaf, given};
+use super::owned::Owned;
+use super::record::{ANNOTATION, Record};
+use super::{BUILT_IN, DERIVED};
+use crate::dialect::{Derived, Dialect, Frozen};
+use crate::draft::Draft;
+use crate::path::FieldPath;
+use serde_json::Value;
+use std::collections::HashSet;
+
+/// The layers for one kind, each shaped like the object, the first that has a value wins.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Layers {
+    /// Settings that win over what the user wrote, with their source.
+    pub environments: Vec<(String, Value)>,
+    /// Defaults of admins, with their source.
+    pub defaults: Vec<(String, Value)>,
+    /// Built-in defaults.
+    pub built_in: Value,
+}
+
+/// A value that was set, and why; for `sluice render --diff`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Filled {
+    /// Which field.
+    pub path: FieldPath,
+    /// Its value.
+    pub value: Value,
+    /// `DeploymentDefaults team-a/default`, `built in`, `derived`, `kept`.
+    pub source: String,
+}
+
+/// Where a value that was kept from the stored object comes from.
+const KEPT: &str = "kept";
+
+/// Fills defaults into the draft and writes the record. `old` is the stored object on an update.
+///
+/// Idempotent: filling the result again changes nothing.
+pub fn fill(
+    draft: &mut Draft<'_>,
+    dialect: &dyn Dialect,
+    old: Option<&Value>,
+    layers: &Layers,
+) -> Vec<Filled> {
+    let sent = draft.object().clone();
+    let owned = if old.is_some() {
+        Owned::on_update(&sent)
+    } else {
+        Owned::on_create(&sent)
+    };
+    let mut filler = Filler {
+        exclusive: dialect.exclusive(),
+        frozen: old.and_then(|old| dialect.frozen(old)),
+        stored: old.map(Record::of).unwrap_or_default(),
+        sent_record: Record::of(&sent),
+        record: Record::default(),
+        filled: Vec::new(),
+        seen: HashSet::new(),
+        sent: &sent,
+        old,
+        owned,
+        draft,
+    };
+    filler.keep_recorded(dialect);
+    for (source, tree) in &layers.defaults {
+        each_leaf(tree, &mut |path, value| filler.default(path, value, source));
+    }
+    each_leaf(&layers.built_in, &mut |path, value| {
+        filler.default(path, value, BUILT_IN)
+    });
+    filler.derive(dialect);
+    let changes_spec = old.is_none_or(|old| old.get("spec") != filler.draft.object().get("spec"));
+    if changes_spec {
+        filler.override_with(&layers.environments);
+    }
+    filler.write_record();
+    filler.filled
+}
+
+struct Filler<'d, 'o, 's> {
+    draft: &'d mut Draft<'o>,
+    /// The object as sent and normalised.
+    sent: &'s Value,
+    old: Option<&'s Value>,
+    owned: Owned<'s>,
+    stored: Record,
+    sent_record: Record,
+    record: Record,
+    frozen: Option<Frozen>,
+    exclusive: Vec<Vec<FieldPath>>,
+    filled: Vec<Filled>,
+    seen: HashSet<FieldPath>,
+}
+
+impl Filler<'_, '_, '_> {
+    /// What is recorded stays as it is stored, whatever the defaults say today, and stays recorded while nobody else
+    /// has claimed it.
+    fn keep_recorded(&mut self, dialect: &dyn Dialect) {
+        let derived: HashSet<FieldPath> = dialect
+            .derived(self.sent)
+            .into_iter()
+            .map(|derived| derived.path)
+            .collect();
+        let paths: HashSet<FieldPath> = self
+            .stored
+            .paths()
+            .chain(self.sent_record.paths())
+            .cloned()
+            .collect();
+        let mut paths: Vec<FieldPath> = paths
+            .into_iter()
+            .filter(|path| path.is_within(&FieldPath::of("spec")))
+            .collect();
+        paths.sort();
+        for path in paths {
+            if derived.contains(&path) {
+                continue;
+            }
+            if let Some(value) = given(self.sent, &path) {
+                if self.was_filled(&path, value) {
+                    self.record.note(path.clone(), &value.clone());
+                }
+            } else if let Some(value) = self
+                .old
+                .and_then(|old| given(old, &path))
+                .filter(|_| self.stored.has(&path))
+            {
+                let value = value.clone();
+                if self.put(&path, &value, KEPT) && self.stored.holds(&path, &value) {
+                    self.record.note(path.clone(), &value);
+                }
+            } else {
+                continue;
+            }
+            self.seen.insert(path);
+        }
+    }
+
+    /// Whether a value that was sent is one that was filled in before and that nobody has claimed.
+    fn was_filled(&self, path: &FieldPath, value: &Value) -> bool {
+        let stored_holds = self.stored.holds(path, value)
+            && self.old.and_then(|old| given(old, path)) == Some(value);
+        (stored_holds || self.sent_record.holds(path, value)) && !self.owned.has(path)
+    }
+
+    /// One leaf of one layer of defaults.
+    fn default(&mut self, path: FieldPath, value: &Value, source: &str) {
+        if !self.seen.insert(path.clone())
+            || given(self.sent, &path).is_some()
+            || self.rules_out(&path)
+        {
+            return;
+        }
+        if self.is_frozen(&path) {
+            // What runs keeps what it has; a default never alters a frozen field.
+            if let Some(stored) = self.old.and_then(|old| given(old, &path)).cloned() {
+                self.put(&path, &stored, KEPT);
+            }
+            return;
+        }
+        if self.put(&path, value, source) {
+            self.record.note(path, value);
+        }
+    }
+
+    /// Values that follow from others, as long as nobody else has set them.
+    fn derive(&mut self, dialect: &dyn Dialect) {
+        let before: Vec<Derived> = self.old.map(|old| dialect.derived(old)).unwrap_or_default();
+        for Derived { path, value } in dialect.derived(self.draft.object()) {
+            if self.seen.contains(&path) {
+                continue;
+            }
+            let stored = self.old.and_then(|old| given(old, &path)).cloned();
+            let recorded = stored
+                .as_ref()
+                .is_some_and(|stored| self.stored.holds(&path, stored));
+            // It follows its inputs only if it did so before: a recorded value that is not what the stored inputs give
+            // came from an admin's defaults.
+            let inputs_changed = !before
+                .iter()
+                .any(|old| old.path == path && old.value == value);
+            let followed = before
+                .iter()
+                .any(|old| old.path == path && stored.as_ref() == Some(&old.value));
+            let follows = followed && inputs_changed && !self.is_frozen(&path);
+            match given(self.sent, &path).cloned() {
+                Some(sent) if self.was_filled(&path, &sent) => {
+                    if recorded && follows {
+                        self.put_recorded(&path, &value, DERIVED);
+                    } else {
+                        self.record.note(path, &sent);
+                    }
+                }
+                Some(_) => {}
+                None if recorded && follows => self.put_recorded(&path, &value, DERIVED),
+                None => match stored {
+                    Some(stored) if recorded => self.put_recorded(&path, &stored, KEPT),
+                    Some(stored) if self.stored.has(&path) || self.is_frozen(&path) => {
+                        self.put(&path, &stored, KEPT);
+                    }
+                    _ => self.put_recorded(&path, &value, DERIVED),
+                },
+            }
+        }
+    }
+
+    /// Environments win over everything but what is frozen, which keeps what it runs with.
+    fn override_with(&mut self, environments: &[(String, Value)]) {
+        let mut seen = HashSet::new();
+        for (source, tree) in environments {
+            each_leaf(tree, &mut |path, value| {
+                if !seen.insert(path.clone()) {
+                    return;
+                }
+                if self.is_frozen(&path) {
+                    if let Some(stored) = self.old.and_then(|old| given(old, &path)).cloned() {
+                        self.put(&path, &stored, KEPT);
+                    }
+                } else {
+                    self.put(&path, value, source);
+                }
+            });
+        }
+    }
+
+    fn write_record(&mut self) {
+        let mut record = std::mem::take(&mut self.record);
+        record.retain_true(self.draft.object());
+        let annotation = FieldPath::of("metadata.annotations").key(ANNOTATION);
+        match record.text() {
+            Some(text) => {
+                self.draft.set(&annotation, Value::String(text));
+            }
+            None => {
+                self.draft.remove(&annotation);
+            }
+        }
+    }
+
+    fn is_frozen(&self, path: &FieldPath) -> bool {
+        self.frozen
+            .as_ref()
+            .is_some_and(|frozen| !frozen.lets(path))
+    }
+
+    /// Whether the user gave another field of an exclusive group.
+    fn rules_out(&self, path: &FieldPath) -> bool {
+        self.exclusive.iter().any(|group| {
+            group.iter().any(|member| path.is_within(member))
+                && group.iter().any(|member| {
+                    !path.is_within(member) && given(self.draft.object(), member).is_some()
+                })
+        })
+    }
+
+    fn put_recorded(&mut self, path: &FieldPath, value: &Value, source: &str) {
+        if self.put(path, value, source) {
+            self.record.note(path.clone(), value);
+        }
+    }
+
+    fn put(&mut self, path: &FieldPath, value: &Value, source: &str) -> bool {
+        if given(self.draft.object(), path) == Some(value) {
+            return true;
+        }
+        let done = self.draft.set(path, value.clone());
+        if done {
+            self.filled.push(Filled {
+                path: path.clone(),
+                value: value.clone(),
+                source: source.to_owned(),
+            });
+        }
+        done
+    }
+}

@@ -1,0 +1,98 @@
+//! Which fields the user has said himself: those in kubectl's last-applied-configuration and, on an update, those in
+//! any managedFields entry (fields that a webhook set have no owner).
+//!
+//! On a create managedFields list everything that was sent, a restored backup's defaults included, so they tell
+//! nothing there.
+
+use crate::json;
+use crate::path::{FieldPath, Step};
+use serde_json::Value;
+
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// Answers whether a field is the user's own.
+#[derive(Debug)]
+pub struct Owned<'o> {
+    last_applied: Option<Value>,
+    managed: Vec<&'o Value>,
+}
+
+impl<'o> Owned<'o> {
+    /// Reads the claims of a new object.
+    pub fn on_create(object: &'o Value) -> Self {
+        Self {
+            last_applied: last_applied(object),
+            managed: Vec::new(),
+        }
+    }
+
+    /// Reads the claims of a changed object.
+    pub fn on_update(object: &'o Value) -> Self {
+        let managed = json::get(object, &["metadata", "managedFields"])
+            .and_then(Value::as_array)
+            .map(|entries| {
+                entries
+                    .iter()
+                    .filter(|entry| json::text(entry, &["subresource"]).is_none_or(str::is_empty))
+                    .filter_map(|entry| entry.get("fieldsV1"))
+                    .collect()
+            })
+            .unwrap_or_default();
+        Self {
+            last_applied: last_applied(object),
+            managed,
+        }
+    }
+
+    /// Whether the field stands in a claim.
+    pub fn has(&self, path: &FieldPath) -> bool {
+        self.last_applied
+            .as_ref()
+            .is_some_and(|applied| path.get(applied).is_some_and(|value| !value.is_null()))
+            || self.managed.iter().any(|fields| claims(fields, path))
+    }
+}
+
+fn last_applied(object: &Value) -> Option<Value> {
+    serde_json::from_str(json::text(
+        object,
+        &["metadata", "annotations", LAST_APPLIED],
+    )?)
+    .ok()
+}
+
+/// Walks a fieldsV1 set: `{"f:spec": {"f:parallelism": {}}}`. A leaf above the path claims all below it.
+fn claims(fields: &Value, path: &FieldPath) -> bool {
+    let mut at = fields;
+    for (depth, step) in path.steps().iter().enumerate() {
+        let Step::Key(key) = step else { return false };
+        match at.get(format!("f:{key}")) {
+            Some(next) => at = next,
+            None => return depth > 0 && at.as_object().is_some_and(serde_json::Map::is_empty),
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn claims_are_read_from_both_places() {
+        let object = json!({"metadata": {
+        "annotations": {LAST_APPLIED: "{\"spec\":{\"state\":\"RUNNING\",\"gone\":null}}"},
+        "managedFields": [
+            {"manager": "a", "operation": "Apply", "fieldsV1": {"f:spec": {"f:template": {"f:spec": {"f:parallelism": {}}}}}},
+            {"manager": "b", "operation": "Update", "subresource": "status", "fieldsV1": {"f:status": {"f:state": {}}}},
+        ]}});
+        let owned = Owned::on_update(&object);
+        assert!(owned.has(&FieldPath::of("spec.state")));
+        assert!(!owned.has(&FieldPath::of("spec.gone")));
+        assert!(owned.has(&FieldPath::of("spec.template.spec.parallelism")));
+        assert!(!owned.has(&FieldPath::of("spec.template.spec.numberOfTaskManagers")));
+        assert!(!owned.has(&FieldPath::of("status.state")));
+        assert!(!Owned::on_create(&object).has(&FieldPath::of("spec.template.spec.parallelism")));
+    }
+}

@@ -1,0 +1,124 @@
+//! The record of what was filled in: the annotation `sluice.dev/defaults`, a JSON map of RFC 6901 pointer to value.
+//!
+//! Values whose JSON is longer than 64 bytes are kept as their SHA-256, since all annotations of an object together
+//! may have 256 KiB. An entry holds only while it equals the value; whoever changes the value makes it his own.
+
+use crate::json;
+use crate::path::FieldPath;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// The annotation's key.
+pub const ANNOTATION: &str = "sluice.dev/defaults";
+
+const LONGEST_PLAIN: usize = 64;
+const HASH_KEY: &str = "sha256";
+
+/// What was filled in, by path.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Record(BTreeMap<FieldPath, Value>);
+
+impl Record {
+    /// Reads an object's record. One that cannot be read is as good as none: all values are then the user's own.
+    pub fn of(object: &Value) -> Self {
+        json::text(object, &["metadata", "annotations", ANNOTATION])
+            .and_then(|text| serde_json::from_str::<Map<String, Value>>(text).ok())
+            .map(|map| {
+                Self(
+                    map.into_iter()
+                        .map(|(pointer, kept)| (FieldPath::from_pointer(&pointer), kept))
+                        .collect(),
+                )
+            })
+            .unwrap_or_default()
+    }
+
+    /// Notes that a value was filled in.
+    pub fn note(&mut self, path: FieldPath, value: &Value) {
+        self.0.insert(path, kept(value));
+    }
+
+    /// Whether the path is recorded, with whatever value.
+    pub fn has(&self, path: &FieldPath) -> bool {
+        self.0.contains_key(path)
+    }
+
+    /// Whether the path is recorded with this very value.
+    pub fn holds(&self, path: &FieldPath, value: &Value) -> bool {
+        self.0
+            .get(path)
+            .is_some_and(|recorded| *recorded == kept(value))
+    }
+
+    /// All recorded paths.
+    pub fn paths(&self) -> impl Iterator<Item = &FieldPath> {
+        self.0.keys()
+    }
+
+    /// Keeps only the entries that equal the object's values.
+    pub fn retain_true(&mut self, object: &Value) {
+        self.0.retain(|path, recorded| {
+            path.get(object)
+                .is_some_and(|value| kept(value) == *recorded)
+        });
+    }
+
+    /// The annotation's text, sorted; `None` if nothing is recorded.
+    pub fn text(&self) -> Option<String> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let map: Map<String, Value> = self
+            .0
+            .iter()
+            .map(|(path, kept)| (path.pointer(), kept.clone()))
+            .collect();
+        Some(Value::Object(map).to_string())
+    }
+}
+
+fn kept(value: &Value) -> Value {
+    let text = value.to_string();
+    if text.len() <= LONGEST_PLAIN {
+        return value.clone();
+    }
+    let mut hex = String::with_capacity(64);
+    for byte in Sha256::digest(text.as_bytes()) {
+        // Writing to a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    serde_json::json!({ HASH_KEY: hex })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn long_values_are_kept_as_their_hash() {
+        let path = FieldPath::of("spec.note");
+        let long = json!("x".repeat(100));
+        let mut record = Record::default();
+        record.note(path.clone(), &long);
+        assert!(record.text().unwrap().contains("sha256"));
+        let object = json!({"metadata": {"annotations": {ANNOTATION: record.text().unwrap()}}});
+        let read = Record::of(&object);
+        assert!(read.holds(&path, &long));
+        assert!(!read.holds(&path, &json!("y".repeat(100))));
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_is_none() {
+        for text in ["", "[]", "{", "null"] {
+            let object = json!({"metadata": {"annotations": {ANNOTATION: text}}});
+            assert_eq!(Record::of(&object), Record::default());
+        }
+        assert_eq!(
+            Record::of(&json!({"metadata": {"annotations": {ANNOTATION: 1}}})),
+            Record::default()
+        );
+    }
+}
