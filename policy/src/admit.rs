@@ -6,7 +6,7 @@ use crate::charge::{Desired, Workload};
 use crate::defaults::{self, Filled, Layers};
 use crate::dialect::Class;
 use crate::draft::Draft;
-use crate::finding::{CauseReason, Code, Findings, Refusal};
+use crate::finding::{Cause, CauseReason, Code, Findings, Refusal};
 use crate::immutability;
 use crate::mode::{Mode, Modes};
 use crate::path::FieldPath;
@@ -130,28 +130,21 @@ pub fn validate(review: &Review<'_>, world: &dyn World) -> Judgement {
     }
     let modes = world.modes(review.namespace);
     let mut findings = Findings::default();
-    let workloads = match review.dialect.class() {
-        Class::Configuration => None,
-        Class::Workload => Some((
-            old.map_or(Ok(None), |old| {
-                review.dialect.workload(old, world).map(Some)
-            })
-            .unwrap_or_default(),
-            review.dialect.workload(review.object, world),
-        )),
+    // What is stored and cannot be read cannot run, so it counts as nothing.
+    let before = old.and_then(|old| read_workload(review, old, world).ok().flatten());
+    let (after, unreadable) = match read_workload(review, review.object, world) {
+        Ok(after) => (after, Vec::new()),
+        Err(causes) => (None, causes),
     };
-    if let Some((before, Ok(after))) = &workloads
-        && only_lowers(review, before.as_ref(), after)
-    {
+    if only_lowers(review, before.as_ref(), after.as_ref()) {
         return Judgement::default();
     }
-    let refusal = judge(review, world, &workloads, &mut findings);
+    let refusal = judge(review, world, &unreadable, &mut findings);
     let raw = refusal.as_ref().map(|refusal| refusal.rule);
     let refusal = refusal.and_then(|refusal| settle(modes, refusal, &mut findings.warnings));
-    let demand = match &workloads {
-        Some((before, Ok(after))) if refusal.is_none() => demand(before.as_ref(), after),
-        _ => None,
-    };
+    let demand = after
+        .filter(|_| refusal.is_none())
+        .and_then(|after| demand(before.as_ref(), &after));
     Judgement {
         refusal,
         raw,
@@ -192,10 +185,21 @@ pub fn charge(dialect: &dyn crate::Dialect, object: &Value, world: &dyn World) -
         .unwrap_or_default()
 }
 
+fn read_workload(
+    review: &Review<'_>,
+    object: &Value,
+    world: &dyn World,
+) -> Result<Option<Workload>, Vec<Cause>> {
+    match review.dialect.class() {
+        Class::Configuration => Ok(None),
+        Class::Workload => review.dialect.workload(object, world).map(Some),
+    }
+}
+
 fn judge(
     review: &Review<'_>,
     world: &dyn World,
-    workloads: &Option<(Option<Workload>, Result<Workload, Vec<crate::Cause>>)>,
+    unreadable: &[Cause],
     findings: &mut Findings,
 ) -> Option<Refusal> {
     let subject = review.subject();
@@ -205,15 +209,13 @@ fn judge(
         return Some(refusal);
     }
     review.dialect.validate(review, world, findings);
-    if let Some((_, Err(causes))) = workloads {
-        for cause in causes {
-            if !findings
-                .causes
-                .iter()
-                .any(|known| known.field == cause.field)
-            {
-                findings.causes.push(cause.clone());
-            }
+    for cause in unreadable {
+        if !findings
+            .causes
+            .iter()
+            .any(|known| known.field == cause.field)
+        {
+            findings.causes.push(cause.clone());
         }
     }
     let causes = std::mem::take(&mut findings.causes);

@@ -197,10 +197,10 @@ impl Refusal {
                 message.push('.');
             }
             if cause.rule.id != lead.id {
-                message.push_str(&format!(" [{}]", cause.rule.id));
+                message.extend([" [", cause.rule.id, "]"]);
             }
         }
-        message.push_str(&format!(" [{}]", lead.id));
+        message.extend([" [", lead.id, "]"]);
         Some(Self {
             rule: lead,
             code: lead.code,
