@@ -380,8 +380,8 @@ fn is_same_as_stored(review: &Review<'_>) -> bool {
 }
 
 /// A change of nothing but levers that lowers the charge, or leaves it, and starts nothing.
-fn only_lowers(review: &Review<'_>, before: Option<&Workload>, after: &Workload) -> bool {
-    let (Some(old), Some(before)) = (review.old(), before) else {
+fn only_lowers(review: &Review<'_>, before: Option<&Workload>, after: Option<&Workload>) -> bool {
+    let (Some(old), Some(before), Some(after)) = (review.old(), before, after) else {
         return false;
     };
     let starts = after.desired == Desired::Running && before.desired != Desired::Running;

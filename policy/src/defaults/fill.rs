@@ -68,7 +68,7 @@ pub fn fill(
         each_leaf(tree, &mut |path, value| filler.default(path, value, source));
     }
     each_leaf(&layers.built_in, &mut |path, value| {
-        filler.default(path, value, BUILT_IN)
+        filler.default(path, value, BUILT_IN);
     });
     filler.derive(dialect);
     let changes_spec = old.is_none_or(|old| old.get("spec") != filler.draft.object().get("spec"));
