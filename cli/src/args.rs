@@ -1,0 +1,30 @@
+//! Raw arguments: the subcommands and what they share. What an argument means is decided by its subcommand.
+
+use crate::rules;
+use clap::{Parser, Subcommand};
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sluice",
+    version,
+    about = "The admission gate for Apache Flink on Kubernetes: defaults, frozen session clusters, CPU quota.",
+    after_help = "Exit codes: 0 all is well, 1 refused (or changed), 2 bad usage or unreadable input, 3 cluster \
+                  unreachable, 5 internal error.",
+    disable_help_subcommand = true,
+    max_term_width = 110
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands, one module each.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List the rules: their ids, codes and the namespace label that softens them.
+    Rules(rules::RulesArgs),
+    /// Explain a rule: what is judged, why, and the way out.
+    Explain(rules::ExplainArgs),
+}

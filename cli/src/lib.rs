@@ -1,0 +1,40 @@
+//! The `sluice` command line.
+//!
+//! Arguments are read in two steps: clap's raw structures ([`args`]), then what each subcommand makes of them. A
+//! subcommand is one module with `Args` (clap) and `run(args) -> Result<Outcome, Failure>`, one variant of
+//! [`args::Command`] and one line in [`run`]. Exit codes are decided in one place, [`exit`].
+//!
+//! Decisions are not made here: `check` and `render` call `sluice-policy`, the very pipeline of the webhook.
+
+pub mod args;
+pub mod exit;
+pub mod rules;
+
+use args::{Cli, Command};
+use clap::Parser;
+use exit::{Failure, Outcome};
+use std::process::ExitCode;
+
+/// Reads the arguments, runs the subcommand and maps what comes of it to an exit code.
+///
+/// A panic anywhere is an internal error with exit code 5, never clap's or Rust's own code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return exit::usage(&error),
+    };
+    match std::panic::catch_unwind(|| run(cli.command)) {
+        Ok(result) => exit::code(&result),
+        Err(_) => exit::code(&Err(Failure::Internal(anyhow::anyhow!(
+            "sluice stopped at a mistake of its own (see above); please report it with the input that led to it"
+        )))),
+    }
+}
+
+/// Runs one subcommand.
+fn run(command: Command) -> Result<Outcome, Failure> {
+    match command {
+        Command::Rules(args) => rules::list(&args),
+        Command::Explain(args) => rules::explain(&args),
+    }
+}

@@ -1,0 +1,175 @@
+//! `sluice rules` and `sluice explain ID`: what each refusal is called and what to do about it.
+
+use crate::exit::{Failure, Outcome};
+use clap::{Args, ValueEnum};
+use serde_json::json;
+use sluice_policy::rule::{Family, Rule, rules};
+use std::io::Write;
+
+/// Arguments of `sluice rules`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: sluice rules -o json")]
+pub struct RulesArgs {
+    /// How to print them.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+/// Arguments of `sluice explain`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: sluice explain quota/cpu")]
+pub struct ExplainArgs {
+    /// The rule's id, as it ends a refusal: quota/cpu
+    id: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Format {
+    /// One line a rule.
+    #[default]
+    Table,
+    /// One array of objects.
+    Json,
+}
+
+/// Prints every rule.
+pub fn list(args: &RulesArgs) -> Result<Outcome, Failure> {
+    let rules = rules();
+    let mut out = std::io::stdout().lock();
+    match args.output {
+        Format::Json => {
+            let all: Vec<_> = rules.iter().copied().map(as_json).collect();
+            serde_json::to_writer_pretty(&mut out, &all).map_err(std::io::Error::from)?;
+            writeln!(out)?;
+        }
+        Format::Table => {
+            let width = rules
+                .iter()
+                .map(|rule| rule.id.len())
+                .max()
+                .unwrap_or(0)
+                .max(4);
+            writeln!(
+                out,
+                "{:width$}  CODE  MODE LABEL               SUMMARY",
+                "RULE"
+            )?;
+            for rule in rules {
+                let (id, code, label) = (rule.id, rule.code.number(), label(rule.family));
+                writeln!(out, "{id:width$}  {code}   {label:<24}  {}", rule.summary)?;
+            }
+        }
+    }
+    Ok(Outcome::Fine)
+}
+
+/// Explains one rule.
+pub fn explain(args: &ExplainArgs) -> Result<Outcome, Failure> {
+    let wanted = args.id.trim().trim_start_matches('[').trim_end_matches(']');
+    let rules = rules();
+    let Some(rule) = rules
+        .iter()
+        .find(|rule| rule.id.eq_ignore_ascii_case(wanted))
+    else {
+        return Err(Failure::Input(unknown(wanted, &rules)));
+    };
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}: {}\n", rule.id, rule.summary)?;
+    writeln!(out, "{}\n", rule.explain)?;
+    writeln!(out, "Code:   {} {}", rule.code.number(), rule.code.reason())?;
+    writeln!(out, "Mode:   {}", label(rule.family))?;
+    writeln!(out, "Source: {}", rule.source)?;
+    Ok(Outcome::Fine)
+}
+
+fn as_json(rule: &Rule) -> serde_json::Value {
+    json!({
+        "id": rule.id,
+        "code": rule.code.number(),
+        "reason": rule.code.reason(),
+        "modeLabel": mode_label(rule.family),
+        "summary": rule.summary,
+        "explain": rule.explain,
+        "source": rule.source,
+    })
+}
+
+/// The namespace label that governs a family; `None`: always enforced.
+fn mode_label(family: Family) -> Option<&'static str> {
+    match family {
+        Family::Validation => None,
+        Family::Immutability => Some("sluice.dev/immutability"),
+        Family::Quota => Some("sluice.dev/quota"),
+        Family::Defaults => Some("sluice.dev/defaults"),
+    }
+}
+
+fn label(family: Family) -> &'static str {
+    mode_label(family).unwrap_or("always enforced")
+}
+
+fn unknown(wanted: &str, rules: &[&'static Rule]) -> String {
+    let last = |id: &str| {
+        id.rsplit('/')
+            .next()
+            .unwrap_or_default()
+            .to_ascii_lowercase()
+    };
+    let nearest = rules
+        .iter()
+        .map(|rule| {
+            (
+                distance(wanted, rule.id).min(distance(&last(wanted), &last(rule.id)) + 1),
+                rule.id,
+            )
+        })
+        .min_by_key(|(distance, _)| *distance)
+        .filter(|(distance, id)| *distance <= id.len() / 2);
+    match nearest {
+        Some((_, id)) => format!(
+            "there is no rule \"{wanted}\"; did you mean {id}? `sluice rules` lists all of them"
+        ),
+        None => format!("there is no rule \"{wanted}\"; `sluice rules` lists all of them"),
+    }
+}
+
+/// Levenshtein's distance in characters, case ignored. Long words are cut: only near misses matter.
+fn distance(one: &str, other: &str) -> usize {
+    let fold = |text: &str| {
+        text.chars()
+            .take(64)
+            .map(|c| c.to_ascii_lowercase())
+            .collect::<Vec<_>>()
+    };
+    let (one, other) = (fold(one), fold(other));
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, a) in one.iter().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        let mut next = vec![left];
+        for (b, above) in other.iter().zip(row.iter().skip(1)) {
+            let cost = (diagonal + usize::from(a != b))
+                .min(above + 1)
+                .min(left + 1);
+            diagonal = *above;
+            left = cost;
+            next.push(cost);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::distance;
+
+    #[test]
+    fn distance_counts_edits() {
+        assert_eq!(distance("", ""), 0);
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("quota/cpu", "QUOTA/CPU"), 0);
+        assert_eq!(distance("abc", ""), 3);
+        assert_eq!(distance("", "abc"), 3);
+    }
+}
