@@ -147,15 +147,19 @@ impl Filler<'_, '_, '_> {
 
     /// One leaf of one layer of defaults.
     fn default(&mut self, path: FieldPath, value: &Value, source: &str) {
-        if !self.seen.insert(path.clone())
-            || given(self.sent, &path).is_some()
-            || self.rules_out(&path)
-        {
+        if self.seen.contains(&path) || given(self.sent, &path).is_some() || self.rules_out(&path) {
             return;
         }
+        // Defaults are applied once: at creation, or when something is left out that was there before. What is new in
+        // them today reaches nobody who exists, or his next apply would restart him. Built-in values are no news.
+        let stored = self.old.and_then(|old| given(old, &path)).cloned();
+        if self.old.is_some() && stored.is_none() && source != BUILT_IN {
+            return;
+        }
+        self.seen.insert(path.clone());
         if self.is_frozen(&path) {
             // What runs keeps what it has; a default never alters a frozen field.
-            if let Some(stored) = self.old.and_then(|old| given(old, &path)).cloned() {
+            if let Some(stored) = stored {
                 self.put(&path, &stored, KEPT);
             }
             return;
