@@ -10,11 +10,11 @@ pub mod types {
     pub const QUOTA_EXCEEDED: &str = "QuotaExceeded";
     /// The last start or growth was refused at admission or by the controller. Outlives the event that says the same.
     pub const REFUSED: &str = "Refused";
-    /// The DeploymentTarget that the object names does not exist or is not accepted.
+    /// The `DeploymentTarget` that the object names does not exist or is not accepted.
     pub const TARGET_NOT_FOUND: &str = "TargetNotFound";
     /// The SessionCluster that the object names does not exist or does not run.
     pub const SESSION_CLUSTER_NOT_READY: &str = "SessionClusterNotReady";
-    /// On a DeploymentTarget: its namespace takes pods from here.
+    /// On a `DeploymentTarget`: its namespace takes pods from here.
     pub const ACCEPTED: &str = "Accepted";
     /// On a quota: its ledger covers everything and it can be charged.
     pub const INITIALISED: &str = "Initialised";

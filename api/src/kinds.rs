@@ -6,6 +6,10 @@
     clippy::duplicated_attributes,
     reason = "several printcolumn(...) of one kind have the same type_; the lint takes that for a repetition"
 )]
+#![allow(
+    clippy::doc_markdown,
+    reason = "kubectl explain prints these comments as they are, backticks would be noise to its readers"
+)]
 
 mod defaults;
 mod deployment;

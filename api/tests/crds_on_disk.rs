@@ -1,5 +1,10 @@
 //! The generated files: as the types make them, and as Kubernetes and our own design want them.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test; clippy exempts only functions marked #[test], not their helpers"
+)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
