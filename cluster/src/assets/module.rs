@@ -1,0 +1,131 @@
+//! The Go modules from which the programs are built, embedded so that an installed `sluice` can build them too.
+//! One module for each project: their requirements collide.
+
+use std::path::{Path, PathBuf};
+
+/// A Go module which only pins versions.
+#[derive(Debug)]
+pub(super) struct Module {
+    /// Prefix of the folder in the cache.
+    pub name: &'static str,
+    /// Go's name of the project whose version counts.
+    requires: &'static str,
+    /// The files of the module.
+    pub files: [(&'static str, &'static str); 3],
+    /// Said before a build, since it is long.
+    pub takes: &'static str,
+    /// How the version gets into the program.
+    stamp: Stamp,
+}
+
+#[derive(Debug)]
+enum Stamp {
+    /// etcd has it in its source.
+    Source,
+    /// Without it a Kubernetes server says v0.0.0, and clients misbehave.
+    Component,
+}
+
+pub(super) const ETCD: Module = Module {
+    name: "etcd",
+    requires: "go.etcd.io/etcd/server/v3",
+    files: [
+        ("go.mod", include_str!("../../modules/etcd/go.mod")),
+        ("go.sum", include_str!("../../modules/etcd/go.sum")),
+        ("tools.go", include_str!("../../modules/etcd/tools.go")),
+    ],
+    takes: "about a minute on 2 cores",
+    stamp: Stamp::Source,
+};
+
+pub(super) const KUBERNETES: Module = Module {
+    name: "kubernetes",
+    requires: "k8s.io/kubernetes",
+    files: [
+        ("go.mod", include_str!("../../modules/kubernetes/go.mod")),
+        ("go.sum", include_str!("../../modules/kubernetes/go.sum")),
+        (
+            "tools.go",
+            include_str!("../../modules/kubernetes/tools.go"),
+        ),
+    ],
+    takes: "5 to 8 minutes on 2 cores",
+    stamp: Stamp::Component,
+};
+
+impl Module {
+    fn go_mod(&self) -> &'static str {
+        self.files
+            .iter()
+            .find(|(name, _)| *name == "go.mod")
+            .map_or("", |(_, text)| text)
+    }
+
+    /// The version that go.mod requires, without `v`: the only place where it is written down.
+    pub(super) fn version(&self) -> &'static str {
+        self.go_mod()
+            .lines()
+            .map(|line| line.trim_start().trim_start_matches("require "))
+            .find_map(|line| line.strip_prefix(self.requires)?.trim().strip_prefix('v'))
+            .unwrap_or("unknown")
+    }
+
+    /// The oldest Go that can build it, such as `1.26.0`.
+    pub(super) fn go(&self) -> &'static str {
+        self.go_mod()
+            .lines()
+            .find_map(|line| line.strip_prefix("go "))
+            .map_or("unknown", str::trim)
+    }
+
+    /// For messages and for the cache: `kubernetes-1.36.3`.
+    pub(super) fn title(&self) -> String {
+        format!("{}-{}", self.name, self.version())
+    }
+
+    /// Where its programs lie in a cache.
+    pub(super) fn bin_dir(&self, cache: &Path) -> PathBuf {
+        cache.join(self.title()).join("bin")
+    }
+
+    /// Value of `-ldflags`: no symbols (a third of the size), and the version.
+    pub(super) fn ldflags(&self) -> String {
+        match self.stamp {
+            Stamp::Source => "-s -w".to_owned(),
+            Stamp::Component => {
+                let version = self.version();
+                let mut parts = version.split('.');
+                let major = parts.next().unwrap_or_default();
+                let minor = parts.next().unwrap_or_default();
+                let at = "-X k8s.io/component-base/version.";
+                format!("-s -w {at}gitVersion=v{version} {at}gitMajor={major} {at}gitMinor={minor}")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_come_from_go_mod() {
+        assert_eq!(KUBERNETES.title(), "kubernetes-1.36.3");
+        assert_eq!(ETCD.title(), "etcd-3.6.16");
+        assert_eq!(KUBERNETES.go(), "1.26.0");
+        assert_eq!(
+            KUBERNETES.bin_dir(Path::new("/c")).join("kubectl"),
+            Path::new("/c/kubernetes-1.36.3/bin/kubectl")
+        );
+    }
+
+    #[test]
+    fn kubernetes_is_stamped_with_its_version() {
+        assert_eq!(
+            KUBERNETES.ldflags(),
+            "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.3 -X k8s.io/component-base/version.gitMajor=1 -X \
+             k8s.io/component-base/version.gitMinor=36"
+        );
+        assert_eq!(ETCD.ldflags(), "-s -w");
+    }
+}

@@ -1,0 +1,206 @@
+//! What each component is started with, and when it counts as ready.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::Api;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+
+use super::{ClusterOptions, Component, ControllerManager};
+use crate::pki::Pki;
+use crate::{ClusterError, Process, ProcessSpec};
+
+/// How often readiness is asked for, and how long one answer may take.
+const PROBE_EVERY: Duration = Duration::from_millis(25);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Files and ports of one control plane.
+#[derive(Debug)]
+pub(super) struct Layout {
+    pub dir: PathBuf,
+    pub logs: PathBuf,
+    pub pki: Pki,
+    pub etcd_client: u16,
+    pub etcd_peer: u16,
+    pub api_server: u16,
+}
+
+impl Layout {
+    pub(super) fn kubeconfig(&self) -> PathBuf {
+        self.dir.join("kubeconfig")
+    }
+
+    pub(super) fn server_url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.api_server)
+    }
+
+    /// The command line of a component.
+    pub(super) fn spec(&self, component: Component, options: &ClusterOptions) -> ProcessSpec {
+        let binary = component.binary();
+        let log = self.logs.join(format!("{component}.log"));
+        let args = match component {
+            Component::Etcd => self.etcd_args(),
+            Component::ApiServer => self.api_server_args(options),
+            Component::ControllerManager => self.controller_manager_args(),
+        };
+        ProcessSpec::new(component.to_string(), options.assets.path(binary), log).args(args)
+    }
+
+    fn etcd_args(&self) -> Vec<String> {
+        let client = format!("http://127.0.0.1:{}", self.etcd_client);
+        let peer = format!("http://127.0.0.1:{}", self.etcd_peer);
+        vec![
+            "--name=sluice".into(),
+            format!("--data-dir={}", self.dir.join("etcd").display()),
+            format!("--listen-client-urls={client}"),
+            format!("--advertise-client-urls={client}"),
+            format!("--listen-peer-urls={peer}"),
+            format!("--initial-advertise-peer-urls={peer}"),
+            format!("--initial-cluster=sluice={peer}"),
+            // The data need not outlive a power cut, and syncing is most of a write's time.
+            "--unsafe-no-fsync".into(),
+            // One member elects itself: no reason to wait for others' votes.
+            "--heartbeat-interval=10".into(),
+            "--election-timeout=100".into(),
+            "--log-level=warn".into(),
+        ]
+    }
+
+    fn api_server_args(&self, options: &ClusterOptions) -> Vec<String> {
+        let pki = &self.pki;
+        let mut args = vec![
+            format!("--etcd-servers=http://127.0.0.1:{}", self.etcd_client),
+            "--bind-address=127.0.0.1".into(),
+            "--advertise-address=127.0.0.1".into(),
+            // A loopback address is no valid endpoint of the service `kubernetes`.
+            "--endpoint-reconciler-type=none".into(),
+            format!("--secure-port={}", self.api_server),
+            format!("--cert-dir={}", self.dir.join("pki").display()),
+            format!("--tls-cert-file={}", pki.server_cert.display()),
+            format!("--tls-private-key-file={}", pki.server_key.display()),
+            format!("--client-ca-file={}", pki.ca_cert.display()),
+            format!("--token-auth-file={}", pki.tokens.display()),
+            "--authorization-mode=RBAC".into(),
+            "--service-account-issuer=https://kubernetes.default.svc".into(),
+            format!(
+                "--service-account-key-file={}",
+                pki.service_account_public.display()
+            ),
+            format!(
+                "--service-account-signing-key-file={}",
+                pki.service_account_key.display()
+            ),
+            "--service-cluster-ip-range=10.96.0.0/16".into(),
+            "--allow-privileged=true".into(),
+            "--profiling=false".into(),
+        ];
+        if options.controller_manager == ControllerManager::Absent {
+            // Nobody makes the ServiceAccount `default`, without which that plugin refuses every pod.
+            args.push("--disable-admission-plugins=ServiceAccount".into());
+        }
+        if !options.admission_plugins.is_empty() {
+            args.push(format!(
+                "--enable-admission-plugins={}",
+                options.admission_plugins.join(",")
+            ));
+        }
+        args.extend(options.api_server_args.iter().cloned());
+        args
+    }
+
+    fn controller_manager_args(&self) -> Vec<String> {
+        let pki = &self.pki;
+        vec![
+            format!("--kubeconfig={}", self.kubeconfig().display()),
+            format!(
+                "--service-account-private-key-file={}",
+                pki.service_account_key.display()
+            ),
+            format!("--root-ca-file={}", pki.ca_cert.display()),
+            format!("--cluster-signing-cert-file={}", pki.ca_cert.display()),
+            format!("--cluster-signing-key-file={}", pki.ca_key.display()),
+            "--leader-elect=false".into(),
+            // It serves nothing that we need, and a port less cannot be taken.
+            "--secure-port=0".into(),
+            "--profiling=false".into(),
+        ]
+    }
+
+    /// Polls until the component is ready, has died, or the deadline has passed.
+    pub(super) async fn wait_ready(
+        &self,
+        component: Component,
+        process: &Process,
+        client: Option<kube::Client>,
+        within: Duration,
+    ) -> Result<(), ClusterError> {
+        let deadline = Instant::now() + within;
+        let mut ticks = interval(PROBE_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last = String::from("not asked yet");
+        while Instant::now() < deadline {
+            tokio::select! {
+                status = process.exited() => return Err(process.died(status)),
+                _ = ticks.tick() => {}
+            }
+            match timeout(PROBE_TIMEOUT, self.probe(component, client.as_ref())).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) => last = error,
+                Err(_) => last = format!("no answer within {PROBE_TIMEOUT:?}"),
+            }
+        }
+        Err(process.not_ready(within, last))
+    }
+
+    async fn probe(
+        &self,
+        component: Component,
+        client: Option<&kube::Client>,
+    ) -> Result<(), String> {
+        match (component, client) {
+            (Component::Etcd, _) => self.probe_etcd().await,
+            (_, None) => Err("no client".into()),
+            (Component::ApiServer, Some(client)) => {
+                let request = http::Request::get("/readyz")
+                    .body(Vec::new())
+                    .map_err(|error| error.to_string())?;
+                client
+                    .request_text(request)
+                    .await
+                    .map(drop)
+                    .map_err(|error| error.to_string())
+            }
+            // It serves no health; this is the first of its works that anybody waits for.
+            (Component::ControllerManager, Some(client)) => {
+                let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");
+                accounts
+                    .get("default")
+                    .await
+                    .map(drop)
+                    .map_err(|error| error.to_string())
+            }
+        }
+    }
+
+    /// One HTTP request by hand: not worth a client.
+    async fn probe_etcd(&self) -> Result<(), String> {
+        let ask = async {
+            let mut stream = TcpStream::connect(("127.0.0.1", self.etcd_client)).await?;
+            stream
+                .write_all(b"GET /health HTTP/1.0\r\nHost: etcd\r\n\r\n")
+                .await?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await?;
+            Ok::<_, std::io::Error>(answer)
+        };
+        let answer = ask.await.map_err(|error| error.to_string())?;
+        if answer.starts_with("HTTP/1.0 200") {
+            Ok(())
+        } else {
+            Err(answer.lines().next().unwrap_or("").to_owned())
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What can go wrong with the local control plane, each with the way out. Nothing else lives here.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::Duration;
+
+/// Why the control plane could not be obtained, started or stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClusterError {
+    /// `KUBEBUILDER_ASSETS` names a folder in which a needed program is missing.
+    #[error(
+        "KUBEBUILDER_ASSETS is {dir}, where there is no executable file {name:?}. Put it there, or unset \
+         KUBEBUILDER_ASSETS to have the programs built from source"
+    )]
+    MissingAsset {
+        /// The folder that `KUBEBUILDER_ASSETS` names.
+        dir: PathBuf,
+        /// File name of the missing program, such as `kube-apiserver`.
+        name: &'static str,
+    },
+
+    /// Neither `--assets`, `XDG_CACHE_HOME` nor `HOME` says where the cache is.
+    #[error("no cache folder: neither XDG_CACHE_HOME nor HOME is set. Name one with --assets DIR")]
+    NoCacheDir,
+
+    /// The programs must be built, but there is no `go`.
+    #[error(
+        "building {what} needs Go {needed} or later, and there is no `go` in PATH or /usr/local/go/bin. Install it \
+         (https://go.dev/dl), or set KUBEBUILDER_ASSETS to a folder which holds the built programs"
+    )]
+    GoMissing {
+        /// What was to be built, such as `kubernetes 1.36.3`.
+        what: String,
+        /// The `go` line of the module.
+        needed: String,
+    },
+
+    /// The `go` that is there is older than the module asks for and cannot fetch a newer toolchain.
+    #[error(
+        "building {what} needs Go {needed} or later, and `{go}` cannot provide it: {said}. Install a newer Go \
+         (https://go.dev/dl) or allow it to fetch one (GOTOOLCHAIN=auto), or set KUBEBUILDER_ASSETS to a folder which \
+         holds the built programs"
+    )]
+    GoTooOld {
+        /// What was to be built, such as `kubernetes 1.36.3`.
+        what: String,
+        /// The `go` line of the module.
+        needed: String,
+        /// Path of the `go` that was asked.
+        go: PathBuf,
+        /// Its answer.
+        said: String,
+    },
+
+    /// `go build` or `go list` failed.
+    #[error("building {what}: `{command}` failed ({status}); its last lines:\n{tail}")]
+    BuildFailed {
+        /// What was to be built, such as `kubernetes 1.36.3`.
+        what: String,
+        /// The command, shortened.
+        command: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// Its last lines on stderr.
+        tail: String,
+    },
+
+    /// A file or a process could not be made, read or removed.
+    #[error("{doing} {path}: {source}")]
+    Io {
+        /// What was being done, such as `creating`.
+        doing: &'static str,
+        /// To which file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+
+    /// No free port was found on loopback.
+    #[error("no free TCP port on 127.0.0.1 among {tried} tried. See what listens there: ss -ltn")]
+    NoFreePort {
+        /// How many were tried.
+        tried: u32,
+    },
+
+    /// A key or certificate could not be made.
+    #[error("making the control plane's keys: {0}")]
+    Keys(#[from] rcgen::Error),
+
+    /// A component ended although nobody asked it to.
+    #[error("{name} ended by itself ({status}); the last lines of {log}:\n{tail}")]
+    Died {
+        /// The component's name.
+        name: String,
+        /// How it ended.
+        status: String,
+        /// Its log file.
+        log: PathBuf,
+        /// The log's last lines.
+        tail: String,
+    },
+
+    /// A component was not ready in time.
+    #[error("{name} was not ready after {after:?} ({last}); the last lines of {log}:\n{tail}")]
+    NotReady {
+        /// The component's name.
+        name: String,
+        /// How long was waited.
+        after: Duration,
+        /// What the last probe said.
+        last: String,
+        /// Its log file.
+        log: PathBuf,
+        /// The log's last lines.
+        tail: String,
+    },
+
+    /// The component that was to be killed or asked does not run in this cluster.
+    #[error("{name} does not run in this cluster")]
+    NotRunning {
+        /// The component's name.
+        name: String,
+    },
+
+    /// No client could be made for the API server.
+    #[error("making a client for the API server: {0}")]
+    Client(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl ClusterError {
+    /// For `map_err`: what was being done to which file.
+    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Io {
+            doing,
+            path,
+            source,
+        }
+    }
+}
