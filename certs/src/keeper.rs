@@ -1,0 +1,221 @@
+//! The tick: one CA for all replicas, a leaf of our own, bundles that trust it, and whether the process may be ready.
+//!
+//! The tick follows the wall clock: a monotonic timer stands still while a machine sleeps, a certificate does not.
+
+use crate::bundle::Target;
+use crate::error::Error;
+use crate::generations::Generations;
+use crate::leaf::Leaf;
+use crate::resolver::LeafResolver;
+use crate::store::CaStore;
+use jiff::Timestamp;
+use rustls::pki_types::CertificateDer;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// The wall clock is looked at this often.
+const GLANCE: Duration = Duration::from_secs(2);
+
+/// First and longest wait before another attempt while not ready.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// What is kept, and where.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Namespace of the Secret.
+    pub namespace: String,
+    /// Name of the Secret that all replicas share.
+    pub secret: String,
+    /// Host names and addresses of the leaf; the first is the one by which the API server comes.
+    pub names: Vec<String>,
+    /// Configurations whose `caBundle` is kept.
+    pub targets: Vec<Target>,
+    /// How often everything is reconciled; 60 s in production.
+    pub tick: Duration,
+}
+
+/// Whether the API server would accept our leaf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It would not, or it is not known yet; the text says what is missing.
+    NotReady(String),
+    /// The leaf verifies against every bundle that was read back.
+    Ready {
+        /// When the leaf ends.
+        leaf_ends: Timestamp,
+        /// When the CA ends.
+        ca_ends: Timestamp,
+    },
+}
+
+/// Keeps CA, leaf and bundles.
+pub struct Keeper {
+    client: kube::Client,
+    store: CaStore,
+    settings: Settings,
+    resolver: Arc<LeafResolver>,
+    state: watch::Sender<State>,
+    generations: Option<Generations>,
+    /// The CA certificate that signed the leaf that is served.
+    signed_by: Option<CertificateDer<'static>>,
+    /// Bundles as they were read back last.
+    bundles: Vec<String>,
+}
+
+impl Keeper {
+    /// A keeper that has done nothing yet, and where its state can be watched.
+    pub fn new(
+        client: kube::Client,
+        settings: Settings,
+        resolver: Arc<LeafResolver>,
+    ) -> (Self, watch::Receiver<State>) {
+        let (state, watched) = watch::channel(State::NotReady("no certificate yet".to_owned()));
+        let store = CaStore::new(client.clone(), &settings.namespace, &settings.secret);
+        let keeper = Self {
+            client,
+            store,
+            settings,
+            resolver,
+            state,
+            generations: None,
+            signed_by: None,
+            bundles: Vec::new(),
+        };
+        (keeper, watched)
+    }
+
+    /// Reconciles at every tick until told to stop; more often while not ready.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut retry = RETRY.0;
+        loop {
+            let began = Timestamp::now();
+            let state = self.tick(began).await;
+            let ready = matches!(state, State::Ready { .. });
+            self.publish(state);
+            let wait = if ready {
+                retry = RETRY.0;
+                self.settings.tick
+            } else {
+                let wait = retry;
+                retry = (retry * 2).min(RETRY.1);
+                wait
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = wall_clock_sleep(began, wait) => {}
+            }
+        }
+    }
+
+    fn publish(&self, state: State) {
+        self.state.send_if_modified(|held| {
+            if *held == state {
+                return false;
+            }
+            match &state {
+                State::NotReady(why) => tracing::warn!(%why, "certificates not ready"),
+                State::Ready { leaf_ends, .. } => tracing::info!(%leaf_ends, "certificates ready"),
+            }
+            *held = state;
+            true
+        });
+    }
+
+    /// One round. What fails is told in the state; what was achieved before stays in use.
+    pub async fn tick(&mut self, now: Timestamp) -> State {
+        let reconciled = self.reconcile(now).await;
+        let minted = self.renew(now);
+        let verified = self.verify(now);
+        match (verified, reconciled.and(minted)) {
+            (Ok(state), Ok(())) => state,
+            // The API may be away for as long as the leaf is good: what it last stored is still what it trusts.
+            (Ok(state), Err(error)) => {
+                tracing::warn!(%error, "certificates could not be reconciled; the leaf in use is still good");
+                state
+            }
+            (Err(_), Err(error)) => State::NotReady(error.to_string()),
+            (Err(why), Ok(())) => State::NotReady(why),
+        }
+    }
+
+    async fn reconcile(&mut self, now: Timestamp) -> Result<(), Error> {
+        let generations = self.store.ensure(now).await?;
+        let bundle = generations.bundle();
+        self.generations = Some(generations);
+        if self.resolver.current().is_none() {
+            // Serve something before the bundles are there: whoever waits for us sees a live port.
+            self.renew(now)?;
+        }
+        let mut bundles = Vec::new();
+        for target in &self.settings.targets {
+            match target.reconcile(&self.client, &bundle).await? {
+                Some(held) => bundles.extend(held),
+                None => {
+                    return Err(Error::Unreadable {
+                        what: target.what(),
+                        why: "it does not exist; install it (chart, or sluice up)".to_owned(),
+                    });
+                }
+            }
+        }
+        if self.settings.targets.is_empty() {
+            bundles.push(bundle);
+        }
+        self.bundles = bundles;
+        Ok(())
+    }
+
+    /// A new leaf if there is none, it nears its end, or another CA signs now. Bundles come first: at the time of
+    /// this call they were read back with the CA that signs.
+    fn renew(&mut self, now: Timestamp) -> Result<(), Error> {
+        let Some(generations) = &self.generations else {
+            return Ok(());
+        };
+        let ca = &generations.current;
+        let fresh = self
+            .resolver
+            .current()
+            .is_some_and(|leaf| !leaf.is_due(now));
+        if fresh && self.signed_by.as_ref() == Some(ca.certificate()) {
+            return Ok(());
+        }
+        let leaf: Leaf = ca.sign(&self.settings.names, now)?;
+        tracing::info!(not_after = %leaf.not_after(), "leaf made");
+        self.signed_by = Some(ca.certificate().clone());
+        self.resolver.replace(leaf);
+        Ok(())
+    }
+
+    fn verify(&self, now: Timestamp) -> Result<State, String> {
+        let leaf = self.resolver.current().ok_or("no leaf yet")?;
+        let generations = self.generations.as_ref().ok_or("no CA yet")?;
+        let name = self.settings.names.first().ok_or("the leaf has no name")?;
+        if self.bundles.is_empty() {
+            return Err("no caBundle was read back yet".to_owned());
+        }
+        for bundle in &self.bundles {
+            leaf.verify(bundle, name, now)
+                .map_err(|error| format!("the API server would not accept our leaf: {error}"))?;
+        }
+        Ok(State::Ready {
+            leaf_ends: leaf.not_after(),
+            ca_ends: generations.current.not_after(),
+        })
+    }
+}
+
+/// Waits until the wall clock is `wait` past `began`, or has been set back before it.
+async fn wall_clock_sleep(began: Timestamp, wait: Duration) {
+    loop {
+        let passed = Timestamp::now().duration_since(began);
+        let Ok(passed) = Duration::try_from(passed) else {
+            return;
+        };
+        let Some(left) = wait.checked_sub(passed).filter(|left| !left.is_zero()) else {
+            return;
+        };
+        tokio::time::sleep(left.min(GLANCE)).await;
+    }
+}

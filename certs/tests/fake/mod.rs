@@ -1,0 +1,144 @@
+//! A Kubernetes API of one Secret and some webhook configurations, with resource versions that matter.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http_body_util::BodyExt;
+use hyper::{Method, Request, Response, StatusCode};
+use kube::client::Body;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+
+/// Objects by path, and what was done to them.
+#[derive(Default)]
+pub struct Fake {
+    pub objects: BTreeMap<String, Value>,
+    pub applied: Vec<(String, String)>,
+    pub conflicts: usize,
+    pub down: bool,
+    version: u64,
+}
+
+pub type Shared = Arc<Mutex<Fake>>;
+
+pub fn client(fake: &Shared) -> kube::Client {
+    let fake = Arc::clone(fake);
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let fake = Arc::clone(&fake);
+        async move {
+            let (parts, body) = request.into_parts();
+            let bytes = body.collect().await.unwrap().to_bytes();
+            // Let the other replicas get between a read and the write that follows it.
+            tokio::task::yield_now().await;
+            let sent: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+            let (status, answer) = fake.lock().unwrap().answer(
+                &parts.method,
+                parts.uri.path(),
+                parts.uri.query(),
+                sent,
+            );
+            Ok::<_, Infallible>(
+                Response::builder()
+                    .status(status)
+                    .body(Body::from(answer.to_string().into_bytes()))
+                    .unwrap(),
+            )
+        }
+    });
+    kube::Client::new(service, "default")
+}
+
+fn failure(code: u16, reason: &str) -> (StatusCode, Value) {
+    (
+        StatusCode::from_u16(code).unwrap(),
+        json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+               "message": reason, "reason": reason, "code": code}),
+    )
+}
+
+impl Fake {
+    pub fn with_configurations(names: &[&str]) -> Shared {
+        let mut fake = Self::default();
+        for name in names {
+            fake.install(name);
+        }
+        Arc::new(Mutex::new(fake))
+    }
+
+    pub fn install(&mut self, name: &str) {
+        self.objects.insert(
+            format!("/apis/admissionregistration.k8s.io/v1/{name}"),
+            json!({"metadata": {"name": name.rsplit('/').next()},
+                   "webhooks": [{"name": "a.sluice.dev", "clientConfig": {"url": "https://127.0.0.1:1/a"}}]}),
+        );
+    }
+
+    pub fn bundle(&self, name: &str) -> String {
+        let object = &self.objects[&format!("/apis/admissionregistration.k8s.io/v1/{name}")];
+        let encoded = object["webhooks"][0]["clientConfig"]["caBundle"]
+            .as_str()
+            .unwrap_or("");
+        String::from_utf8(STANDARD.decode(encoded).unwrap()).unwrap()
+    }
+
+    fn answer(
+        &mut self,
+        method: &Method,
+        path: &str,
+        query: Option<&str>,
+        sent: Value,
+    ) -> (StatusCode, Value) {
+        if self.down {
+            return failure(503, "ServiceUnavailable");
+        }
+        match *method {
+            Method::GET => match self.objects.get(path) {
+                Some(object) => (StatusCode::OK, object.clone()),
+                None => failure(404, "NotFound"),
+            },
+            Method::POST => {
+                let path = format!("{path}/{}", sent["metadata"]["name"].as_str().unwrap());
+                if self.objects.contains_key(&path) {
+                    self.conflicts += 1;
+                    return failure(409, "AlreadyExists");
+                }
+                self.store(path, sent)
+            }
+            Method::PUT => {
+                let Some(held) = self.objects.get(path) else {
+                    return failure(404, "NotFound");
+                };
+                if held["metadata"]["resourceVersion"] != sent["metadata"]["resourceVersion"] {
+                    self.conflicts += 1;
+                    return failure(409, "Conflict");
+                }
+                self.store(path.to_owned(), sent)
+            }
+            Method::PATCH => {
+                self.applied
+                    .push((path.to_owned(), query.unwrap_or("").to_owned()));
+                let Some(mut held) = self.objects.get(path).cloned() else {
+                    return failure(404, "NotFound");
+                };
+                for entry in sent["webhooks"].as_array().unwrap() {
+                    for webhook in held["webhooks"].as_array_mut().unwrap() {
+                        if webhook["name"] == entry["name"] {
+                            webhook["clientConfig"]["caBundle"] =
+                                entry["clientConfig"]["caBundle"].clone();
+                        }
+                    }
+                }
+                self.store(path.to_owned(), held)
+            }
+            _ => failure(405, "MethodNotAllowed"),
+        }
+    }
+
+    fn store(&mut self, path: String, mut object: Value) -> (StatusCode, Value) {
+        self.version += 1;
+        object["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        self.objects.insert(path, object.clone());
+        (StatusCode::OK, object)
+    }
+}
