@@ -50,6 +50,8 @@ fn crd<K: CustomResourceExt + JsonSchema>(naming: Naming) -> CustomResourceDefin
     schema.description = crd.spec.versions.first().and_then(description);
     if naming == Naming::Workload {
         schema.x_kubernetes_validations = Some(vec![name_rule()]);
+        let properties = schema.properties.get_or_insert_default();
+        properties.insert("metadata".into(), metadata_with_name());
     }
     for version in &mut crd.spec.versions {
         version.schema = Some(CustomResourceValidation {
@@ -66,14 +68,29 @@ fn description(
     schema.description.clone()
 }
 
+/// What makes `.metadata.name` a path that a rule may point at; the API server knows the rest of metadata itself.
+fn metadata_with_name() -> JSONSchemaProps {
+    let node = |type_: &str, description: &str| JSONSchemaProps {
+        type_: Some(type_.into()),
+        description: Some(description.into()),
+        ..JSONSchemaProps::default()
+    };
+    let name = node("string", "Name: a DNS label of at most 45 characters.");
+    JSONSchemaProps {
+        properties: Some([("name".into(), name)].into()),
+        ..node("object", "Standard object's metadata.")
+    }
+}
+
 fn name_rule() -> ValidationRule {
     ValidationRule {
         rule: "self.metadata.name.size() <= 45 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')".into(),
         message: Some(
-            "metadata.name must be a DNS label of at most 45 characters: a-z, 0-9 and '-', starting with a letter and \
+            "must be a DNS label of at most 45 characters: a-z, 0-9 and '-', starting with a letter and \
              not ending in '-', as names of pods and services are made from it. Choose a shorter or simpler name."
                 .into(),
         ),
+        field_path: Some(".metadata.name".into()),
         ..ValidationRule::default()
     }
 }

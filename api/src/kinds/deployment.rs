@@ -101,7 +101,7 @@ pub struct DeploymentSpec {
     /// ran is stopped with a savepoint. Both give all resources back. Default: CANCELLED.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<DesiredState>,
-    /// Name of the DeploymentTarget, in the same namespace, that says where the pods run. Default: default; where no
+    /// Name of the DeploymentTarget, in the same namespace, that says where the pods run. Default: the one named default; where no
     /// target of that name exists, the pods run in the Deployment's own namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
@@ -210,10 +210,11 @@ pub struct Artifact {
     /// The main class. Default: the one that the jar's manifest names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entry_class: Option<String>,
-    /// Arguments of the main class, in one line, split at spaces as a shell does.
+    /// Text: arguments of the main class, in one line, split at spaces as a shell does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub main_args: Option<Scalar>,
-    /// Flink's version, such as "1.20". Quote it: to YAML, 1.20 is the number 1.2. Needed, unless a default names one.
+    /// Text: Flink's version, such as "1.20". Quote it: to YAML, 1.20 is the number 1.2. Needed, unless an admin's defaults
+    /// name one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flink_version: Option<Scalar>,
     /// Registry of the image. Default: docker.io.
@@ -222,7 +223,7 @@ pub struct Artifact {
     /// Repository of the image within the registry. Default: library/flink.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flink_image_repository: Option<String>,
-    /// Tag of the image, or its digest (sha256:...). Default: flinkVersion. Quote it where it looks like a number.
+    /// Text: the tag of the image, or its digest (sha256:...). Quote it where it looks like a number. Default: flinkVersion.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flink_image_tag: Option<Scalar>,
 }

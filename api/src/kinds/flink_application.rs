@@ -59,7 +59,7 @@ pub struct FlinkApplicationSpec {
     /// When the image is pulled: Always, IfNotPresent or Never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_pull_policy: Option<String>,
-    /// Flink's version in the form v1_19.
+    /// Text: Flink's version in the form v1_19.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flink_version: Option<Scalar>,
     /// Flink's configuration options by key; nested maps are allowed.

@@ -101,7 +101,7 @@ pub struct PodVolume {
 pub struct EnvVar {
     /// Name of the variable.
     pub name: String,
-    /// Its value. Not together with valueFrom.
+    /// Text: its value. Not together with valueFrom.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<Scalar>,
     /// Where its value comes from, such as a secretKeyRef (kubectl explain pod.spec.containers.env.valueFrom). Not

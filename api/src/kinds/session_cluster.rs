@@ -102,12 +102,13 @@ pub struct SessionClusterSpec {
     /// without a grace period. Default: STOPPED.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<DesiredClusterState>,
-    /// Name of the DeploymentTarget, in the same namespace, that says where the pods run. Default: default; where no
+    /// Name of the DeploymentTarget, in the same namespace, that says where the pods run. Default: the one named default; where no
     /// target of that name exists, the pods run in the cluster's own namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub deployment_target_name: Option<String>,
-    /// Flink's version, such as "1.20". Quote it: to YAML, 1.20 is the number 1.2. Needed, unless a default names one.
+    /// Text: Flink's version, such as "1.20". Quote it: to YAML, 1.20 is the number 1.2. Needed, unless an admin's defaults
+    /// name one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flink_version: Option<Scalar>,
     /// Registry of the image. Default: docker.io.
@@ -116,7 +117,7 @@ pub struct SessionClusterSpec {
     /// Repository of the image within the registry. Default: library/flink.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flink_image_repository: Option<String>,
-    /// Tag of the image, or its digest (sha256:...). Default: flinkVersion. Quote it where it looks like a number.
+    /// Text: the tag of the image, or its digest (sha256:...). Quote it where it looks like a number. Default: flinkVersion.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flink_image_tag: Option<Scalar>,
     /// Number of TaskManagers; kubectl scale sets it too. May change while the cluster runs; fewer can make jobs restart.

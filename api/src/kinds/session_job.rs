@@ -112,7 +112,7 @@ pub struct SessionJobTask {
     /// The main class. Default: the one that the jar's manifest names; needed where jarUri is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entry_class: Option<String>,
-    /// Arguments of the main class, one item each.
+    /// Arguments of the main class, one text each.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub args: Option<Vec<Scalar>>,
     /// Where the jar is: an http, https or s3 URI. Mostly left out: the main class is then looked for in the jars of the

@@ -29,15 +29,15 @@ pub struct Resources {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ComponentResources {
-    /// CPUs: a decimal (0.5, 2) or thousandths ("500m"). At least 0.1. This is what CPU quotas count.
+    /// Number or text: CPUs as a decimal (0.5, 2) or in thousandths ("500m"). At least 0.1. This is what CPU quotas count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu: Option<Scalar>,
-    /// Memory of the whole process, not only of the heap. Kubernetes' units ("2Gi") or Flink's ("2g", "2048m"); k, m, g
+    /// Text: memory of the whole process, not only of the heap, in Kubernetes' units ("2Gi") or Flink's ("2g", "2048m"); k, m, g
     /// and t in any case are powers of 1024, so "2048m" is 2048 MiB. Flink itself needs at least 577 MiB for a
     /// JobManager and 982 MiB for a TaskManager, unless its memory options say otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Scalar>,
-    /// Local disk that the pod may use, in the units of memory. Default: not limited.
+    /// Text: local disk that the pod may use, in the units of memory. Default: not limited.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ephemeral_storage: Option<Scalar>,
 }
@@ -46,8 +46,8 @@ pub struct ComponentResources {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Logging {
-    /// Name of the logging profile, the template of the Log4j configuration. Default: default, which logs to the
-    /// console, so that kubectl logs shows it.
+    /// Name of the logging profile, the template of the Log4j configuration. Default: the one named default, which logs to
+    /// the console, so that kubectl logs shows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logging_profile: Option<String>,
     /// Log levels (TRACE, DEBUG, INFO, WARN, ERROR, FATAL, OFF, ALL) by logger, a package or class name. The empty name
