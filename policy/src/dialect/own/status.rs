@@ -1,0 +1,33 @@
+//! What the status of a stored object tells policy. Anyone may have written it: what cannot be read counts as absent.
+
+use crate::json;
+use crate::quantity::MilliCpu;
+use serde_json::Value;
+
+/// `status.state`, as it stands there.
+pub(crate) fn state(object: &Value) -> Option<&str> {
+    json::text(object, &["status", "state"])
+}
+
+/// `status.allocatedMilli`.
+pub(crate) fn allocated(object: &Value) -> Option<MilliCpu> {
+    json::get(object, &["status", "allocatedMilli"])?
+        .as_u64()
+        .filter(|milli| *milli <= MilliCpu::MAX_ACCEPTED.0)
+        .map(MilliCpu)
+}
+
+/// A count in the status.
+pub(crate) fn count(object: &Value, key: &str) -> Option<u64> {
+    json::get(object, &["status", key])?.as_u64()
+}
+
+/// Whether the controller has seen this very spec and `status.state` is one of `at_rest`, with nothing under way.
+pub(crate) fn is_settled(object: &Value, at_rest: &[&str]) -> bool {
+    let generation = json::get(object, &["metadata", "generation"]).and_then(Value::as_i64);
+    let observed = json::get(object, &["status", "observedGeneration"]).and_then(Value::as_i64);
+    generation.is_some()
+        && generation == observed
+        && json::present(object, &["status", "operation"]).is_none()
+        && state(object).is_some_and(|state| at_rest.contains(&state))
+}
