@@ -7,6 +7,7 @@ pub(crate) mod at;
 pub(crate) mod check;
 pub(crate) mod configuration;
 pub(crate) mod demand;
+pub(crate) mod exclusive;
 pub(crate) mod name;
 pub(crate) mod normalise;
 pub(crate) mod rules;

@@ -4,7 +4,7 @@ use super::own::at::At;
 use super::own::check::{self, Judge, Unknown};
 use super::own::rules::{OwnRules, own_rules};
 use super::own::shape::{self, canonical_word};
-use super::own::{demand, name, normalise, status, tables};
+use super::own::{demand, exclusive, name, normalise, status, tables};
 use super::{Dialect, Frozen, KindInfo, LeafKind, Scope};
 use crate::charge::{Desired, Workload};
 use crate::draft::Draft;
@@ -133,8 +133,20 @@ impl Dialect for SessionCluster {
                 FieldPath::of("spec.state"),
                 FieldPath::of("spec.numberOfTaskManagers"),
             ],
+            may_change_keys: Vec::new(),
             override_annotation: None,
         })
+    }
+
+    fn exclusive(&self) -> Vec<Vec<FieldPath>> {
+        exclusive::groups(&FieldPath::of("spec"), &FieldPath::of("spec"))
+    }
+
+    fn levers(&self) -> Vec<FieldPath> {
+        vec![
+            FieldPath::of("spec.state"),
+            FieldPath::of("spec.numberOfTaskManagers"),
+        ]
     }
 
     fn leaf_kind(&self, path: &FieldPath) -> LeafKind {
@@ -191,7 +203,8 @@ fn stop_notice(old: &Value, new: &Value, findings: &mut Findings) {
         )),
         None if status::state(old).is_none_or(|state| state == "STOPPED") => {}
         None => {
-            findings.warn("jobs on it, if there are any, will be terminated without a grace period")
+            findings
+                .warn("jobs on it, if there are any, will be terminated without a grace period");
         }
     }
 }

@@ -74,6 +74,7 @@ pub(crate) fn judged_in(
     let review = Review {
         dialect,
         operation: Operation::Create,
+        part: crate::review::Part::Whole,
         namespace: "team-a",
         name: "analytics",
         object: &object,

@@ -176,7 +176,7 @@ fn unknown_fields_warn_with_the_nearest_name() {
     );
 }
 
-fn cluster(state: &str, status: Value) -> Value {
+fn cluster(state: &str, status: &Value) -> Value {
     json!({"metadata": {"generation": 2}, "spec": {"state": state, "numberOfTaskManagers": 5}, "status": status})
 }
 
@@ -196,7 +196,7 @@ fn frozen_until_stopped_with_nothing_left(
     #[case] status: Value,
     #[case] expected: Option<&str>,
 ) {
-    let frozen = SessionCluster.frozen(&cluster(state, status));
+    let frozen = SessionCluster.frozen(&cluster(state, &status));
     let why = expected.map(|state| {
         format!("is {state}: only spec.state and spec.numberOfTaskManagers may change.")
     });
@@ -229,6 +229,7 @@ fn notices(old: &Value, new: &Value) -> Vec<String> {
     let review = Review {
         dialect: &SessionCluster,
         operation: Operation::Update { old },
+        part: crate::review::Part::Whole,
         namespace: "team-a",
         name: "analytics",
         object: new,
@@ -244,14 +245,14 @@ fn notices(old: &Value, new: &Value) -> Vec<String> {
 #[case(json!({"state": "RUNNING"}), &["jobs on it, if there are any, will be terminated without a grace period"])]
 #[case(json!({}), &[])]
 fn stopping_tells_how_many_jobs_end(#[case] status: Value, #[case] expected: &[&str]) {
-    let old = cluster("RUNNING", status);
+    let old = cluster("RUNNING", &status);
     let new = with(&old, "/spec/state", json!("STOPPED"));
     assert_eq!(notices(&old, &new), expected);
 }
 
 #[test]
 fn scaling_a_running_cluster_down_tells_that_applications_may_restart() {
-    let old = cluster("RUNNING", json!({"state": "RUNNING"}));
+    let old = cluster("RUNNING", &json!({"state": "RUNNING"}));
     let scaled = |number: i64| with(&old, "/spec/numberOfTaskManagers", json!(number));
     assert_eq!(
         notices(&old, &scaled(4)),
@@ -259,7 +260,7 @@ fn scaling_a_running_cluster_down_tells_that_applications_may_restart() {
     );
     assert_eq!(notices(&old, &scaled(5)), [""; 0]);
     assert_eq!(notices(&old, &scaled(6)), [""; 0]);
-    let stopped = cluster("STOPPED", json!({}));
+    let stopped = cluster("STOPPED", &json!({}));
     let fewer = with(&stopped, "/spec/numberOfTaskManagers", json!(1));
     assert_eq!(notices(&stopped, &fewer), [""; 0]);
 }
