@@ -68,17 +68,16 @@ fn description(
     schema.description.clone()
 }
 
-/// What makes `.metadata.name` a path that a rule may point at; the API server knows the rest of metadata itself.
+/// What makes `.metadata.name` a path that a rule may point at. Kubernetes knows metadata itself and refuses a CRD that
+/// says more about it, a description included.
 fn metadata_with_name() -> JSONSchemaProps {
-    let node = |type_: &str, description: &str| JSONSchemaProps {
-        type_: Some(type_.into()),
-        description: Some(description.into()),
+    let of_type = |name: &str| JSONSchemaProps {
+        type_: Some(name.into()),
         ..JSONSchemaProps::default()
     };
-    let name = node("string", "Name: a DNS label of at most 45 characters.");
     JSONSchemaProps {
-        properties: Some([("name".into(), name)].into()),
-        ..node("object", "Standard object's metadata.")
+        properties: Some([("name".into(), of_type("string"))].into()),
+        ..of_type("object")
     }
 }
 

@@ -112,6 +112,9 @@ fn each_node(visit: &mut dyn FnMut(&str, &Value)) {
 fn every_field_is_described() {
     let mut seen = 0;
     each_node(&mut |path, node| {
+        if path.split('.').nth(1) == Some("metadata") {
+            return; // Kubernetes describes it, and refuses a CRD that does.
+        }
         seen += 1;
         // Items are described by the list that they stand in.
         let text = node["description"].as_str().unwrap_or_default();
