@@ -1,1 +1,13 @@
-//! Tests that cross crates: real API server, real binary, real kubectl.
+//! What tests of the whole need: a running `sluice up`, the real kubectl, namespaces of their own.
+//!
+//! Tests assert what kubectl's users see: texts, exit codes, and what the API server stored.
+
+mod gate;
+mod kubectl;
+mod needs;
+mod wait;
+
+pub use gate::{Gate, sluice_binary};
+pub use kubectl::{Kubectl, Ran};
+pub use needs::{Fixtures, fixtures};
+pub use wait::eventually;
