@@ -9,6 +9,7 @@
 pub mod args;
 pub mod exit;
 pub mod rules;
+pub mod yaml;
 
 use args::{Cli, Command};
 use clap::Parser;
