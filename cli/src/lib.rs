@@ -7,7 +7,9 @@
 //! Decisions are not made here: `check` and `render` call `sluice-policy`, the very pipeline of the webhook.
 
 pub mod args;
+pub mod convert;
 pub mod exit;
+pub mod input;
 pub mod rules;
 pub mod yaml;
 
@@ -35,7 +37,15 @@ pub fn main() -> ExitCode {
 /// Runs one subcommand.
 fn run(command: Command) -> Result<Outcome, Failure> {
     match command {
+        Command::Convert(args) => convert::run(&args),
         Command::Rules(args) => rules::list(&args),
         Command::Explain(args) => rules::explain(&args),
     }
+}
+
+/// Tells something on stderr that is no failure.
+pub(crate) fn note(message: std::fmt::Arguments<'_>) {
+    use std::io::Write;
+    // Nothing is left to do if stderr is closed.
+    let _ = writeln!(std::io::stderr().lock(), "sluice: note: {message}");
 }

@@ -45,15 +45,12 @@ pub fn read_bytes(bytes: &[u8]) -> Result<Vec<Node>, ReadError> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
-        let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
-        let last = good
-            .rsplit(|byte| *byte == b'\n')
-            .next()
-            .unwrap_or_default();
+        let good = String::from_utf8_lossy(good);
+        let last = good.rsplit('\n').next().unwrap_or_default();
         ReadError {
             at: Position {
-                line,
-                column: String::from_utf8_lossy(last).chars().count() + 1,
+                line: good.matches('\n').count() + 1,
+                column: last.chars().count() + 1,
             },
             message: "the file is not UTF-8 here; save it as UTF-8".to_owned(),
         }

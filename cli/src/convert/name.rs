@@ -1,0 +1,154 @@
+//! Names: anything that Ververica Platform or REST allow becomes a DNS label; the original goes into an annotation.
+
+use super::{Faults, Wishes};
+use crate::yaml::Node;
+use sha2::{Digest, Sha256};
+use sluice_api::names::{MAX_NAME_CHARS, annotations};
+
+/// Puts name and namespace into an object's metadata.
+///
+/// The name is that of the arguments, else the object's own, else `fallback`. If the object was called something else, or
+/// the name had to be changed to become a label, the annotation `sluice.dev/display-name` tells the original.
+pub(super) fn place(
+    node: &mut Node,
+    wishes: &Wishes<'_>,
+    fallback: Option<&str>,
+    faults: &mut Faults<'_>,
+) {
+    let root_at = node.at;
+    if node.get("metadata").is_none_or(Node::is_null) {
+        node.set("metadata", Node::map());
+    }
+    let Some(metadata) = node.get_mut("metadata") else {
+        return;
+    };
+    if metadata.entries().is_none() {
+        faults.add(
+            metadata.at,
+            format_args!("metadata is {}, not a map", metadata.type_name()),
+        );
+        return;
+    }
+    let at = metadata.get("name").map_or(root_at, |name| name.at);
+    let own = metadata
+        .get("name")
+        .and_then(Node::spelling)
+        .map(str::trim)
+        .filter(|name| !name.is_empty() && *name != "~");
+    let own = own.map(str::to_owned);
+    match wishes.name.or(own.as_deref()).or(fallback) {
+        None if metadata.get("generateName").is_some() => {}
+        None => faults.add(at, "metadata.name is empty; give the object a name with --name NAME"),
+        Some(wanted) => match label(wanted) {
+            Some(label) => {
+                let original = own.as_deref().unwrap_or(wanted);
+                if original != label {
+                    annotate(metadata, original);
+                }
+                metadata.set("name", Node::text(label));
+            }
+            None => faults.add(
+                at,
+                format_args!("metadata.name: no DNS label can be made of \"{wanted}\"; give the object a name with --name NAME"),
+            ),
+        },
+    }
+    if let Some(namespace) = wishes.namespace {
+        metadata.set("namespace", Node::text(namespace));
+    } else if metadata.get("namespace").is_some_and(Node::is_null) {
+        metadata.take("namespace");
+    }
+}
+
+fn annotate(metadata: &mut Node, original: &str) {
+    if metadata
+        .get("annotations")
+        .is_none_or(|all| all.entries().is_none())
+    {
+        metadata.set("annotations", Node::map());
+    }
+    if let Some(all) = metadata.get_mut("annotations")
+        && all.get(annotations::DISPLAY_NAME).is_none()
+    {
+        all.set(annotations::DISPLAY_NAME, Node::text(original));
+    }
+}
+
+/// A DNS label (DNS-1035, at most 45 characters) made of any name: lower case, one `-` for whatever a label cannot have.
+/// `None` if nothing is left. Two long names stay two: what is cut off goes into a checksum.
+pub(super) fn label(name: &str) -> Option<String> {
+    let mut label = String::new();
+    for c in name.chars() {
+        if c.is_ascii_alphanumeric() {
+            label.push(c.to_ascii_lowercase());
+        } else if c == '-' || !label.ends_with('-') {
+            label.push('-');
+        }
+    }
+    let mut label = label.trim_matches('-').to_owned();
+    if label.is_empty() {
+        return None;
+    }
+    if label.starts_with(|c: char| c.is_ascii_digit()) {
+        label.insert_str(0, "flink-");
+    }
+    if label.len() > MAX_NAME_CHARS {
+        let sum = Sha256::digest(name.as_bytes());
+        let sum = sum
+            .iter()
+            .take(3)
+            .fold(0_u32, |sum, byte| sum << 8 | u32::from(*byte));
+        let sum = format!("{sum:06x}");
+        label.truncate(MAX_NAME_CHARS - sum.len() - 1);
+        label = format!("{}-{sum}", label.trim_end_matches('-'));
+    }
+    Some(label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn names_become_labels() {
+        for (name, expected) in [
+            (
+                "TopSpeedWindowing Example",
+                Some("topspeedwindowing-example"),
+            ),
+            ("Example Flink Session", Some("example-flink-session")),
+            ("a--b", Some("a--b")),
+            ("  A  b_c ", Some("a-b-c")),
+            ("2nd try", Some("flink-2nd-try")),
+            ("Größe", Some("gr-e")),
+            ("作业", None),
+            ("---", None),
+        ] {
+            assert_eq!(label(name).as_deref(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn long_names_stay_apart() {
+        let (one, other) = (
+            label(&format!("{} one", "x".repeat(60))),
+            label(&format!("{} two", "x".repeat(60))),
+        );
+        assert_ne!(one, other);
+        assert_eq!(one.map(|label| label.len()), Some(45));
+    }
+
+    proptest! {
+        #[test]
+        fn a_label_is_a_label_and_stays_what_it_is(name in "\\PC{0,80}") {
+            if let Some(made) = label(&name) {
+                prop_assert!(made.len() <= 45);
+                prop_assert!(made.starts_with(|c: char| c.is_ascii_lowercase()));
+                prop_assert!(!made.ends_with('-'));
+                prop_assert!(made.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'));
+                prop_assert_eq!(label(&made), Some(made));
+            }
+        }
+    }
+}
