@@ -1,5 +1,11 @@
 //! Runs the real binary.
-#![allow(dead_code, missing_docs)] // every test file uses its own part
+#![allow(
+    dead_code,
+    missing_docs,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used
+)] // tests; each uses its own part
 
 use serde_json::Value;
 use std::io::Write;
