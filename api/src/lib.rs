@@ -12,6 +12,7 @@ pub mod conditions;
 pub mod events;
 pub mod kinds;
 pub mod names;
+pub mod quota;
 
 mod registry;
 mod scalar;

@@ -10,6 +10,7 @@ use crate::kinds::{
     ClusterDeploymentDefaults, Deployment, DeploymentDefaults, DeploymentTarget, Environment,
     FlinkApplication, Job, Savepoint, SessionCluster, SessionJob,
 };
+use crate::quota::{ClusterCpuQuota, CpuQuota};
 use crate::schema::structural;
 
 /// Whether names of a kind become names of Services, pods and labels of pods.
@@ -33,6 +34,8 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
         crd::<DeploymentDefaults>(Naming::Any),
         crd::<ClusterDeploymentDefaults>(Naming::Any),
         crd::<Environment>(Naming::Any),
+        crd::<CpuQuota>(Naming::Any),
+        crd::<ClusterCpuQuota>(Naming::Any),
     ]
 }
 
