@@ -14,6 +14,7 @@ pub mod draft;
 pub mod finding;
 pub mod immutability;
 pub mod json;
+pub mod ledger;
 pub mod mode;
 pub mod path;
 pub mod quantity;

@@ -35,6 +35,7 @@ pub struct Rule {
 /// Every rule of every dialect and of the pipeline itself, by id.
 pub fn rules() -> Vec<&'static Rule> {
     let mut all: Vec<&'static Rule> = crate::admit::RULES.to_vec();
+    all.push(&crate::ledger::QUOTA_CPU);
     for dialect in crate::dialect::dialects() {
         all.extend(dialect.rules());
     }
