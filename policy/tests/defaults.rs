@@ -1,5 +1,11 @@
 //! The promises of "Defaults" in the semantics, on a dialect small enough to see through.
-#![allow(missing_docs, clippy::needless_pass_by_value)]
+#![allow(
+    missing_docs,
+    clippy::needless_pass_by_value,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 
 mod toy;
 

@@ -1,5 +1,11 @@
 //! A dialect small enough to see through, and a world of a few layers, for tests of the pipeline itself.
-#![allow(dead_code, missing_docs)]
+#![allow(
+    dead_code,
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 
 use serde_json::{Value, json};
 use sluice_policy::dialect::{Derived, Frozen, LeafKind, Scope};
