@@ -1,6 +1,6 @@
 //! Raw arguments: the subcommands and what they share. What an argument means is decided by its subcommand.
 
-use crate::{convert, rules};
+use crate::{check, convert, render, rules};
 use clap::{Parser, Subcommand};
 
 /// The whole command line.
@@ -23,8 +23,12 @@ pub struct Cli {
 /// The subcommands, one module each.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Judge manifests as the webhook would, without a cluster.
+    Check(check::CheckArgs),
     /// Turn manifests of Ververica Platform and REST bodies of sessions into Sluice's kinds.
     Convert(convert::ConvertArgs),
+    /// Show manifests as the webhook would store them: normalised, with defaults filled in.
+    Render(render::RenderArgs),
     /// List the rules: their ids, codes and the namespace label that softens them.
     Rules(rules::RulesArgs),
     /// Explain a rule: what is judged, why, and the way out.

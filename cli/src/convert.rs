@@ -24,7 +24,7 @@ use std::path::PathBuf;
 )]
 pub struct ConvertArgs {
     /// Manifests or request bodies, YAML or JSON: files, folders, or - for standard input. May be repeated.
-    #[arg(short, long = "filename", value_name = "FILE", required = true)]
+    #[arg(short, long = "filename", value_name = "FILE", required = true, num_args = 1..)]
     files: Vec<PathBuf>,
     /// Read folders with all folders in them.
     #[arg(short = 'R', long)]
@@ -66,6 +66,7 @@ pub fn run(args: &ConvertArgs) -> Result<Outcome, Failure> {
     } else {
         Folders::Flat
     };
+    input::standard_input_once([&args.files])?;
     let documents = input::read(&args.files, folders)?;
     if let (Some(_), [_, second, ..]) = (&args.name, documents.as_slice()) {
         let message = format!(

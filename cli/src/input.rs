@@ -45,15 +45,8 @@ pub enum Folders {
 /// files left out, as a manifest may be commented out there.
 pub fn read(paths: &[PathBuf], folders: Folders) -> Result<Vec<Document>, Failure> {
     let mut documents = Vec::new();
-    let mut standard_input = false;
     for path in paths {
         if path.as_os_str() == "-" {
-            if standard_input {
-                return Err(Failure::Input(
-                    "\"-\" is given twice; standard input can be read only once".to_owned(),
-                ));
-            }
-            standard_input = true;
             let mut bytes = Vec::new();
             std::io::stdin()
                 .lock()
@@ -74,6 +67,23 @@ pub fn read(paths: &[PathBuf], folders: Folders) -> Result<Vec<Document>, Failur
         }
     }
     Ok(documents)
+}
+
+/// Refuses arguments that name standard input more than once: the second would read nothing.
+pub fn standard_input_once<'p>(
+    arguments: impl IntoIterator<Item = &'p Vec<PathBuf>>,
+) -> Result<(), Failure> {
+    let times = arguments
+        .into_iter()
+        .flatten()
+        .filter(|path| path.as_os_str() == "-")
+        .count();
+    if times > 1 {
+        return Err(Failure::Input(
+            "\"-\" is given more than once; standard input can be read only once".to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 fn filled(name: &str, documents: Vec<Document>) -> Result<Vec<Document>, Failure> {

@@ -7,9 +7,12 @@
 //! Decisions are not made here: `check` and `render` call `sluice-policy`, the very pipeline of the webhook.
 
 pub mod args;
+pub mod check;
 pub mod convert;
 pub mod exit;
 pub mod input;
+pub mod offline;
+pub mod render;
 pub mod rules;
 pub mod yaml;
 
@@ -37,7 +40,9 @@ pub fn main() -> ExitCode {
 /// Runs one subcommand.
 fn run(command: Command) -> Result<Outcome, Failure> {
     match command {
+        Command::Check(args) => check::run(&args),
         Command::Convert(args) => convert::run(&args),
+        Command::Render(args) => render::run(&args),
         Command::Rules(args) => rules::list(&args),
         Command::Explain(args) => rules::explain(&args),
     }

@@ -1,0 +1,103 @@
+//! `sluice check`: the verdict of the gate on manifests, without a cluster.
+//!
+//! Arguments and order are here; how verdicts are printed is in [`report`], the gate itself in [`crate::offline`].
+
+mod report;
+
+use crate::exit::{Failure, Outcome};
+use crate::input::{self, Folders};
+use crate::offline::world::Knowledge;
+use crate::offline::{Gate, Verdict};
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+/// Arguments of `sluice check`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  sluice check -f app.yaml\n  sluice check -f app.yaml --policy policy/ --inventory \
+                        cluster.yaml\n  kubectl get fsc -A -o yaml > old.yaml; sluice check -f new.yaml --old old.yaml -o json"
+)]
+pub struct CheckArgs {
+    /// Manifests to judge, in this order: files, folders, or - for standard input. May be repeated.
+    #[arg(short, long = "filename", value_name = "FILE", required = true, num_args = 1..)]
+    files: Vec<PathBuf>,
+    /// Objects as they are stored now: a manifest of the same kind, namespace and name is judged as an update of it.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    old: Vec<PathBuf>,
+    /// Defaults, environments, quotas, targets, and namespaces with their mode labels.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    policy: Vec<PathBuf>,
+    /// What exists already: its running CPU counts, and references resolve against it.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    inventory: Vec<PathBuf>,
+    /// Who asks, as the API server would name the user.
+    #[arg(long = "as", value_name = "USER", default_value = "sluice-check")]
+    user: String,
+    /// Namespace of manifests that name none.
+    #[arg(short, long, default_value = "default")]
+    namespace: String,
+    /// Read folders with all folders in them.
+    #[arg(short = 'R', long)]
+    recursive: bool,
+    /// How to print the verdicts.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A line an object, and what is wrong with it.
+    #[default]
+    Table,
+    /// One array, an element an object.
+    Json,
+}
+
+/// Judges everything, then prints.
+pub fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
+    let folders = if args.recursive {
+        Folders::Recursive
+    } else {
+        Folders::Flat
+    };
+    input::standard_input_once([&args.files, &args.old, &args.policy, &args.inventory])?;
+    let manifests = input::read(&args.files, folders)?;
+    let knowledge = if args.inventory.is_empty() {
+        Knowledge::Partial
+    } else {
+        Knowledge::Full
+    };
+    let mut gate = Gate::new(&args.namespace, &args.user, knowledge);
+    gate.settings(&input::read(&args.policy, folders)?)?;
+    gate.exists(&input::read(&args.inventory, folders)?)?;
+    gate.stored(&input::read(&args.old, folders)?)?;
+    // Everything is read before anything is judged, so that a bad file is told before half a report.
+    let manifests = manifests
+        .iter()
+        .map(|document| gate.manifest(document))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut verdicts = Vec::with_capacity(manifests.len());
+    for manifest in &manifests {
+        if manifest.dialect.is_none() {
+            crate::note(format_args!(
+                "{} is not judged: its kind never reaches the gate",
+                manifest.id
+            ));
+        } else if gate.exists_unasked(&manifest.id) {
+            crate::note(format_args!(
+                "{} exists in the inventory; it is judged as a create. To judge the update, give its file with --old",
+                manifest.id
+            ));
+        }
+        verdicts.push(gate.judge(manifest));
+    }
+    match args.output {
+        Format::Json => report::json(&verdicts)?,
+        Format::Table => report::table(&verdicts)?,
+    }
+    Ok(if verdicts.iter().all(Verdict::is_admitted) {
+        Outcome::Fine
+    } else {
+        Outcome::Negative
+    })
+}
