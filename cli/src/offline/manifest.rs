@@ -129,6 +129,22 @@ impl Manifest {
             ),
             None => Some(default_namespace.to_owned()),
         };
+        let mut object = root.to_json();
+        if group.is_empty() && kind == "Namespace" {
+            // `sluice.dev/quota: off` is a boolean to YAML; here it can only mean the word.
+            for entry in metadata
+                .get("labels")
+                .and_then(Node::entries)
+                .unwrap_or_default()
+            {
+                let label = object
+                    .pointer_mut("/metadata/labels")
+                    .and_then(|labels| labels.get_mut(&entry.key));
+                if let (Some(label), Some(spelling)) = (label, entry.value.spelling()) {
+                    *label = Value::from(spelling);
+                }
+            }
+        }
         Ok(Self {
             id: ObjectId {
                 group: group.to_owned(),
@@ -139,7 +155,7 @@ impl Manifest {
             api_version,
             at: root.at,
             dialect,
-            object: root.to_json(),
+            object,
         })
     }
 }

@@ -1,0 +1,572 @@
+//! `sluice check`, by the real binary: contract, order, quota, updates, look-ups.
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{Folder, Run, seed, sluice, sluice_with};
+
+fn cluster(name: &str, state: &str, task_managers: u32) -> String {
+    format!(
+        "apiVersion: sluice.dev/v1alpha1\nkind: SessionCluster\nmetadata:\n  name: {name}\n  namespace: team-a\nspec:\n  state: {state}\n  \
+         flinkVersion: \"1.20\"\n  numberOfTaskManagers: {task_managers}\n---\n"
+    )
+}
+
+fn quota(cpu: u32, more: &str) -> String {
+    format!(
+        "apiVersion: sluice.dev/v1alpha1\nkind: CpuQuota\nmetadata: {{name: default, namespace: team-a}}\nspec: {{hard: {{cpu: \
+         {cpu}}}{more}}}\n---\n"
+    )
+}
+
+/// Files of one run, by argument.
+struct Files(Folder, Vec<String>);
+
+impl Files {
+    fn new() -> Self {
+        Self(Folder::new(), vec!["check".to_owned()])
+    }
+
+    fn give(mut self, argument: &str, content: &str) -> Self {
+        let path = self.0.file(
+            &format!("{}{}.yaml", argument.trim_matches('-'), self.1.len()),
+            content,
+        );
+        self.1.extend([argument.to_owned(), path]);
+        self
+    }
+
+    fn run(&self, more: &[&str]) -> Run {
+        let args: Vec<&str> = self
+            .1
+            .iter()
+            .map(String::as_str)
+            .chain(more.iter().copied())
+            .collect();
+        sluice(&args)
+    }
+
+    #[track_caller]
+    fn verdicts(&self, code: i32) -> Vec<Value> {
+        let run = self.run(&["-o", "json"]).expect_code(code);
+        run.json().as_array().expect("one array").clone()
+    }
+}
+
+fn allowed(verdicts: &[Value]) -> Vec<bool> {
+    verdicts
+        .iter()
+        .map(|verdict| verdict["allowed"].as_bool().expect("a boolean"))
+        .collect()
+}
+
+#[test]
+fn an_element_has_exactly_the_fields_of_the_contract() {
+    let manifest = "apiVersion: sluice.dev/v1alpha1\nkind: SessionCluster\nmetadata: {name: analytics}\nspec: {state: running, \
+                    flinkVersion: 1.20.1, numberOfTaskManagers: 2}\n";
+    let verdicts = Files::new().give("-f", manifest).verdicts(0);
+    let [verdict] = verdicts.as_slice() else {
+        panic!("{verdicts:?}")
+    };
+    let fields: Vec<&str> = verdict
+        .as_object()
+        .expect("an object")
+        .keys()
+        .map(String::as_str)
+        .collect();
+    assert_eq!(
+        fields,
+        [
+            "apiVersion",
+            "kind",
+            "namespace",
+            "name",
+            "operation",
+            "allowed",
+            "rule",
+            "code",
+            "message",
+            "causes",
+            "warnings",
+            "chargeMilli",
+            "patch",
+            "object"
+        ]
+    );
+    let mut seen = verdict.clone();
+    let patch = seen["patch"].take();
+    let object = seen["object"].take();
+    assert_eq!(
+        seen,
+        json!({
+            "apiVersion": "sluice.dev/v1alpha1", "kind": "SessionCluster", "namespace": "default", "name": "analytics",
+            "operation": "CREATE", "allowed": true, "rule": null, "code": null, "message": null, "causes": [], "warnings": [],
+            "chargeMilli": 3000, "patch": null, "object": null,
+        })
+    );
+    assert!(
+        patch
+            .as_array()
+            .expect("RFC 6902")
+            .contains(&json!({"op": "replace", "path": "/spec/state", "value": "RUNNING"})),
+        "{patch}"
+    );
+    assert_eq!(object["spec"]["state"], "RUNNING");
+    assert_eq!(object["spec"]["resources"]["taskmanager"]["cpu"], 1);
+    assert_eq!(object["metadata"]["generation"], 1);
+    assert_eq!(object["metadata"]["namespace"], "default");
+}
+
+#[test]
+fn a_refusal_names_rule_code_and_every_field() {
+    let manifest = "apiVersion: sluice.dev/v1alpha1\nkind: SessionCluster\nmetadata: {name: analytics}\nspec:\n  state: sleeping\n  \
+                    flinkVersion: 1.20\n  resources: {jobmanager: {cpu: 0.01}}\n";
+    let verdicts = Files::new().give("-f", manifest).verdicts(1);
+    let [verdict] = verdicts.as_slice() else {
+        panic!("{verdicts:?}")
+    };
+    assert_eq!(verdict["allowed"], false);
+    assert_eq!(verdict["code"], 422);
+    let rule = verdict["rule"].as_str().expect("a rule");
+    assert!(
+        verdict["message"]
+            .as_str()
+            .expect("a message")
+            .ends_with(&format!("[{rule}]")),
+        "{verdict}"
+    );
+    insta::assert_json_snapshot!("refusal", verdict["causes"]);
+    insta::assert_snapshot!(
+        "refusal_table",
+        Files::new()
+            .give("-f", manifest)
+            .run(&[])
+            .expect_code(1)
+            .stdout
+    );
+}
+
+#[test]
+fn objects_are_judged_in_order_and_use_up_the_quota() {
+    let manifests = [
+        cluster("one", "RUNNING", 5),
+        cluster("two", "RUNNING", 5),
+        cluster("three", "RUNNING", 3),
+        cluster("four", "STOPPED", 99),
+    ]
+    .concat();
+    let files = Files::new()
+        .give("-f", &manifests)
+        .give("--policy", &quota(10, ""));
+    let verdicts = files.verdicts(1);
+    assert_eq!(allowed(&verdicts), [true, false, true, true]);
+    assert_eq!(verdicts[1]["rule"], "quota/cpu");
+    assert_eq!(verdicts[1]["code"], 403);
+    assert_eq!(
+        verdicts[1]["message"],
+        "CpuQuota \"team-a/default\": starting sessioncluster \"two\" needs 6 CPU; 4 of 10 are free (6 in use, 0 reserved). Stop a \
+         workload or ask for 2 more CPU. [quota/cpu]"
+    );
+    assert_eq!(verdicts[1]["chargeMilli"], 6000);
+    assert_eq!(verdicts[3]["chargeMilli"], 0);
+    insta::assert_snapshot!("order_table", files.run(&[]).expect_code(1).stdout);
+}
+
+#[test]
+fn what_exists_counts_unless_it_is_stopped() {
+    let existing = [cluster("old", "RUNNING", 7), cluster("idle", "STOPPED", 50)].concat();
+    let files = Files::new()
+        .give("-f", &cluster("new", "RUNNING", 2))
+        .give("--policy", &quota(10, ""))
+        .give("--inventory", &existing);
+    let verdicts = files.verdicts(1);
+    assert!(
+        verdicts[0]["message"]
+            .as_str()
+            .expect("a message")
+            .contains("2 of 10 are free (8 in use"),
+        "{}",
+        verdicts[0]["message"]
+    );
+    let files = Files::new()
+        .give("-f", &cluster("new", "RUNNING", 1))
+        .give("--policy", &quota(10, ""))
+        .give("--inventory", &existing);
+    assert_eq!(allowed(&files.verdicts(0)), [true]);
+}
+
+#[test]
+fn quotas_of_the_cluster_and_of_other_namespaces() {
+    let all = |namespaces: &str| {
+        format!(
+            "apiVersion: sluice.dev/v1alpha1\nkind: ClusterCpuQuota\nmetadata: {{name: company}}\nspec: {{hard: {{cpu: \"2500m\"}}, \
+             namespaces: [{namespaces}]}}\n---\n{}",
+            quota(1, "").replace("team-a", "team-b")
+        )
+    };
+    let files = |namespaces: &str| {
+        Files::new()
+            .give("-f", &cluster("a", "RUNNING", 2))
+            .give("--policy", &all(namespaces))
+    };
+    let verdicts = files("'*'").verdicts(1);
+    assert!(
+        verdicts[0]["message"]
+            .as_str()
+            .expect("a message")
+            .starts_with("ClusterCpuQuota \"company\": "),
+        "{}",
+        verdicts[0]["message"]
+    );
+    assert_eq!(allowed(&files("team-a").verdicts(1)), [false]);
+    assert_eq!(allowed(&files("team-c").verdicts(0)), [true]);
+}
+
+#[test]
+fn an_update_is_judged_against_what_is_stored() {
+    let running = cluster("a", "RUNNING", 2);
+    let bigger = cluster("a", "RUNNING", 4).replace("1.20", "1.19");
+    let files = Files::new().give("-f", &bigger).give("--old", &running);
+    let verdicts = files.verdicts(1);
+    assert_eq!(verdicts[0]["operation"], "UPDATE");
+    assert_eq!(verdicts[0]["rule"], "immutable/session-cluster");
+    assert_eq!(verdicts[0]["code"], 403);
+    assert!(
+        verdicts[0]["message"]
+            .as_str()
+            .expect("a message")
+            .contains("spec.flinkVersion \"1.20\" -> \"1.19\""),
+        "{verdicts:?}"
+    );
+
+    // Two more TaskManagers are let through; the stored object's CPU is in use and is not charged twice.
+    let files = Files::new()
+        .give("-f", &cluster("a", "RUNNING", 4))
+        .give("--old", &running)
+        .give("--policy", &quota(5, ", onGrowth: Enforce"));
+    let verdicts = files.verdicts(0);
+    assert_eq!(verdicts[0]["chargeMilli"], 5000);
+    assert_eq!(verdicts[0]["object"]["metadata"]["generation"], 2);
+    let growth = |on_growth: &str, task_managers| {
+        Files::new()
+            .give("-f", &cluster("a", "RUNNING", task_managers))
+            .give("--old", &running)
+            .give("--policy", &quota(5, &format!(", onGrowth: {on_growth}")))
+    };
+    let refused = growth("Enforce", 5).verdicts(1);
+    assert!(
+        refused[0]["message"]
+            .as_str()
+            .expect("a message")
+            .contains("growing sessioncluster \"a\" needs 3 more CPU; 2 of 5"),
+        "{refused:?}"
+    );
+    let warned = growth("Warn", 5).verdicts(0);
+    assert!(
+        warned[0]["warnings"][0]
+            .as_str()
+            .expect("a warning")
+            .contains("was admitted past the quota"),
+        "{warned:?}"
+    );
+    assert_eq!(growth("Ignore", 5).verdicts(0)[0]["warnings"], json!([]));
+
+    // Nothing changes: nothing is touched.
+    let again = Files::new()
+        .give("-f", &running)
+        .give("--old", &running)
+        .verdicts(0);
+    assert_eq!(again[0]["object"]["metadata"]["generation"], 1);
+}
+
+#[test]
+fn the_second_of_two_requests_for_one_object_is_an_update() {
+    let verdicts = Files::new()
+        .give(
+            "-f",
+            &format!(
+                "{}{}",
+                cluster("a", "STOPPED", 2),
+                cluster("a", "RUNNING", 2)
+            ),
+        )
+        .verdicts(0);
+    assert_eq!(
+        (&verdicts[0]["operation"], &verdicts[1]["operation"]),
+        (&json!("CREATE"), &json!("UPDATE"))
+    );
+    assert_eq!(verdicts[1]["object"]["metadata"]["generation"], 2);
+    assert_eq!(
+        verdicts[1]["object"]["metadata"]["uid"],
+        verdicts[0]["object"]["metadata"]["uid"]
+    );
+}
+
+#[test]
+fn modes_of_the_namespace_soften_the_verdict() {
+    let files = |mode: &str| {
+        let namespace = format!(
+            "apiVersion: v1\nkind: Namespace\nmetadata: {{name: team-a, labels: {{sluice.dev/quota: {mode}}}}}\n"
+        );
+        Files::new()
+            .give("-f", &cluster("a", "RUNNING", 2))
+            .give("--policy", &format!("{}{namespace}", quota(1, "")))
+    };
+    assert_eq!(allowed(&files("enforce").verdicts(1)), [false]);
+    let warned = files("warn").verdicts(0);
+    assert!(
+        warned[0]["warnings"][0]
+            .as_str()
+            .expect("a warning")
+            .contains("[quota/cpu]"),
+        "{warned:?}"
+    );
+    assert_eq!(files("off").verdicts(0)[0]["warnings"], json!([]));
+    assert_eq!(
+        allowed(&files("offf").verdicts(1)),
+        [false],
+        "a typing error never opens the gate"
+    );
+}
+
+#[test]
+fn defaults_of_admins_are_filled_in_with_theirs_first() {
+    let policy = "apiVersion: sluice.dev/v1alpha1\nkind: DeploymentDefaults\nmetadata: {name: default, namespace: team-a}\nspec: \
+                  {sessionCluster: {numberOfTaskManagers: 3}}\n---\napiVersion: sluice.dev/v1alpha1\nkind: \
+                  ClusterDeploymentDefaults\nmetadata: {name: all}\nspec: {sessionCluster: {numberOfTaskManagers: 9, flinkVersion: \
+                  '1.19'}}\n---\napiVersion: sluice.dev/v1alpha1\nkind: Environment\nmetadata: {name: prod}\nspec: {namespaces: [team-a], \
+                  sessionCluster: {flinkConfiguration: {a.b: c}}}\n";
+    let manifest = "apiVersion: sluice.dev/v1alpha1\nkind: SessionCluster\nmetadata: {name: a}\nspec: {flinkConfiguration: {a.b: mine}}\n";
+    let files = Files::new().give("-f", manifest).give("--policy", policy);
+    let run = files.run(&["-o", "json", "-n", "team-a"]).expect_code(0);
+    let spec = &run.json()[0]["object"]["spec"];
+    assert_eq!(
+        (&spec["numberOfTaskManagers"], &spec["flinkVersion"]),
+        (&json!(3), &json!("1.19"))
+    );
+    assert_eq!(
+        spec["flinkConfiguration"]["a.b"], "c",
+        "an Environment wins over the user"
+    );
+}
+
+#[test]
+fn kinds_that_never_reach_the_gate_are_told_on_stderr() {
+    let run = sluice_with(
+        b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n",
+        &["check", "-f", "-", "-o", "json"],
+    )
+    .expect_code(0);
+    let verdict = &run.json()[0];
+    assert_eq!(
+        (&verdict["allowed"], &verdict["rule"], &verdict["kind"]),
+        (&json!(true), &json!(null), &json!("ConfigMap"))
+    );
+    assert_eq!(
+        run.stderr,
+        "sluice: note: ConfigMap default/a is not judged: its kind never reaches the gate\n"
+    );
+}
+
+#[test]
+fn lists_are_judged_item_by_item() {
+    let item = |name: &str| json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "SessionCluster", "metadata": {"name": name}, "spec": {"flinkVersion": "1.20"}});
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": [item("a"), item("b")]});
+    let run = sluice_with(
+        list.to_string().as_bytes(),
+        &["check", "-f", "-", "-o", "json"],
+    )
+    .expect_code(0);
+    assert_eq!(
+        (&run.json()[0]["name"], &run.json()[1]["name"]),
+        (&json!("a"), &json!("b"))
+    );
+}
+
+#[test]
+fn bad_input_is_told_with_file_line_and_column() {
+    let mut bad = vec![
+        (
+            "a:\n\tb: 1\n".to_owned().into_bytes(),
+            "bad.yaml: line 2, column ",
+            "tab",
+        ),
+        (
+            b"a: 1\nb: 2\na: 3\n".to_vec(),
+            "bad.yaml: line 3, column 1: ",
+            "for the second time; first in line 1, column 1",
+        ),
+        (
+            Vec::new(),
+            "bad.yaml: line 1, column 1: ",
+            "there is no object in it",
+        ),
+        (
+            b"# nothing\n".to_vec(),
+            "bad.yaml: line 1, column 1: ",
+            "there is no object in it",
+        ),
+        (b"kind: [\n".to_vec(), "bad.yaml: line ", "column"),
+        (
+            b"- 1\n".to_vec(),
+            "bad.yaml: line 1, column 1: ",
+            "expected an object (apiVersion, kind, ...), found a list",
+        ),
+        (
+            b"kind: X\nmetadata: {name: a}\n".to_vec(),
+            "bad.yaml: line 1, column 1: ",
+            "apiVersion is missing",
+        ),
+        (
+            b"apiVersion: 1\nkind: X\n".to_vec(),
+            "bad.yaml: line 1, column 13: ",
+            "apiVersion is a number, not a word",
+        ),
+        (
+            b"apiVersion: v1\nkind: X\n".to_vec(),
+            "bad.yaml: line 1, column 1: ",
+            "metadata is missing",
+        ),
+        (
+            b"apiVersion: v1\nkind: X\nmetadata:\n  name:\n".to_vec(),
+            "bad.yaml: line 4, column ",
+            "metadata.name is empty",
+        ),
+        (
+            b"apiVersion: v1\nkind: X\nmetadata: {name: 1}\n".to_vec(),
+            "bad.yaml: line 3, column 18: ",
+            "metadata.name is a number",
+        ),
+        (
+            b"a: \xff\n".to_vec(),
+            "bad.yaml: line 1, column 4: ",
+            "not UTF-8",
+        ),
+        (b"{\"a\": 1".to_vec(), "bad.yaml: line 1, column ", ""),
+    ];
+    bad.push((
+        format!("a: {}{}\n", "[".repeat(5000), "]".repeat(5000)).into_bytes(),
+        "bad.yaml: line 1, column ",
+        "levels deep",
+    ));
+    let folder = Folder::new();
+    for (content, place, message) in bad {
+        let path = folder.file("bad.yaml", &content);
+        for argument in ["-f", "--old", "--policy", "--inventory"] {
+            let good = folder.file("good.yaml", cluster("a", "STOPPED", 1));
+            let run = sluice(&["check", "-o", "json", "-f", &good, argument, &path]).expect_code(2);
+            assert_eq!(run.stdout, "");
+            assert!(
+                run.stderr.contains(place) && run.stderr.contains(message),
+                "{place} {message}: {}",
+                run.stderr
+            );
+        }
+    }
+}
+
+#[test]
+fn bad_usage() {
+    assert!(
+        sluice(&["check"])
+            .expect_code(2)
+            .stderr
+            .contains("--filename <FILE>")
+    );
+    assert!(
+        sluice(&["check", "-f", "-", "--old", "-"])
+            .expect_code(2)
+            .stderr
+            .contains("standard input can be read only once")
+    );
+    assert!(
+        sluice(&["check", "-f", "a", "-o", "xml"])
+            .expect_code(2)
+            .stderr
+            .contains("possible values: table, json")
+    );
+    assert!(
+        sluice(&["chekc"]).expect_code(2).stderr.contains("check"),
+        "a near miss is suggested"
+    );
+}
+
+#[test]
+fn a_quota_that_cannot_be_read_is_bad_input() {
+    let bad = quota(1, "").replace("cpu: 1", "cpu: many");
+    let run = Files::new()
+        .give("-f", &cluster("a", "STOPPED", 1))
+        .give("--policy", &bad)
+        .run(&[])
+        .expect_code(2);
+    assert!(
+        run.stderr.contains("line 1, column 1: ") && run.stderr.contains("hard.cpu"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn several_files_behind_one_flag() {
+    let folder = Folder::new();
+    let (one, two) = (
+        folder.file("1.yaml", cluster("a", "STOPPED", 1)),
+        folder.file("2.yaml", cluster("b", "STOPPED", 1)),
+    );
+    assert_eq!(
+        sluice(&["check", "-f", &one, &two, "-o", "json"])
+            .expect_code(0)
+            .json()
+            .as_array()
+            .map(Vec::len),
+        Some(2)
+    );
+    assert_eq!(
+        sluice(&["check", "-f", &folder.path(), "-o", "json"])
+            .expect_code(0)
+            .json()
+            .as_array()
+            .map(Vec::len),
+        Some(2)
+    );
+}
+
+#[test]
+fn every_seed_is_admitted() {
+    let convert = |name: &str, args: &[&str]| {
+        let path = seed(name)?;
+        let mut all = vec!["convert", "--namespace", "team-a", "-f", &path];
+        all.extend(args);
+        Some(sluice(&all).expect_code(0).stdout)
+    };
+    let Some(deployment) = convert("vvp-deployment.yaml", &[]) else {
+        return;
+    };
+    let mut all = vec![
+        deployment,
+        convert("vvp-session-cluster.yaml", &["--name", "analytics"]).expect("fixtures"),
+        convert("rest-create-session.json", &[]).expect("fixtures"),
+        convert(
+            "rest-create-session-job.json",
+            &["--session", "Example Flink Session"],
+        )
+        .expect("fixtures"),
+        convert(
+            "rest-create-session-job.json",
+            &["--name", "without-session"],
+        )
+        .expect("fixtures"),
+    ];
+    for name in [
+        "apache-application.yaml",
+        "apache-session-job.yaml",
+        "confluent-flink-application.yaml",
+    ] {
+        all.push(std::fs::read_to_string(seed(name).expect("fixtures")).expect("the seed is read"));
+    }
+    let files = Files::new()
+        .give("-f", &all.join("\n---\n"))
+        .give("--policy", &quota(100, ""));
+    let run = files.run(&["-o", "json"]).expect_code(0);
+    assert_eq!(run.json().as_array().map(Vec::len), Some(8));
+}
