@@ -2,6 +2,7 @@
 //!
 //! A new dialect is one new file beside the others and one line in [`dialects`].
 
+pub mod config;
 #[allow(dead_code)] // the kinds that use the rest follow
 pub(crate) mod own;
 pub mod session_cluster;

@@ -12,6 +12,7 @@ pub mod defaults;
 pub mod dialect;
 pub mod draft;
 pub mod finding;
+pub mod flink;
 pub mod immutability;
 pub mod json;
 pub mod ledger;

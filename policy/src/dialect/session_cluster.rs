@@ -4,11 +4,13 @@ use super::own::at::At;
 use super::own::check::{self, Judge, Unknown};
 use super::own::rules::{OwnRules, own_rules};
 use super::own::shape::{self, canonical_word};
-use super::own::{demand, exclusive, name, normalise, status, tables};
+use super::own::{
+    demand, exclusive, jars, name, normalise, pods, references, resources, status, tables, version,
+};
 use super::{Dialect, Frozen, KindInfo, LeafKind, Scope};
 use crate::charge::{Desired, Workload};
 use crate::draft::Draft;
-use crate::finding::{Cause, Code, Findings};
+use crate::finding::{Cause, CauseReason, Code, Findings};
 use crate::json;
 use crate::path::FieldPath;
 use crate::quantity::MilliCpu;
@@ -93,7 +95,7 @@ impl Dialect for SessionCluster {
         }})
     }
 
-    fn validate(&self, review: &Review<'_>, _world: &dyn World, findings: &mut Findings) {
+    fn validate(&self, review: &Review<'_>, world: &dyn World, findings: &mut Findings) {
         name::judge(review.name, &RULES, findings);
         let base = FieldPath::of("spec");
         let at = At::Root(&base);
@@ -102,9 +104,18 @@ impl Dialect for SessionCluster {
             unknown: Unknown::Warn,
             findings,
         };
-        if let Some(spec) = json::present(review.object, &["spec"]) {
-            check::fields(spec, tables::SESSION_CLUSTER, &at, &mut judge);
-        }
+        let Some(spec) = check::spec(review.object, &at, &mut judge) else {
+            return;
+        };
+        part(spec, &at, &mut judge);
+        references::target(review, spec, world, &at, &mut judge);
+        version::required(
+            spec,
+            &["flinkVersion"],
+            desired_word(review.object) == "RUNNING",
+            &at,
+            &mut judge,
+        );
     }
 
     fn frozen(&self, old: &Value) -> Option<Frozen> {
@@ -181,6 +192,47 @@ impl Dialect for SessionCluster {
         Some(json!({"spec": {
             "flinkVersion": json::get(object, &["spec", "flinkVersion"]),
         }}))
+    }
+}
+
+/// Judges a spec, or a part of one in somebody's defaults.
+pub(crate) fn part(spec: &Value, at: &At<'_>, judge: &mut Judge<'_>) {
+    check::fields(spec, tables::SESSION_CLUSTER, at, judge);
+    let version = spec.get("flinkVersion").and_then(version::read);
+    resources::judge(spec, version, at, judge);
+    jars::judge_all(spec.get("jars"), &at.key("jars"), judge);
+    plugins(spec, &at.key("plugins"), judge);
+    if let Some(kubernetes) = json::present(spec, &["kubernetes"]) {
+        pods::judge(kubernetes, &at.key("kubernetes"), judge);
+    }
+}
+
+fn plugins(spec: &Value, at: &At<'_>, judge: &mut Judge<'_>) {
+    let plugins = spec.get("plugins").and_then(Value::as_array);
+    let mut names = std::collections::HashSet::new();
+    for (index, plugin) in plugins.into_iter().flatten().enumerate() {
+        let at = at.index(index);
+        let place = at.key("name");
+        match json::present(plugin, &["name"]).map(Value::as_str) {
+            None => judge.refuse(
+                RULES.field,
+                &place,
+                CauseReason::Required,
+                "a plugin needs a name, that of its folder",
+            ),
+            Some(Some(name)) if name.is_empty() || name.contains('/') || name.starts_with('.') => {
+                let message = format!("{} is no name of a folder", json::shown(&name.into()));
+                judge.refuse(RULES.field, &place, CauseReason::Invalid, message);
+            }
+            Some(Some(name)) if !names.insert(name) => judge.refuse(
+                RULES.field,
+                &place,
+                CauseReason::Invalid,
+                "another plugin has this name; put the jars of both under one",
+            ),
+            Some(_) => {}
+        }
+        jars::judge_all(plugin.get("jars"), &at.key("jars"), judge);
     }
 }
 

@@ -108,6 +108,21 @@ pub(crate) fn value(value: &Value, shape: &Shape, at: &At<'_>, judge: &mut Judge
     }
 }
 
+/// The spec of an object, if it is a map; refuses an object without.
+pub(crate) fn spec<'v>(object: &'v Value, at: &At<'_>, judge: &mut Judge<'_>) -> Option<&'v Value> {
+    let Some(spec) = json::present(object, &["spec"]) else {
+        judge.refuse(
+            judge.rules.field,
+            at,
+            CauseReason::Required,
+            "is missing; see `kubectl explain` for what to write",
+        );
+        return None;
+    };
+    self::object(spec, at, judge)?;
+    Some(spec)
+}
+
 /// Judges a map with known fields.
 pub(crate) fn fields(value: &Value, fields: &'static [Field], at: &At<'_>, judge: &mut Judge<'_>) {
     let Some(map) = object(value, at, judge) else {

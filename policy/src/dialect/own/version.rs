@@ -1,53 +1,18 @@
 //! `flinkVersion`: from number to text where that is safe, and which versions there are.
 
+use super::at::At;
+use super::check::Judge;
+use crate::finding::CauseReason;
+use crate::flink::FlinkVersion;
 use crate::json;
 use serde_json::{Number, Value};
-use std::fmt;
 
-/// A version of Flink as far as rules depend on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct FlinkVersion {
-    /// 1 in 1.20.
-    pub major: u32,
-    /// 20 in 1.20.
-    pub minor: u32,
-}
-
-impl FlinkVersion {
-    /// A version by its parts.
-    pub(crate) const fn new(major: u32, minor: u32) -> Self {
-        Self { major, minor }
-    }
-
-    /// Reads `1.20` and `1.20.1`; anything else is `None`.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.split('.');
-        let number = |part: &str| {
-            (part.len() <= 4 && !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
-                .then(|| part.parse::<u32>().ok())
-                .flatten()
-        };
-        let major = number(parts.next()?)?;
-        let minor = number(parts.next()?)?;
-        if let Some(patch) = parts.next() {
-            number(patch)?;
-        }
-        parts.next().is_none().then_some(Self { major, minor })
-    }
-
-    /// The version in a field, text or unambiguous number; `None` if it cannot be read.
-    pub(crate) fn of(value: &Value) -> Option<Self> {
-        match value {
-            Value::String(text) => Self::parse(text),
-            Value::Number(number) => Self::parse(&unambiguous(number)?),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for FlinkVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.major, self.minor)
+/// The version in a field, text or unambiguous number; `None` if it cannot be read.
+pub(crate) fn read(value: &Value) -> Option<FlinkVersion> {
+    match value {
+        Value::String(text) => FlinkVersion::parse(text),
+        Value::Number(number) => FlinkVersion::parse(&unambiguous(number)?),
+        _ => None,
     }
 }
 
@@ -65,6 +30,32 @@ pub(crate) fn unambiguous(number: &Number) -> Option<String> {
     let (whole, fraction) = text.split_once('.')?;
     let ambiguous = fraction == "0" || (whole == "1" && matches!(fraction, "1" | "2"));
     (!ambiguous).then_some(text)
+}
+
+/// Judges whether a version is given: what shall run needs one, since the image follows from it.
+pub(crate) fn required(
+    spec: &Value,
+    keys: &[&'static str],
+    is_to_run: bool,
+    at: &At<'_>,
+    judge: &mut Judge<'_>,
+) {
+    if json::present(spec, keys).is_some() {
+        return;
+    }
+    let path = keys.iter().fold(at.path(), |path, key| path.key(key));
+    if is_to_run {
+        judge.findings.refuse(
+            judge.rules.version,
+            path,
+            CauseReason::Required,
+            "is needed to run, and no default names one; write it in quotes, such as \"1.20\"",
+        );
+    } else {
+        judge.findings.warn(format!(
+            "{path}: is needed before it can run, and no default names one"
+        ));
+    }
 }
 
 /// What is wrong with a version, or what the user should know about it.
