@@ -26,7 +26,7 @@ pub fn layers(dialect: &dyn Dialect, world: &dyn World, namespace: &str, object:
         layers
             .into_iter()
             .filter_map(|layer| {
-                let section = dialect.section_of(&layer.spec)?.clone();
+                let section = dialect.section_of(&layer.spec)?.into_owned();
                 Some((layer.source, json!({ "spec": section })))
             })
             .collect()

@@ -106,8 +106,8 @@ pub trait Dialect: Send + Sync {
     }
 
     /// The kind's part of the spec of a `DeploymentDefaults` or `Environment`; shaped like this kind's own spec.
-    fn section_of<'s>(&self, settings: &'s Value) -> Option<&'s Value> {
-        settings.get(self.section()?)
+    fn section_of<'s>(&self, settings: &'s Value) -> Option<Cow<'s, Value>> {
+        settings.get(self.section()?).map(Cow::Borrowed)
     }
 
     /// Built-in defaults: a tree shaped like the object. May depend on the object (after normalisation).
