@@ -1,6 +1,6 @@
 //! Raw arguments: the subcommands and what they share. What an argument means is decided by its subcommand.
 
-use crate::{check, convert, render, rules};
+use crate::{check, convert, render, rules, up};
 use clap::{Parser, Subcommand};
 
 /// The whole command line.
@@ -33,4 +33,6 @@ pub enum Command {
     Rules(rules::RulesArgs),
     /// Explain a rule: what is judged, why, and the way out.
     Explain(rules::ExplainArgs),
+    /// Start a local control plane with Sluice in front of it, in the foreground.
+    Up(up::UpArgs),
 }

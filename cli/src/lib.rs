@@ -14,6 +14,7 @@ pub mod input;
 pub mod offline;
 pub mod render;
 pub mod rules;
+pub mod up;
 pub mod yaml;
 
 use args::{Cli, Command};
@@ -45,6 +46,7 @@ fn run(command: Command) -> Result<Outcome, Failure> {
         Command::Render(args) => render::run(&args),
         Command::Rules(args) => rules::list(&args),
         Command::Explain(args) => rules::explain(&args),
+        Command::Up(args) => up::run(&args),
     }
 }
 

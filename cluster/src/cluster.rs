@@ -5,6 +5,7 @@ mod components;
 mod options;
 
 use std::fmt;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -63,6 +64,8 @@ pub struct Cluster {
     layout: Layout,
     /// One place for each of [`Component::IN_ORDER`]; empty after a kill, or where it was never asked for.
     running: Mutex<[Option<Arc<Process>>; 3]>,
+    /// Held as long as this value lives: two etcds on the same data would wait for each other.
+    _lock: File,
     /// Removed when this value goes, after the processes.
     temporary: Option<TempDir>,
 }
@@ -95,6 +98,7 @@ impl Cluster {
             (DataDir::Temporary, None) => std::env::temp_dir(),
         };
         pki::make_private_dir(&dir)?;
+        let lock = lock(&dir)?;
         let logs = dir.join("logs");
         pki::make_private_dir(&logs)?;
         let pki = Pki::load_or_make(&dir.join("pki"))?;
@@ -112,6 +116,7 @@ impl Cluster {
             options,
             layout,
             running: Mutex::new([None, None, None]),
+            _lock: lock,
             temporary,
         };
         loop {
@@ -302,6 +307,19 @@ impl Drop for Cluster {
                 process.stop_blocking(GRACE);
             }
         }
+    }
+}
+
+/// Makes the data folder ours. The system lets go of it if we die.
+fn lock(dir: &Path) -> Result<File, ClusterError> {
+    let path = dir.join("lock");
+    let file = File::create(&path).map_err(ClusterError::io("creating", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(ClusterError::InUse {
+            dir: dir.to_path_buf(),
+        }),
+        Err(TryLockError::Error(source)) => Err(ClusterError::io("locking", &path)(source)),
     }
 }
 

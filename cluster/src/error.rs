@@ -78,6 +78,15 @@ pub enum ClusterError {
         source: io::Error,
     },
 
+    /// Another control plane runs on the same data folder.
+    #[error(
+        "{dir} is in use by another local control plane. Stop that one, or name another data folder"
+    )]
+    InUse {
+        /// The data folder.
+        dir: PathBuf,
+    },
+
     /// No free port was found on loopback.
     #[error("no free TCP port on 127.0.0.1 among {tried} tried. See what listens there: ss -ltn")]
     NoFreePort {

@@ -33,4 +33,4 @@ pub use assets::{Assets, AssetsCache, Binary};
 pub use cluster::{Cluster, ClusterOptions, Component, ControllerManager, DataDir};
 pub use error::ClusterError;
 pub use ports::free_loopback_port;
-pub use process::{OnParentDeath, Process, ProcessSpec};
+pub use process::{OnParentDeath, Process, ProcessSpec, log_tail};

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -131,11 +131,13 @@ impl Pki {
     }
 }
 
-/// A folder that only this user may read.
+/// Makes a folder that only this user may read. One that is there already stays as it is: it may be somebody's home.
 pub(crate) fn make_private_dir(dir: &Path) -> Result<(), ClusterError> {
-    fs::create_dir_all(dir).map_err(ClusterError::io("creating", dir))?;
-    fs::set_permissions(dir, fs::Permissions::from_mode(0o700))
-        .map_err(ClusterError::io("protecting", dir))
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(ClusterError::io("creating", dir))
 }
 
 fn write_private(path: &Path, text: &str) -> Result<(), ClusterError> {

@@ -299,7 +299,7 @@ impl Process {
 
     /// The last lines of its log, for messages.
     pub fn log_tail(&self) -> String {
-        tail(&self.log).unwrap_or_else(|error| format!("(cannot be read: {error})"))
+        log_tail(&self.log)
     }
 
     /// The error which says that it ended although nobody asked it to.
@@ -345,7 +345,11 @@ fn reap(mut child: Child, pid: Pid, shared: &Shared, sender: &watch::Sender<Opti
     let _ = sender.send(Some(status));
 }
 
-/// The last lines of a text file.
+/// The last lines of a log, for messages; why it cannot be read, where it cannot.
+pub fn log_tail(path: &Path) -> String {
+    tail(path).unwrap_or_else(|error| format!("(cannot be read: {error})"))
+}
+
 fn tail(path: &Path) -> io::Result<String> {
     let mut file = fs::File::open(path)?;
     let size = file.metadata()?.len();

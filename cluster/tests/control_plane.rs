@@ -60,6 +60,20 @@ async fn starts_answers_recovers_and_stops_without_a_trace() {
     assert!(version.contains("Server Version: v1.36.3"), "{version}");
     assert!(version.contains("Client Version: v1.36.3"), "{version}");
 
+    // The folder is taken as long as it lives.
+    let error = Cluster::start(options.clone())
+        .await
+        .unwrap_err()
+        .to_string();
+    let state = dir.path().join("state");
+    assert_eq!(
+        error,
+        format!(
+            "{} is in use by another local control plane. Stop that one, or name another data folder",
+            state.display()
+        )
+    );
+
     // Every component can be lost and comes back with its data, at the same address.
     stdout(
         &cluster,

@@ -133,6 +133,16 @@ async fn a_program_that_is_not_there_is_named() {
     );
 }
 
+/// A child that is killed when this is dropped.
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Run as a program of its own by the next test; does nothing otherwise.
 #[tokio::test]
 async fn victim() {
@@ -166,14 +176,17 @@ fn a_killed_parent_takes_its_children_along() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let mut parent = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "victim", "--nocapture"])
-        .env(VICTIM, dir.path())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let said = BufReader::new(parent.stderr.take().unwrap());
+    // However this test ends, the copy ends with it.
+    let mut parent = Killed(
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "victim", "--nocapture"])
+            .env(VICTIM, dir.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
+    let said = BufReader::new(parent.0.stderr.take().unwrap());
     assert!(
         said.lines()
             .any(|line| line.unwrap() == "waiting to be killed")
@@ -184,7 +197,6 @@ fn a_killed_parent_takes_its_children_along() {
         .parse()
         .unwrap();
     assert!(alive(orphan));
-    parent.kill().unwrap();
-    parent.wait().unwrap();
+    drop(parent);
     eventually("the orphan is gone", || !alive(orphan));
 }

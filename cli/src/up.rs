@@ -1,0 +1,192 @@
+//! `sluice up`: a real local control plane with Sluice in front of it, until Ctrl-C.
+//!
+//! This file is the order of things. The control plane itself is `sluice-cluster`; webhook and controller are this very
+//! binary, started again with their own subcommands ([`fleet`]), so that what runs here is what runs in a cluster.
+
+mod balancer;
+mod canary;
+mod fleet;
+mod greeting;
+mod install;
+mod servers;
+mod signals;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Context;
+use sluice_cluster::{
+    Assets, AssetsCache, Binary, Cluster, ClusterError, ClusterOptions, ControllerManager, DataDir,
+};
+
+use crate::exit::{Failure, Outcome};
+use balancer::Balancer;
+use fleet::{Fleet, Restart};
+use greeting::ReadyFile;
+
+/// Start a local control plane with Sluice in front of it, in the foreground.
+#[derive(Debug, clap::Args)]
+pub struct UpArgs {
+    /// File that is written, with the kubeconfig's path in it, when everything is ready
+    #[arg(long, value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+    /// Folder in which the state is kept; without it, a temporary one that is removed at the end
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Folder in which the control plane's programs are kept once they are built [default: $XDG_CACHE_HOME/sluice]
+    #[arg(long, value_name = "DIR")]
+    pub assets: Option<PathBuf>,
+    /// Number of webhook processes, behind one address
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=32))]
+    pub replicas: u16,
+    /// File or folder of further CustomResourceDefinitions to install, such as the Apache operator's (repeatable)
+    #[arg(long, value_name = "PATH")]
+    pub crds: Vec<PathBuf>,
+    /// What happens when a webhook or controller process ends by itself
+    #[arg(long, value_enum, default_value_t = Restart::Always)]
+    pub restart: Restart,
+    /// Add a real node, so that session clusters really run (not part of this version)
+    #[arg(long)]
+    pub node: bool,
+}
+
+/// Runs until Ctrl-C, SIGTERM or SIGHUP, or until something that it cannot do without ends.
+///
+/// # Errors
+/// [`Failure::Input`] for arguments that cannot be followed, [`Failure::Unreachable`] if the control plane does not come
+/// up or does not stay up.
+pub fn run(args: &UpArgs) -> Result<Outcome, Failure> {
+    if args.node {
+        return Err(Failure::Input(
+            "--node: a real node (kubelet, containerd, Flink pods) is not part of this version of Sluice. Leave --node \
+             out: the API server, admission, defaults and quotas are real without it, only pods do not run"
+                .to_owned(),
+        ));
+    }
+    let crds = install::read_crds(&args.crds)?;
+    let ready_file = args.ready_file.as_ref().map(ReadyFile::claim).transpose()?;
+    let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
+    runtime.block_on(serve(args, crds, ready_file))
+}
+
+/// Everything that runs. Filled as it is started, so that an interrupted start is taken down in order too.
+#[derive(Default)]
+struct Running {
+    fleet: Option<Fleet>,
+    balancer: Option<Balancer>,
+    cluster: Option<Cluster>,
+}
+
+impl Running {
+    /// Takes everything down, what depends on others first.
+    async fn stop(self) -> Result<(), ClusterError> {
+        if let Some(fleet) = self.fleet {
+            fleet.stop().await;
+        }
+        drop(self.balancer);
+        match self.cluster {
+            Some(cluster) => cluster.stop().await,
+            None => Ok(()),
+        }
+    }
+}
+
+async fn serve(
+    args: &UpArgs,
+    crds: Vec<install::Crd>,
+    ready_file: Option<ReadyFile>,
+) -> Result<Outcome, Failure> {
+    // Before anything is started: from here on no signal ends us without taking the rest along.
+    let mut signals = signals::Signals::listen().context("listening for signals")?;
+    let mut running = Running::default();
+    let started = tokio::select! {
+        result = start(args, crds, ready_file.as_ref(), &mut running) => Some(result),
+        () = signals.asked_to_stop() => None,
+    };
+    let ended = match started {
+        Some(Ok(())) => watch(&running, &mut signals).await,
+        Some(Err(failure)) => Err(failure),
+        // Stopped before it was ready, as asked.
+        None => Ok(()),
+    };
+    drop(ready_file);
+    greeting::tell("stopping");
+    let stopped = running.stop().await;
+    ended?;
+    stopped.map_err(unreachable)?;
+    Ok(Outcome::Fine)
+}
+
+/// Waits for the end, asked for or not.
+async fn watch(running: &Running, signals: &mut signals::Signals) -> Result<(), Failure> {
+    let Some(cluster) = &running.cluster else {
+        return Ok(());
+    };
+    tokio::select! {
+        () = signals.asked_to_stop() => Ok(()),
+        error = cluster.failed() => Err(unreachable(error)),
+    }
+}
+
+async fn start(
+    args: &UpArgs,
+    crds: Vec<install::Crd>,
+    ready_file: Option<&ReadyFile>,
+    running: &mut Running,
+) -> Result<(), Failure> {
+    let began = Instant::now();
+    let cache = args
+        .assets
+        .clone()
+        .map_or(AssetsCache::Default, AssetsCache::Dir);
+    let assets = Assets::obtain(&cache, Binary::ALL)
+        .await
+        .map_err(unreachable)?;
+
+    greeting::tell("starting etcd, kube-apiserver and kube-controller-manager");
+    let options = ClusterOptions::new(assets)
+        .controller_manager(ControllerManager::Run)
+        .data_dir(
+            args.data_dir
+                .clone()
+                .map_or(DataDir::Temporary, DataDir::Keep),
+        );
+    let cluster = running
+        .cluster
+        .insert(Cluster::start(options).await.map_err(unreachable)?);
+    let client = cluster.client().await.map_err(unreachable)?;
+
+    greeting::tell("installing Sluice");
+    let servers = servers::Servers::plan(cluster, args.replicas)?;
+    install::crds(&client, crds).await?;
+    install::namespaces(&client).await?;
+    if servers::are_built() {
+        running.balancer = servers.balance().await?;
+        let fleet = running
+            .fleet
+            .insert(Fleet::start(cluster, servers.specs()?, args.restart));
+        // Whatever goes wrong from here on, the servers' own last words say most about it.
+        let ready = async {
+            install::team_a(&client).await?;
+            canary::wait(&client).await
+        };
+        ready.await.map_err(|failure| fleet.explain(&failure))?;
+    } else {
+        greeting::tell("this build has no webhook and no controller yet: nothing is gated");
+    }
+
+    greeting::print(cluster).context("writing the greeting")?;
+    if let Some(ready_file) = ready_file {
+        ready_file.write(&cluster.kubeconfig())?;
+    }
+    greeting::tell(&format!(
+        "ready after {:.1} s; Ctrl-C stops it",
+        began.elapsed().as_secs_f64()
+    ));
+    Ok(())
+}
+
+/// The control plane did not come up or did not stay up: its own words.
+fn unreachable(error: ClusterError) -> Failure {
+    Failure::Unreachable(anyhow::Error::new(error))
+}

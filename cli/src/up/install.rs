@@ -1,0 +1,277 @@
+//! What `sluice up` puts into the cluster: CRDs, namespaces, and team-a's quota and defaults.
+//! Nothing that is there already is changed, but for our own CRDs: with `--data-dir` it may be the user's.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use kube::{Client, ResourceExt};
+use serde_json::{Value, json};
+use sluice_api::names::field_managers;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::exit::Failure;
+use crate::input::{self, Folders};
+
+/// Where Sluice's own Secret and leases lie.
+pub(super) const SYSTEM: &str = "sluice-system";
+/// Where users try it.
+pub(super) const TEAM: &str = "team-a";
+/// How long anything here may take. Everything is there within a second on an idle machine.
+const DEADLINE: Duration = Duration::from_mins(1);
+const POLL: Duration = Duration::from_millis(50);
+
+/// A CustomResourceDefinition, kept as it was written: fields that we do not know are the API server's business.
+pub(super) struct Crd {
+    name: String,
+    value: Value,
+}
+
+impl Crd {
+    fn new(value: Value) -> Option<Self> {
+        let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str);
+        if text("/kind") != Some("CustomResourceDefinition")
+            || text("/apiVersion") != Some("apiextensions.k8s.io/v1")
+        {
+            return None;
+        }
+        let name = text("/metadata/name")?.to_owned();
+        Some(Self { name, value })
+    }
+}
+
+/// Reads what `--crds` names.
+pub(super) fn read_crds(paths: &[PathBuf]) -> Result<Vec<Crd>, Failure> {
+    if paths.is_empty() {
+        return Ok(Vec::new());
+    }
+    input::read(paths, Folders::Flat)?
+        .into_iter()
+        .map(|document| {
+            let file = document.file;
+            Crd::new(document.root.to_json()).ok_or_else(|| {
+                Failure::Input(format!(
+                    "--crds {file}: holds something else than apiextensions.k8s.io/v1 CustomResourceDefinitions with a \
+                     name; apply that with kubectl once sluice up is ready"
+                ))
+            })
+        })
+        .collect()
+}
+
+/// Installs Sluice's CRDs, Confluent's and `further` ones, and waits until all are served.
+pub(super) async fn crds(client: &Client, further: Vec<Crd>) -> Result<(), Failure> {
+    let api = Api::<DynamicObject>::all_with(
+        client.clone(),
+        &ApiResource::erase::<CustomResourceDefinition>(&()),
+    );
+    let mut all = Vec::new();
+    for crd in sluice_api::crds()
+        .into_iter()
+        .chain(sluice_api::optional_crds())
+    {
+        let value = serde_json::to_value(&crd).context("writing a CRD of ours")?;
+        all.push(Crd {
+            name: crd.name_any(),
+            value,
+        });
+    }
+    // Last, so that whoever brings another version of the same CRD gets that.
+    all.extend(further);
+    let apply = PatchParams::apply(field_managers::CLI).force();
+    for crd in &all {
+        api.patch(&crd.name, &apply, &Patch::Apply(&crd.value))
+            .await
+            .map_err(|error| refused("CustomResourceDefinition", &crd.name, &error))?;
+    }
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    eventually("the CRDs are served", async || {
+        let stored = api
+            .list(&kube::api::ListParams::default())
+            .await
+            .map_err(|error| error.to_string())?;
+        let served = |name: &str| {
+            stored
+                .iter()
+                .any(|crd| crd.name_any() == name && is_established(crd))
+        };
+        match all.iter().find(|crd| !served(&crd.name)) {
+            Some(crd) => Err(format!("{} is not established", crd.name)),
+            None => Ok(()),
+        }
+    })
+    .await
+}
+
+fn is_established(crd: &CustomResourceDefinition) -> bool {
+    let conditions = crd
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_ref());
+    conditions
+        .into_iter()
+        .flatten()
+        .any(|condition| condition.type_ == "Established" && condition.status == "True")
+}
+
+/// Makes the namespaces.
+pub(super) async fn namespaces(client: &Client) -> Result<(), Failure> {
+    let api: Api<Namespace> = Api::all(client.clone());
+    for name in [SYSTEM, TEAM] {
+        let namespace: Namespace = from_json(json!({"metadata": {"name": name}}))?;
+        match api.create(&PostParams::default(), &namespace).await {
+            Err(error) if !is_there_already(&error) => {
+                return Err(refused("Namespace", name, &error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Gives team-a its quota and its defaults, and waits until the quota counts: before that it refuses every start.
+/// Admission judges both, so this waits for the webhooks too.
+pub(super) async fn team_a(client: &Client) -> Result<(), Failure> {
+    let quota = json!({
+        "apiVersion": sluice_api::API_VERSION,
+        "kind": "CpuQuota",
+        "metadata": {"name": "default"},
+        "spec": {"hard": {"cpu": 100}, "onGrowth": "Enforce"},
+    });
+    let defaults = json!({
+        "apiVersion": sluice_api::API_VERSION,
+        "kind": "DeploymentDefaults",
+        "metadata": {"name": "default"},
+        "spec": {
+            "sessionCluster": {"flinkConfiguration": {"taskmanager.numberOfTaskSlots": "2"}},
+            "template": {"spec": {"flinkConfiguration": {"taskmanager.numberOfTaskSlots": "2"}}},
+        },
+    });
+    let quotas = api(client, "cpuquotas", "CpuQuota");
+    create(&quotas, &quota).await?;
+    create(
+        &api(client, "deploymentdefaults", "DeploymentDefaults"),
+        &defaults,
+    )
+    .await?;
+    eventually("CpuQuota team-a/default counts", async || {
+        let stored = quotas
+            .get("default")
+            .await
+            .map_err(|error| error.to_string())?;
+        let observed = stored
+            .data
+            .pointer("/status/observedGeneration")
+            .and_then(Value::as_i64);
+        if observed.is_some() && observed == stored.metadata.generation {
+            Ok(())
+        } else {
+            Err("the controller has not written its status yet".to_owned())
+        }
+    })
+    .await
+}
+
+/// Objects of one of our kinds in team-a.
+pub(super) fn api(client: &Client, plural: &str, kind: &str) -> Api<DynamicObject> {
+    let resource = ApiResource {
+        group: sluice_api::GROUP.to_owned(),
+        version: sluice_api::VERSION.to_owned(),
+        api_version: sluice_api::API_VERSION.to_owned(),
+        kind: kind.to_owned(),
+        plural: plural.to_owned(),
+    };
+    Api::namespaced_with(client.clone(), TEAM, &resource)
+}
+
+/// Creates an object unless it is there, waiting out webhooks that do not answer yet.
+async fn create(api: &Api<DynamicObject>, value: &Value) -> Result<(), Failure> {
+    let object: DynamicObject = from_json(value.clone())?;
+    let kind = value
+        .get("kind")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let what = format!("{kind} team-a/{} is admitted", object.name_any());
+    let created = eventually(&what, async || {
+        match api.create(&PostParams::default(), &object).await {
+            Err(error) if is_passing(&error) => Err(error.to_string()),
+            Err(error) if !is_there_already(&error) => {
+                Ok(Err(refused(kind, &object.name_any(), &error)))
+            }
+            _ => Ok(Ok(())),
+        }
+    });
+    created.await?
+}
+
+/// Whether a webhook could not be called, its caches are not synced, or the CRD is not served everywhere yet.
+fn is_passing(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code >= 500 || matches!(status.code, 404 | 429))
+}
+
+fn is_there_already(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 409)
+}
+
+fn from_json<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, Failure> {
+    Ok(serde_json::from_value(value).context("building an object of ours")?)
+}
+
+fn refused(kind: &str, name: &str, error: &kube::Error) -> Failure {
+    Failure::Unreachable(anyhow!("installing {kind} {name}: {error}"))
+}
+
+/// Asks until the answer is yes; the last no is in the error.
+pub(super) async fn eventually<T>(
+    what: &str,
+    mut condition: impl AsyncFnMut() -> Result<T, String>,
+) -> Result<T, Failure> {
+    let deadline = Instant::now() + DEADLINE;
+    let mut ticks = interval(POLL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let last = match condition().await {
+            Ok(value) => return Ok(value),
+            Err(last) => last,
+        };
+        if Instant::now() > deadline {
+            return Err(Failure::Unreachable(anyhow!(
+                "not within {DEADLINE:?}: {what}; the last answer: {last}"
+            )));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crds_takes_crds_only_and_names_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x.yaml");
+        std::fs::write(
+            &file,
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n",
+        )
+        .unwrap();
+        let Err(Failure::Input(message)) = read_crds(std::slice::from_ref(&file)) else {
+            panic!("it was taken")
+        };
+        assert_eq!(
+            message,
+            format!(
+                "--crds {}: holds something else than apiextensions.k8s.io/v1 CustomResourceDefinitions with a name; \
+                 apply that with kubectl once sluice up is ready",
+                file.display()
+            )
+        );
+        let crd = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: a.b}\n";
+        std::fs::write(&file, crd).unwrap();
+        assert_eq!(read_crds(&[file]).map(|crds| crds.len()).ok(), Some(1));
+    }
+}
