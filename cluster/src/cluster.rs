@@ -151,7 +151,7 @@ impl Cluster {
     /// Spawns it and waits until it is ready.
     async fn start_component(&self, component: Component) -> Result<(), ClusterError> {
         let spec = self.layout.spec(component, &self.options);
-        let process = Arc::new(Process::spawn(spec).await?);
+        let process = Arc::new(Process::spawn(spec)?);
         self.put(component, Some(Arc::clone(&process)));
         let client = match component {
             Component::Etcd => None,

@@ -163,7 +163,7 @@ impl Process {
     ///
     /// # Errors
     /// [`ClusterError::Io`] if the log cannot be opened or the program cannot be run.
-    pub async fn spawn(spec: ProcessSpec) -> Result<Self, ClusterError> {
+    pub fn spawn(spec: ProcessSpec) -> Result<Self, ClusterError> {
         let log = fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -174,9 +174,7 @@ impl Process {
         let command = spec
             .command(log)
             .map_err(ClusterError::io("opening", &spec.log))?;
-        let child = spawner::spawn(command)
-            .await
-            .map_err(ClusterError::io("running", &spec.program))?;
+        let child = spawner::spawn(command).map_err(ClusterError::io("running", &spec.program))?;
         Ok(Self::watch(spec, child))
     }
 

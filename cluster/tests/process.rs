@@ -35,8 +35,8 @@ fn shell(name: &str, script: &str, dir: &Path) -> ProcessSpec {
 }
 
 /// Starts a script and waits until it has said `ready`.
-async fn ready(spec: ProcessSpec) -> Process {
-    let process = Process::spawn(spec).await.unwrap();
+fn ready(spec: ProcessSpec) -> Process {
+    let process = Process::spawn(spec).unwrap();
     eventually("the script says ready", || {
         process.log_tail().contains("ready")
     });
@@ -50,8 +50,7 @@ async fn stop_ends_the_whole_group_and_says_how() {
         "polite",
         "sleep 1000 & echo child $! ready; wait",
         dir.path(),
-    ))
-    .await;
+    ));
     let tail = process.log_tail();
     let child: u32 = tail.split(' ').nth(1).unwrap().parse().unwrap();
     assert!(alive(process.pid()) && alive(child));
@@ -68,8 +67,7 @@ async fn whoever_ignores_sigterm_is_killed_after_the_grace() {
         "deaf",
         "trap '' TERM; echo ready; while :; do sleep 1000; done",
         dir.path(),
-    ))
-    .await;
+    ));
     let status = process.stop(Duration::from_millis(200)).await;
     assert_eq!(status.signal(), Some(9), "ended by SIGKILL: {status}");
     assert!(!alive(process.pid()));
@@ -83,15 +81,9 @@ async fn whoever_ignores_sigterm_is_killed_after_the_grace() {
 #[test]
 fn dropping_ends_it_without_a_runtime() {
     let dir = tempfile::tempdir().unwrap();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let process = runtime.block_on(ready(shell(
-        "dropped",
-        "echo ready; exec sleep 1000",
-        dir.path(),
-    )));
-    drop(runtime);
+    let process = ready(shell("dropped", "echo ready; exec sleep 1000", dir.path()));
     let pid = process.pid();
-    assert!(alive(pid), "it ended with the runtime");
+    assert!(alive(pid));
     drop(process);
     assert!(!alive(pid));
 }
@@ -104,7 +96,6 @@ async fn an_unasked_end_is_reported_with_the_last_lines() {
         "echo no such flag: --x; exit 3",
         dir.path(),
     ))
-    .await
     .unwrap();
     let error = process.died(process.exited().await).to_string();
     let log = dir.path().join("log");
@@ -125,7 +116,6 @@ async fn a_program_that_is_not_there_is_named() {
         "/no/such/program",
         dir.path().join("log"),
     ))
-    .await
     .unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -153,8 +143,7 @@ async fn victim() {
         "orphan",
         "echo ready; exec sleep 1000",
         Path::new(&dir),
-    ))
-    .await;
+    ));
     // Past the capture of the test harness, which prints only at the end.
     std::fs::write(Path::new(&dir).join("pid"), format!("{}\n", process.pid())).unwrap();
     eprintln!("waiting to be killed");

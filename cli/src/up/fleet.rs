@@ -81,7 +81,7 @@ async fn keep(spec: ProcessSpec, restart: Restart, roster: Arc<Roster>, stop: Ca
     let mut pause = PAUSE.0;
     loop {
         let began = Instant::now();
-        match Process::spawn(spec.clone()).await {
+        match Process::spawn(spec.clone()) {
             Ok(process) => {
                 roster.enter(&spec.name, Some(process.pid()));
                 let status = tokio::select! {

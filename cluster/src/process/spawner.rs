@@ -5,11 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{LazyLock, mpsc};
 
-use tokio::sync::oneshot;
-
 struct Order {
     command: Command,
-    reply: oneshot::Sender<io::Result<Child>>,
+    reply: mpsc::Sender<io::Result<Child>>,
 }
 
 static SPAWNER: LazyLock<mpsc::Sender<Order>> = LazyLock::new(|| {
@@ -17,25 +15,21 @@ static SPAWNER: LazyLock<mpsc::Sender<Order>> = LazyLock::new(|| {
     // The sender is static, so the loop ends with the program.
     std::thread::spawn(move || {
         for Order { mut command, reply } in orders {
-            if let Err(Ok(mut orphan)) = reply.send(command.spawn()) {
-                // Whoever asked has gone away meanwhile: nobody would ever stop the child.
-                let _ = orphan.kill();
-                let _ = orphan.wait();
-            }
+            let _ = reply.send(command.spawn());
         }
     });
     sender
 });
 
-/// Spawns on the spawner's thread.
-pub(super) async fn spawn(command: Command) -> io::Result<Child> {
-    let (reply, child) = oneshot::channel();
+/// Spawns on the spawner's thread and waits for it, about a millisecond. Blocking on purpose: a future could be dropped
+/// between the fork and the moment when somebody is responsible for the child.
+pub(super) fn spawn(command: Command) -> io::Result<Child> {
+    let ended = || io::Error::other("the spawner's thread has ended");
+    let (reply, child) = mpsc::channel();
     SPAWNER
         .send(Order { command, reply })
-        .map_err(|_| io::Error::other("the spawner's thread has ended"))?;
-    child
-        .await
-        .map_err(|_| io::Error::other("the spawner's thread has ended"))?
+        .map_err(|_| ended())?;
+    child.recv().map_err(|_| ended())?
 }
 
 /// A `setpriv` that knows `--pdeathsig` (that of busybox does not), looked for once.
