@@ -3,9 +3,11 @@
 //! A new dialect is one new file beside the others and one line in [`dialects`].
 
 pub mod config;
+pub mod deployment;
 #[allow(dead_code)] // the kinds that use the rest follow
 pub(crate) mod own;
 pub mod session_cluster;
+pub mod session_job;
 
 use crate::charge::Workload;
 use crate::draft::Draft;
@@ -191,7 +193,12 @@ impl Frozen {
 
 /// All dialects.
 pub fn dialects() -> &'static [&'static dyn Dialect] {
-    &[&session_cluster::SessionCluster]
+    &[
+        &session_cluster::SessionCluster,
+        &deployment::Deployment,
+        &session_job::SessionJob,
+        &config::deployment_target::DeploymentTarget,
+    ]
 }
 
 /// The dialect of a kind, by group and kind.

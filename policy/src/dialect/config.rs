@@ -2,3 +2,4 @@
 //! otherwise show in everybody else's objects.
 
 pub mod deployment_target;
+pub(crate) mod sections;

@@ -9,14 +9,17 @@ pub(crate) mod configuration;
 pub(crate) mod demand;
 pub(crate) mod exclusive;
 pub(crate) mod jars;
+pub(crate) mod job_options;
 pub(crate) mod name;
 pub(crate) mod normalise;
+pub(crate) mod notices;
 pub(crate) mod pods;
 pub(crate) mod references;
 pub(crate) mod resources;
 pub(crate) mod rules;
 pub(crate) mod shape;
 pub(crate) mod status;
+pub(crate) mod strategies;
 pub(crate) mod tables;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -5,7 +5,8 @@ use super::own::check::{self, Judge, Unknown};
 use super::own::rules::{OwnRules, own_rules};
 use super::own::shape::{self, canonical_word};
 use super::own::{
-    demand, exclusive, jars, name, normalise, pods, references, resources, status, tables, version,
+    demand, exclusive, jars, name, normalise, notices, pods, references, resources, status, tables,
+    version,
 };
 use super::{Dialect, Frozen, KindInfo, LeafKind, Scope};
 use crate::charge::{Desired, Workload};
@@ -60,7 +61,7 @@ impl Dialect for SessionCluster {
 
     fn rules(&self) -> Vec<&'static Rule> {
         let mut rules = RULES.all();
-        rules.push(&FROZEN);
+        rules.extend([&FROZEN, super::config::deployment_target::NOT_ACCEPTED]);
         rules
     }
 
@@ -165,6 +166,7 @@ impl Dialect for SessionCluster {
     }
 
     fn notices(&self, review: &Review<'_>, _world: &dyn World, findings: &mut Findings) {
+        notices::nothing_is_started(review, "STOPPED", findings);
         if let Some(old) = review.old() {
             stop_notice(old, review.object, findings);
             scale_down_notice(old, review.object, findings);

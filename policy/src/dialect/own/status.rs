@@ -1,5 +1,7 @@
 //! What the status of a stored object tells policy. Anyone may have written it: what cannot be read counts as absent.
 
+use super::shape::canonical_word;
+use crate::charge::Desired;
 use crate::json;
 use crate::quantity::MilliCpu;
 use serde_json::Value;
@@ -30,4 +32,21 @@ pub(crate) fn is_settled(object: &Value, at_rest: &[&str]) -> bool {
         && generation == observed
         && json::present(object, &["status", "operation"]).is_none()
         && state(object).is_some_and(|state| at_rest.contains(&state))
+}
+
+/// What a Deployment or session job is asked to be; `absent` is what saying nothing means.
+pub(crate) fn desired(object: &Value, absent: &str) -> Desired {
+    let word = json::text(object, &["spec", "state"]).unwrap_or(absent);
+    match canonical_word(&["RUNNING", "SUSPENDED"], word) {
+        Some("RUNNING") => Desired::Running,
+        Some("SUSPENDED") => Desired::Suspended,
+        _ => Desired::Stopped,
+    }
+}
+
+/// What the pods of a Deployment hold. A job that came to its end holds nothing once its controller has said so, although
+/// it is still asked to run.
+pub(crate) fn allocated_of_job(object: &Value, settled: bool) -> Option<MilliCpu> {
+    let has_ended = settled && state(object) != Some("RUNNING");
+    allocated(object).or(has_ended.then_some(MilliCpu::ZERO))
 }

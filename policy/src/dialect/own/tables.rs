@@ -91,3 +91,101 @@ pub(crate) const SESSION_CLUSTER: &[Field] = &[
     ),
     field("kubernetes", KUBERNETES),
 ];
+
+const JOB_STATE: Shape = Shape::Word(&["RUNNING", "CANCELLED", "SUSPENDED"]);
+
+const UPGRADE: Shape = Shape::Fields(&[field(
+    "kind",
+    Shape::Word(&["STATEFUL", "STATELESS", "NONE"]),
+)]);
+
+const RESTORE: Shape = Shape::Fields(&[
+    field(
+        "kind",
+        Shape::Word(&["LATEST_STATE", "LATEST_SAVEPOINT", "NONE"]),
+    ),
+    field("allowNonRestoredState", Shape::Flag),
+]);
+
+/// Flink's own bound of parallelism.
+const PARALLELISM: Shape = Shape::Whole {
+    least: 1,
+    most: 32_768,
+};
+
+const ATTEMPTS: Shape = Shape::Whole {
+    least: 1,
+    most: 2_147_483_647,
+};
+
+const NONCE: Shape = Shape::Whole {
+    least: i64::MIN,
+    most: i64::MAX,
+};
+
+/// The shape of a Deployment's spec.
+pub(crate) const DEPLOYMENT: &[Field] = &[
+    field("state", JOB_STATE),
+    field("deploymentTargetName", Shape::Text),
+    field("deploymentTargetId", Shape::Text),
+    field("sessionClusterName", Shape::Text),
+    field("restoreStrategy", RESTORE),
+    field("upgradeStrategy", UPGRADE),
+    field("maxSavepointCreationAttempts", ATTEMPTS),
+    field("maxJobCreationAttempts", ATTEMPTS),
+    field("restartNonce", NONCE),
+    field(
+        "template",
+        Shape::Fields(&[
+            field(
+                "metadata",
+                Shape::Fields(&[
+                    field("annotations", Shape::Texts),
+                    field("labels", Shape::Texts),
+                ]),
+            ),
+            field("spec", Shape::Fields(TEMPLATE)),
+        ]),
+    ),
+];
+
+const TEMPLATE: &[Field] = &[
+    field(
+        "artifact",
+        Shape::Fields(&[
+            field("kind", Shape::Word(&["JAR"])),
+            field("jarUri", Shape::Text),
+            field("entryClass", Shape::Text),
+            field("mainArgs", Shape::Spelled),
+            field("flinkVersion", Shape::FlinkVersion),
+            field("flinkImageRegistry", Shape::Text),
+            field("flinkImageRepository", Shape::Text),
+            field("flinkImageTag", Shape::Tag),
+        ]),
+    ),
+    field("parallelism", PARALLELISM),
+    field("numberOfTaskManagers", TASK_MANAGERS),
+    field("resources", RESOURCES),
+    field("flinkConfiguration", Shape::Configuration),
+    field("logging", LOGGING),
+    field("kubernetes", KUBERNETES),
+];
+
+/// The shape of a session job's spec.
+pub(crate) const SESSION_JOB: &[Field] = &[
+    field("state", JOB_STATE),
+    field("sessionClusterName", Shape::Text),
+    field(
+        "job",
+        Shape::Fields(&[
+            field("entryClass", Shape::Text),
+            field("args", Shape::List(&Shape::Spelled)),
+            field("jarUri", Shape::Text),
+            field("parallelism", PARALLELISM),
+        ]),
+    ),
+    field("flinkConfiguration", Shape::Configuration),
+    field("restoreStrategy", RESTORE),
+    field("upgradeStrategy", UPGRADE),
+    field("restartNonce", NONCE),
+];

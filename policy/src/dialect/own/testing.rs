@@ -4,8 +4,9 @@ use crate::dialect::Dialect;
 use crate::draft::Draft;
 use crate::finding::Findings;
 use crate::review::{Operation, Review};
-use crate::world::{EmptyWorld, World};
+use crate::world::{EmptyWorld, Lookup, World};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// The object in canonical form, and what was found on the way.
 pub(crate) fn normalised(
@@ -98,3 +99,37 @@ pub(crate) fn with(object: &Value, pointer: &str, value: Value) -> Value {
     assert!(draft.set(&crate::path::FieldPath::from_pointer(pointer), value));
     draft.finish().0.into_owned()
 }
+
+/// A world of full caches in which nothing else exists.
+pub(crate) struct Nothing;
+
+/// A world in which every lookup finds this object.
+pub(crate) struct With(pub(crate) Value);
+
+macro_rules! lonely_world {
+    ($name:ty, $self:ident, $found:expr) => {
+        impl World for $name {
+            fn modes(&self, _: &str) -> crate::mode::Modes {
+                crate::mode::Modes::default()
+            }
+            fn defaults(&self, _: &str) -> Vec<crate::world::Layer> {
+                Vec::new()
+            }
+            fn environments(&self, _: &str) -> Vec<crate::world::Layer> {
+                Vec::new()
+            }
+            fn lookup(&$self, _: &crate::dialect::KindInfo, _: &str, _: &str) -> Lookup {
+                $found
+            }
+            fn lookup_uid(&$self, _: &crate::dialect::KindInfo, _: &str, _: &str) -> Lookup {
+                $found
+            }
+            fn namespace_labels(&self, _: &str) -> Option<Arc<Value>> {
+                Some(Arc::new(serde_json::json!({"sluice.dev/accept-from": "team-b.team-c"})))
+            }
+        }
+    };
+}
+
+lonely_world!(Nothing, self, Lookup::Absent);
+lonely_world!(With, self, Lookup::Found(Arc::new(self.0.clone())));

@@ -1,0 +1,387 @@
+use super::*;
+use crate::dialect::own::testing::{causes, filled, judged, judged_in, normalised, with};
+use crate::review::Operation;
+use crate::world::EmptyWorld;
+use rstest::rstest;
+
+fn short() -> Value {
+    json!({"spec": {"template": {"spec": {
+        "artifact": {"flinkVersion": "1.20", "jarUri": "s3://bucket/job.jar"},
+        "flinkConfiguration": {"state.savepoints.dir": "s3://b/s", "state.checkpoints.dir": "s3://b/c"},
+    }}}})
+}
+
+fn warned(pointer: &str, value: Value) -> Vec<String> {
+    let findings = judged(&Deployment, &with(&short(), pointer, value));
+    assert_eq!(causes(&findings), [""; 0]);
+    findings.warnings
+}
+
+#[test]
+fn a_short_manifest_comes_back_fully_specified() {
+    assert_eq!(
+        filled(&Deployment, &short()),
+        json!({"spec": {
+            "state": "CANCELLED",
+            "upgradeStrategy": {"kind": "STATEFUL"},
+            "restoreStrategy": {"kind": "LATEST_STATE", "allowNonRestoredState": false},
+            "maxSavepointCreationAttempts": 4,
+            "maxJobCreationAttempts": 4,
+            "template": {"spec": {
+                "artifact": {"kind": "JAR", "flinkVersion": "1.20", "jarUri": "s3://bucket/job.jar"},
+                "parallelism": 1,
+                "numberOfTaskManagers": 1,
+                "resources": {
+                    "jobmanager": {"cpu": 1, "memory": "1Gi"},
+                    "taskmanager": {"cpu": 1, "memory": "2Gi"},
+                },
+                "flinkConfiguration": {
+                    "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
+                    "state.savepoints.dir": "s3://b/s",
+                    "state.checkpoints.dir": "s3://b/c",
+                },
+                "logging": {"loggingProfile": "default", "log4jLoggers": {"": "INFO"}},
+            }},
+        }})
+    );
+    let findings = judged(&Deployment, &short());
+    assert_eq!((causes(&findings), findings.warnings), (vec![], vec![]));
+}
+
+#[rstest]
+#[case(json!(1), json!("1"), 1)]
+#[case(json!(4), json!("1"), 4)]
+#[case(json!(4), json!("3"), 2)]
+#[case(json!("7"), json!(2), 4)]
+fn task_managers_follow_from_parallelism_and_slots(
+    #[case] parallelism: Value,
+    #[case] slots: Value,
+    #[case] expected: u64,
+) {
+    let object = with(&short(), "/spec/template/spec/parallelism", parallelism);
+    let slots_at = "/spec/template/spec/flinkConfiguration/taskmanager.numberOfTaskSlots";
+    let object = filled(&Deployment, &with(&object, slots_at, slots));
+    assert_eq!(
+        object.pointer("/spec/template/spec/numberOfTaskManagers"),
+        Some(&json!(expected))
+    );
+}
+
+#[rstest]
+#[case("NONE", "STATELESS")]
+#[case("none", "STATELESS")]
+#[case("LATEST_SAVEPOINT", "STATEFUL")]
+fn upgrades_are_stateless_where_nothing_is_restored(#[case] restore: &str, #[case] upgrade: &str) {
+    let object = with(&short(), "/spec/restoreStrategy/kind", json!(restore));
+    assert_eq!(
+        filled(&Deployment, &object).pointer("/spec/upgradeStrategy/kind"),
+        Some(&json!(upgrade))
+    );
+}
+
+#[test]
+fn words_aliases_and_versions_become_canonical() {
+    let sent = json!({"spec": {
+        "state": "canceled", "upgradeStrategy": {"kind": "stateless"}, "restoreStrategy": {"kind": "latest_savepoint"},
+        "template": {"spec": {
+            "artifact": {"kind": "jar", "flinkVersion": 1.11, "mainArgs": 7, "flinkImageTag": 1.2},
+            "resources": {"jobManager": {"cpu": 1, "memory": "1g"}},
+            "flinkConfiguration": {"taskmanager": {"numberOfTaskSlots": 1}},
+        }},
+    }});
+    let (made, findings) = normalised(&Deployment, &sent, None);
+    assert_eq!(
+        made,
+        json!({"spec": {
+            "state": "CANCELLED", "upgradeStrategy": {"kind": "STATELESS"}, "restoreStrategy": {"kind": "LATEST_SAVEPOINT"},
+            "template": {"spec": {
+                "artifact": {"kind": "JAR", "flinkVersion": "1.11", "mainArgs": "7", "flinkImageTag": 1.2},
+                "resources": {"jobmanager": {"cpu": 1, "memory": "1g"}},
+                "flinkConfiguration": {"taskmanager.numberOfTaskSlots": "1"},
+            }},
+        }})
+    );
+    assert!(findings.is_clean());
+}
+
+const SPEC: &str = "spec.template.spec";
+
+#[rstest]
+#[case("/spec/template/spec/parallelism", json!(0), "spec.template.spec.parallelism: must be a whole number from 1 to 32768, not 0 [deployment/field]")]
+#[case("/spec/template/spec/parallelism", json!(32_769), "spec.template.spec.parallelism: must be a whole number from 1 to 32768, not 32769 [deployment/field]")]
+#[case("/spec/maxJobCreationAttempts", json!(0), "spec.maxJobCreationAttempts: must be a whole number from 1 to 2147483647, not 0 [deployment/field]")]
+#[case("/spec/restoreStrategy/allowNonRestoredState", json!("yes"), "spec.restoreStrategy.allowNonRestoredState: must be true or false, not a text (\"yes\") [deployment/field]")]
+#[case("/spec/upgradeStrategy/kind", json!("ROLLING"), "spec.upgradeStrategy.kind: must be STATEFUL, STATELESS or NONE, not \"ROLLING\" [deployment/field]")]
+#[case("/spec/template/spec/artifact/kind", json!("SQL"), "spec.template.spec.artifact.kind: must be JAR, not \"SQL\" [deployment/field]")]
+#[case("/spec/template/spec/artifact/jarUri", json!("ftp://a/b.jar"), "spec.template.spec.artifact.jarUri: \"ftp://a/b.jar\" has scheme ftp, which cannot be fetched; the schemes are http, https, s3, s3a, s3p, local, file [deployment/jar]")]
+#[case("/spec/template/spec/artifact/flinkVersion", json!(1.1), "spec.template.spec.artifact.flinkVersion: the number 1.1 is ambiguous, since YAML reads 1.1 and 1.10 alike; quote it: \"1.10\" [deployment/flink-version]")]
+#[case("/spec/template/spec/resources/jobmanager/memory", json!("576Mi"), "spec.template.spec.resources.jobmanager.memory: \"576Mi\" is too little: Flink needs at least 577Mi for a JobManager with this configuration; write 577Mi or more [deployment/memory]")]
+#[case("/spec/template/spec/resources/taskmanager/memory", json!("981m"), "spec.template.spec.resources.taskmanager.memory: \"981m\" is too little: Flink needs at least 982Mi for a TaskManager with this configuration; write 982Mi or more [deployment/memory]")]
+#[case("/spec/template/spec/flinkConfiguration/taskmanager.numberOfTaskSlots", json!(0), "spec.template.spec.flinkConfiguration[taskmanager.numberOfTaskSlots]: \"0\" is no number of slots; write a whole number from 1 [deployment/configuration]")]
+#[case("/spec/template/spec/flinkConfiguration/taskmanager.memory.managed.size", json!("1Gi"), "spec.template.spec.flinkConfiguration[taskmanager.memory.managed.size]: \"1Gi\" is no size that Flink can read; Flink reads whole numbers with k, m, g or t; write 1024m [deployment/configuration]")]
+#[case("/spec/template/spec/flinkConfiguration/taskmanager.memory.managed.fraction", json!(1), "spec.template.spec.resources.taskmanager.memory: no amount of memory suffices for a TaskManager with these memory options in flinkConfiguration; remove them [deployment/memory]")]
+#[case("/spec/template/spec/flinkConfiguration/jobmanager.memory.flink.size", json!("400m"), "spec.template.spec.resources.jobmanager.memory: \"8Gi\" is more than the memory options in flinkConfiguration can divide: jobmanager.memory.jvm-overhead.max is 1Gi; raise it or write less memory [deployment/memory]")]
+fn a_bad_value_is_refused_with_field_and_remedy(
+    #[case] pointer: &str,
+    #[case] value: Value,
+    #[case] expected: &str,
+) {
+    let mut object = with(&short(), pointer, value);
+    if expected.contains("8Gi") {
+        object = with(
+            &object,
+            "/spec/template/spec/resources/jobmanager/memory",
+            json!("8Gi"),
+        );
+    }
+    assert_eq!(causes(&judged(&Deployment, &object)), [expected]);
+}
+
+#[rstest]
+#[case("/spec/template/spec/parallelism", json!(32_768))]
+#[case("/spec/template/spec/resources/jobmanager/memory", json!("577Mi"))]
+#[case("/spec/template/spec/resources/taskmanager/memory", json!("982m"))]
+#[case("/spec/restartNonce", json!(-5))]
+#[case("/spec/state", json!("SUSPENDED"))]
+fn the_other_side_of_each_bound_is_admitted(#[case] pointer: &str, #[case] value: Value) {
+    assert_eq!(warned(pointer, value), [""; 0]);
+}
+
+#[test]
+fn a_stateful_upgrade_of_a_job_that_starts_empty_is_refused() {
+    let object = with(&short(), "/spec/restoreStrategy/kind", json!("NONE"));
+    let object = with(&object, "/spec/upgradeStrategy/kind", json!("STATEFUL"));
+    assert_eq!(
+        causes(&judged(&Deployment, &object)),
+        [
+            "spec.upgradeStrategy.kind: is STATEFUL, but restoreStrategy.kind NONE starts without the state that it saves; \
+             set restoreStrategy.kind to LATEST_STATE or LATEST_SAVEPOINT, or upgradeStrategy.kind to STATELESS \
+             [deployment/stateful-without-restore]"
+        ]
+    );
+    let object = with(&object, "/spec/upgradeStrategy/kind", json!("NONE"));
+    assert_eq!(causes(&judged(&Deployment, &object)), [""; 0]);
+}
+
+fn crowded(scheduler: Value) -> Findings {
+    let object = with(&short(), "/spec/template/spec/parallelism", json!(5));
+    let object = with(
+        &object,
+        "/spec/template/spec/numberOfTaskManagers",
+        json!(2),
+    );
+    let slots = "/spec/template/spec/flinkConfiguration/taskmanager.numberOfTaskSlots";
+    let object = with(&object, slots, json!(2));
+    let at = "/spec/template/spec/flinkConfiguration/jobmanager.scheduler";
+    judged(&Deployment, &with(&object, at, scheduler))
+}
+
+#[test]
+fn parallelism_above_slots_is_refused_by_default_and_only_warned_of_with_the_adaptive_scheduler() {
+    assert_eq!(
+        causes(&crowded(Value::Null)),
+        [format!(
+            "{SPEC}.parallelism: 5 needs more than the 4 slots of 2 TaskManagers with 2 each; set numberOfTaskManagers to 3 \
+             or leave it out, or raise taskmanager.numberOfTaskSlots [deployment/slots]"
+        )]
+    );
+    let findings = crowded(json!("adaptive"));
+    assert_eq!(causes(&findings), [""; 0]);
+    assert_eq!(
+        findings.warnings,
+        [format!(
+            "{SPEC}.parallelism: 5 needs more than the 4 slots of 2 TaskManagers with 2 each; the adaptive scheduler runs it \
+             with fewer"
+        )]
+    );
+    let object = with(&short(), "/spec/template/spec/parallelism", json!(4));
+    let object = with(
+        &object,
+        "/spec/template/spec/numberOfTaskManagers",
+        json!(4),
+    );
+    assert_eq!(causes(&judged(&Deployment, &object)), [""; 0]);
+}
+
+#[test]
+fn state_without_directories_is_warned_of() {
+    assert_eq!(
+        warned("/spec/template/spec/flinkConfiguration", json!({})),
+        [
+            "spec.template.spec.flinkConfiguration: state.savepoints.dir is not set; suspending and stateful upgrades have \
+             nowhere to write savepoints",
+            "spec.template.spec.flinkConfiguration: state.checkpoints.dir is not set; after a failure only savepoints can \
+             be restored",
+        ]
+    );
+    let newer = json!({"execution.checkpointing.dir": "s3://c", "execution.checkpointing.savepoint-dir": "s3://s"});
+    assert_eq!(
+        warned("/spec/template/spec/flinkConfiguration", newer),
+        [""; 0]
+    );
+    let object = with(&short(), "/spec/restoreStrategy/kind", json!("NONE"));
+    let object = with(&object, "/spec/template/spec/flinkConfiguration", json!({}));
+    assert_eq!(judged(&Deployment, &object).warnings, [""; 0]);
+}
+
+#[test]
+fn what_shall_run_needs_a_jar_and_a_version_and_what_shall_not_is_told() {
+    let bare = json!({"spec": {"restoreStrategy": {"kind": "NONE"}}});
+    let findings = judged(&Deployment, &bare);
+    assert_eq!(causes(&findings), [""; 0]);
+    assert_eq!(
+        findings.warnings,
+        [
+            "spec.template.spec.artifact.flinkVersion: is needed before it can run, and no default names one",
+            "spec.template.spec.artifact.jarUri: is needed before it can run",
+        ]
+    );
+    let running = with(&bare, "/spec/state", json!("RUNNING"));
+    assert_eq!(
+        causes(&judged(&Deployment, &running)),
+        [
+            "spec.template.spec.artifact.flinkVersion: is needed to run, and no default names one; write it in quotes, such \
+             as \"1.20\" [deployment/flink-version]",
+            "spec.template.spec.artifact.jarUri: is needed to run; write where the jar is, such as s3://bucket/job.jar or \
+             local:///opt/flink/usrlib/job.jar [deployment/jar]",
+        ]
+    );
+}
+
+#[test]
+fn a_target_is_named_once() {
+    let object = with(&short(), "/spec/deploymentTargetName", json!("a"));
+    let object = with(&object, "/spec/deploymentTargetId", json!("b"));
+    assert_eq!(
+        causes(&judged(&Deployment, &object)),
+        [
+            "spec.deploymentTargetId: deploymentTargetName is set too; keep one of them [deployment/deployment-target]"
+        ]
+    );
+    let object = with(&short(), "/spec/sessionClusterName", json!("c"));
+    let object = with(&object, "/spec/deploymentTargetName", json!("a"));
+    assert_eq!(
+        causes(&judged(&Deployment, &object)),
+        [
+            "spec.deploymentTargetName: sessionClusterName is set too, and the job runs where that cluster runs; keep one \
+             of them [deployment/deployment-target]"
+        ]
+    );
+}
+
+#[test]
+fn a_job_on_a_session_cluster_has_no_cluster_of_its_own() {
+    let object = json!({"spec": {
+        "state": "RUNNING", "sessionClusterName": "c",
+        "template": {"spec": {"artifact": {"entryClass": "a.B"}, "parallelism": 64}},
+    }});
+    let made = filled(&Deployment, &object);
+    assert_eq!(
+        made.pointer("/spec/template/spec"),
+        Some(&json!({"artifact": {"entryClass": "a.B", "kind": "JAR"}, "parallelism": 64}))
+    );
+    let findings = judged(&Deployment, &object);
+    assert_eq!((causes(&findings), findings.warnings), (vec![], vec![]));
+    let workload = Deployment.workload(&made, &EmptyWorld).unwrap();
+    assert_eq!(
+        (workload.desired, workload.demand),
+        (Desired::Running, MilliCpu::ZERO)
+    );
+    let object = with(
+        &object,
+        "/spec/template/spec/resources/taskmanager/cpu",
+        json!(4),
+    );
+    assert_eq!(
+        judged(&Deployment, &object).warnings,
+        ["spec.template.spec.resources: has no effect, the session cluster decides"]
+    );
+}
+
+#[test]
+fn references_that_lead_nowhere_warn() {
+    let world = crate::dialect::own::testing::Nothing;
+    for (pointer, expected) in [
+        (
+            "/spec/deploymentTargetName",
+            "spec.deploymentTargetName: there is no DeploymentTarget x in namespace team-a; nothing starts until there is",
+        ),
+        (
+            "/spec/deploymentTargetId",
+            "spec.deploymentTargetId: there is no DeploymentTarget x in namespace team-a; nothing starts until there is",
+        ),
+    ] {
+        let findings = judged_in(&Deployment, &with(&short(), pointer, json!("x")), &world);
+        assert_eq!(
+            (causes(&findings), findings.warnings),
+            (vec![], vec![expected.to_owned()])
+        );
+    }
+    let object = with(&short(), "/spec/deploymentTargetName", json!("default"));
+    assert_eq!(judged_in(&Deployment, &object, &world).warnings, [""; 0]);
+}
+
+#[rstest]
+#[case("RUNNING", json!({}), Desired::Running, None, false)]
+#[case("RUNNING", json!({"state": "RUNNING", "observedGeneration": 1, "allocatedMilli": 7000}), Desired::Running, Some(7000), true)]
+#[case("RUNNING", json!({"state": "RUNNING", "observedGeneration": 1}), Desired::Running, None, true)]
+#[case("RUNNING", json!({"state": "FINISHED", "observedGeneration": 1}), Desired::Running, Some(0), true)]
+#[case("RUNNING", json!({"state": "TRANSITIONING", "observedGeneration": 1, "allocatedMilli": 7000}), Desired::Running, Some(7000), false)]
+#[case("RUNNING", json!({"state": "RUNNING", "observedGeneration": 1, "allocatedMilli": 7000, "operation": {"kind": "Upgrade"}}), Desired::Running, Some(7000), false)]
+#[case("SUSPENDED", json!({"state": "SUSPENDED", "observedGeneration": 1}), Desired::Suspended, Some(0), true)]
+#[case("CANCELLED", json!({"state": "FAILED", "observedGeneration": 1, "allocatedMilli": 7000}), Desired::Stopped, Some(7000), false)]
+#[case("CANCELLED", json!({"state": 1, "observedGeneration": "x", "allocatedMilli": -5}), Desired::Stopped, None, false)]
+fn the_workload_is_read_from_spec_and_status(
+    #[case] state: &str,
+    #[case] status: Value,
+    #[case] desired: Desired,
+    #[case] allocated: Option<u64>,
+    #[case] settled: bool,
+) {
+    let object = json!({
+        "metadata": {"generation": 1},
+        "spec": {"state": state, "template": {"spec": {"parallelism": 6, "resources": {"taskmanager": {"cpu": 2}},
+            "flinkConfiguration": {"taskmanager.numberOfTaskSlots": "2"}}}},
+        "status": status,
+    });
+    assert_eq!(
+        Deployment.workload(&object, &EmptyWorld),
+        Ok(Workload {
+            desired,
+            demand: MilliCpu(7000),
+            allocated: allocated.map(MilliCpu),
+            settled,
+        })
+    );
+}
+
+#[test]
+fn a_create_without_state_tells_that_nothing_is_started() {
+    let object = with(&short(), "/spec/state", json!("CANCELLED"));
+    let record = json!("{\"/spec/state\":\"CANCELLED\"}");
+    let filled_in = with(
+        &object,
+        "/metadata/annotations/sluice.dev~1defaults",
+        record,
+    );
+    let notices = |object: &Value| {
+        let mut findings = Findings::default();
+        let review = Review {
+            dialect: &Deployment,
+            operation: Operation::Create,
+            part: crate::review::Part::Whole,
+            namespace: "team-a",
+            name: "etl",
+            object,
+        };
+        Deployment.notices(&review, &EmptyWorld, &mut findings);
+        findings.warnings
+    };
+    assert_eq!(
+        notices(&filled_in),
+        [
+            "spec.state is not given, so it is CANCELLED and nothing is started; set it to RUNNING to start deployment \"etl\""
+        ]
+    );
+    assert_eq!(notices(&object), [""; 0]);
+}

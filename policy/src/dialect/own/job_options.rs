@@ -1,0 +1,93 @@
+//! Configuration of a single job on a session cluster: which versions take it, and what only a cluster reads.
+
+use super::at::At;
+use super::check::Judge;
+use super::version;
+use crate::finding::CauseReason;
+use crate::flink::FlinkVersion;
+use crate::json;
+use crate::rule::Rule;
+use serde_json::Value;
+
+/// From this version on a job can be submitted with options of its own.
+const SINCE: FlinkVersion = FlinkVersion::new(1, 17);
+
+/// What only the processes of the cluster read, by prefix of the key.
+const CLUSTER_ONLY: [&str; 21] = [
+    "taskmanager.",
+    "jobmanager.",
+    "kubernetes.",
+    "high-availability",
+    "rest.",
+    "blob.",
+    "security.",
+    "metrics.",
+    "akka.",
+    "pekko.",
+    "env.",
+    "cluster.",
+    "web.",
+    "historyserver.",
+    "resourcemanager.",
+    "slotmanager.",
+    "heartbeat.",
+    "plugin.",
+    "io.tmp.dirs",
+    "jobstore.",
+    "fs.",
+];
+
+/// Judges `flinkConfiguration` of a job, against its session cluster as far as that is known.
+pub(crate) fn judge(
+    configuration: Option<&Value>,
+    cluster: Option<&Value>,
+    rule: &'static Rule,
+    at: &At<'_>,
+    judge: &mut Judge<'_>,
+) {
+    let Some(map) = configuration
+        .and_then(Value::as_object)
+        .filter(|map| !map.is_empty())
+    else {
+        return;
+    };
+    let version = cluster
+        .and_then(|cluster| json::get(cluster, &["spec", "flinkVersion"]))
+        .and_then(version::read);
+    if let Some(version) = version.filter(|version| *version < SINCE) {
+        let message = format!(
+            "configuration of a single job needs Flink {SINCE}, the session cluster has {version}; set these options on \
+             the session cluster, or use one with Flink {SINCE}"
+        );
+        judge.refuse(rule, at, CauseReason::Forbidden, message);
+    }
+    let ignored: Vec<&str> = map
+        .keys()
+        .map(String::as_str)
+        .filter(|key| CLUSTER_ONLY.iter().any(|prefix| key.starts_with(prefix)))
+        .collect();
+    if !ignored.is_empty() {
+        judge.findings.warn(format!(
+            "{}: only a session cluster reads {}; no effect here, set on the session cluster",
+            at.path(),
+            ignored.join(", ")
+        ));
+    }
+}
+
+/// The rule for one kind.
+macro_rules! job_configuration {
+    ($prefix:literal) => {
+        $crate::dialect::own::rules::rule!(
+            concat!($prefix, "/job-configuration"),
+            Forbidden,
+            "Configuration of a single job on a session cluster needs Flink 1.17",
+            "Before 1.17 Flink's REST API takes no configuration with a job, so the options would silently be lost. Set \
+             them on the session cluster, or use a session cluster with Flink 1.17 or later. Options that only the \
+             cluster's processes read give a warning.",
+            "decision 26; rest-sessions-and-session-jobs.txt"
+        )
+    };
+}
+
+pub(crate) use job_configuration;

@@ -1,0 +1,25 @@
+//! Warnings about what an admitted object does not do.
+
+use crate::defaults::record::Record;
+use crate::finding::Findings;
+use crate::json;
+use crate::path::FieldPath;
+use crate::review::{Operation, Review};
+use serde_json::Value;
+
+/// A create that says nothing about its state starts nothing (decision 27).
+pub(crate) fn nothing_is_started(review: &Review<'_>, absent: &str, findings: &mut Findings) {
+    if review.operation != Operation::Create {
+        return;
+    }
+    let path = FieldPath::of("spec.state");
+    let given = json::present(review.object, &["spec", "state"]);
+    let is_filled_in = given.is_none_or(|state| Record::of(review.object).holds(&path, state));
+    let state = given.and_then(Value::as_str).unwrap_or(absent);
+    if is_filled_in && state != "RUNNING" {
+        findings.warn(format!(
+            "spec.state is not given, so it is {state} and nothing is started; set it to RUNNING to start {}",
+            review.subject()
+        ));
+    }
+}

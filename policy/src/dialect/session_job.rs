@@ -1,0 +1,161 @@
+//! `SessionJob`: one Flink job on a session cluster. Costs nothing, since the cluster has paid.
+
+use super::own::at::At;
+use super::own::check::{self, Judge, Unknown};
+use super::own::job_options::job_configuration;
+use super::own::rules::{OwnRules, own_rules};
+use super::own::shape;
+use super::own::strategies::stateful_without_restore;
+use super::own::{
+    jars, job_options, name, normalise, notices, references, status, strategies, tables,
+};
+use super::{Derived, Dialect, KindInfo, LeafKind, Scope};
+use crate::charge::Workload;
+use crate::draft::Draft;
+use crate::finding::{Cause, CauseReason, Findings};
+use crate::json;
+use crate::path::FieldPath;
+use crate::review::Review;
+use crate::rule::Rule;
+use crate::world::World;
+use serde_json::{Value, json};
+
+/// Names of the kind.
+pub static KIND: KindInfo = KindInfo {
+    group: "sluice.dev",
+    version: "v1alpha1",
+    kind: "SessionJob",
+    plural: "sessionjobs",
+    singular: "sessionjob",
+    scope: Scope::Namespaced,
+    scale: None,
+};
+
+/// Its shared rules.
+pub(crate) static RULES: OwnRules = own_rules!("session-job");
+
+static STATEFUL: &Rule = stateful_without_restore!("session-job");
+static JOB_CONFIGURATION: &Rule = job_configuration!("session-job");
+
+/// The dialect of session jobs.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionJob;
+
+impl Dialect for SessionJob {
+    fn kind(&self) -> &'static KindInfo {
+        &KIND
+    }
+
+    fn rules(&self) -> Vec<&'static Rule> {
+        vec![
+            RULES.field,
+            RULES.spellings,
+            RULES.name,
+            RULES.jar,
+            STATEFUL,
+            JOB_CONFIGURATION,
+        ]
+    }
+
+    fn normalise(&self, draft: &mut Draft<'_>, old: Option<&Value>, findings: &mut Findings) {
+        let base = FieldPath::of("spec");
+        normalise::spec(
+            draft,
+            &base,
+            tables::SESSION_JOB,
+            old,
+            RULES.spellings,
+            findings,
+        );
+    }
+
+    fn section(&self) -> Option<&'static str> {
+        Some("sessionJob")
+    }
+
+    fn built_in(&self, _object: &Value) -> Value {
+        json!({"spec": {
+            "state": "RUNNING",
+            "restoreStrategy": {"kind": "LATEST_STATE", "allowNonRestoredState": false},
+        }})
+    }
+
+    fn derived(&self, object: &Value) -> Vec<Derived> {
+        vec![strategies::upgrade(object)]
+    }
+
+    fn validate(&self, review: &Review<'_>, world: &dyn World, findings: &mut Findings) {
+        name::judge(review.name, &RULES, findings);
+        let base = FieldPath::of("spec");
+        let at = At::Root(&base);
+        let mut judge = Judge {
+            rules: &RULES,
+            unknown: Unknown::Warn,
+            findings,
+        };
+        let Some(spec) = check::spec(review.object, &at, &mut judge) else {
+            return;
+        };
+        part(spec, &at, &mut judge);
+        let cluster = references::session_cluster(spec, review.namespace, world, &at, &mut judge);
+        if json::present(spec, &["sessionClusterName"]).is_none() {
+            judge.findings.warn(
+                "spec.sessionClusterName: names no session cluster; nothing starts until one is named",
+            );
+        }
+        job_options::judge(
+            spec.get("flinkConfiguration"),
+            cluster.as_deref(),
+            JOB_CONFIGURATION,
+            &at.key("flinkConfiguration"),
+            &mut judge,
+        );
+        program(spec, &at, &mut judge);
+    }
+
+    fn levers(&self) -> Vec<FieldPath> {
+        vec![FieldPath::of("spec.state")]
+    }
+
+    fn leaf_kind(&self, path: &FieldPath) -> LeafKind {
+        shape::leaf_kind(tables::SESSION_JOB, path)
+    }
+
+    fn notices(&self, review: &Review<'_>, _world: &dyn World, findings: &mut Findings) {
+        notices::nothing_is_started(review, "RUNNING", findings);
+    }
+
+    fn workload(&self, object: &Value, _world: &dyn World) -> Result<Workload, Vec<Cause>> {
+        Ok(Workload {
+            desired: status::desired(object, "RUNNING"),
+            ..Workload::FREE
+        })
+    }
+}
+
+/// Judges a spec, or a part of one in somebody's defaults.
+pub(crate) fn part(spec: &Value, at: &At<'_>, judge: &mut Judge<'_>) {
+    check::fields(spec, tables::SESSION_JOB, at, judge);
+    strategies::judge(spec, STATEFUL, at, judge);
+    if let Some(jar) = json::present(spec, &["job", "jarUri"]) {
+        jars::judge(jar, &at.key("job").key("jarUri"), judge);
+    }
+}
+
+/// A program is a jar, or a class in the session cluster's jars.
+fn program(spec: &Value, at: &At<'_>, judge: &mut Judge<'_>) {
+    let has = |key: &str| {
+        json::present(spec, &["job", key]).is_some_and(|value| value.as_str() != Some(""))
+    };
+    if !has("entryClass") && !has("jarUri") {
+        judge.refuse(
+            RULES.jar,
+            &at.key("job").key("entryClass"),
+            CauseReason::Required,
+            "names the main class in the session cluster's jars; write it, or job.jarUri",
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests;
