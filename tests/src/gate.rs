@@ -1,24 +1,26 @@
 //! A running `sluice up`: started once for many tests, taken down when it is dropped.
 
 use crate::kubectl::Kubectl;
+use crate::needs;
 use crate::wait::eventually;
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use sluice_cluster::{Assets, Binary, OnParentDeath, Process, ProcessSpec};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// Building the control plane from source takes minutes, once.
-const READY_WITHIN: Duration = Duration::from_mins(25);
+/// Seconds are usual; this is for a machine that compiles at the same time.
+const READY_WITHIN: Duration = Duration::from_mins(3);
 const DOWN_WITHIN: Duration = Duration::from_secs(30);
 
 /// A control plane with Sluice in front of it.
 #[derive(Debug)]
 pub struct Gate {
-    up: Child,
+    up: Process,
     dir: TempDir,
     kubectl: Kubectl,
     namespaces: AtomicU32,
@@ -26,38 +28,36 @@ pub struct Gate {
 
 impl Gate {
     /// Runs `sluice up` with further arguments and waits until it says that it is ready.
+    ///
+    /// It ends with this value, and at the latest with the test program, however that ends.
     pub fn up(arguments: &[&str]) -> Result<Self> {
+        // Here and not in `up`, whose output nobody sees: the first time takes minutes, and whoever waits sees why.
+        let assets = needs::obtain_assets().context("the programs of the control plane")?;
         let binary = sluice_binary()?;
         let dir = tempfile::Builder::new().prefix("sluice-test-").tempdir()?;
         let ready = dir.path().join("ready");
-        let log = std::fs::File::create(dir.path().join("up.log"))?;
-        let mut up = Command::new(binary)
-            .arg("up")
-            .arg("--ready-file")
+        let spec = ProcessSpec::new("sluice up", binary, dir.path().join("up.log"))
+            .args(["up", "--ready-file"])
             .arg(&ready)
             .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .context("sluice up")?;
+            .on_parent_death(OnParentDeath::Terminate);
+        let up = Process::spawn(spec)?;
         let started = eventually(READY_WITHIN, || {
-            if let Some(status) = up.try_wait()? {
+            if let Some(status) = up.exit_status() {
                 return Ok(Err(status));
             }
             let text = std::fs::read_to_string(&ready).context("the ready file")?;
             ensure!(!text.trim().is_empty(), "the ready file is still empty");
             Ok(Ok(PathBuf::from(text.trim())))
-        })?;
-        let Ok(kubeconfig) = started else {
-            bail!(
-                "sluice up ended: {}",
-                std::fs::read_to_string(dir.path().join("up.log"))?
-            );
+        })
+        .with_context(|| format!("sluice up has said so far:\n{}", up.log_tail()))?;
+        let kubeconfig = match started {
+            Ok(kubeconfig) => kubeconfig,
+            Err(status) => return Err(up.died(status).into()),
         };
         let kubectl = Kubectl {
             kubeconfig,
-            binary: kubectl_binary(),
+            binary: kubectl_binary(&assets),
             namespace: "default".to_owned(),
         };
         Ok(Self {
@@ -109,7 +109,7 @@ impl Gate {
 
     /// The process id of `sluice up`.
     pub fn pid(&self) -> u32 {
-        self.up.id()
+        self.up.pid()
     }
 
     /// The processes below `sluice up` whose command line holds a word (`webhook`, `controller`).
@@ -133,7 +133,7 @@ impl Gate {
             let Ok(command) = std::fs::read(format!("/proc/{pid}/cmdline")) else {
                 continue;
             };
-            if parent == Some(self.up.id())
+            if parent == Some(self.up.pid())
                 && command
                     .split(|b| *b == 0)
                     .any(|part| part == word.as_bytes())
@@ -150,18 +150,17 @@ impl Gate {
     }
 
     /// Ends `sluice up` as Ctrl-C does and returns its exit code.
-    pub fn down(mut self) -> Result<Option<i32>> {
+    pub fn down(self) -> Result<Option<i32>> {
         self.interrupt()
     }
 
-    fn interrupt(&mut self) -> Result<Option<i32>> {
-        if let Some(status) = self.up.try_wait()? {
-            return Ok(status.code());
+    fn interrupt(&self) -> Result<Option<i32>> {
+        if self.up.exit_status().is_none() {
+            kill(Pid::from_raw(i32::try_from(self.up.pid())?), Signal::SIGINT)?;
         }
-        kill(Pid::from_raw(i32::try_from(self.up.id())?), Signal::SIGINT)?;
         eventually(DOWN_WITHIN, || {
             self.up
-                .try_wait()?
+                .exit_status()
                 .map(|status| status.code())
                 .context("sluice up is still running")
         })
@@ -170,17 +169,20 @@ impl Gate {
 
 impl Drop for Gate {
     fn drop(&mut self) {
+        // The process itself is ended by its own drop, if this did not do it.
         if let Err(error) = self.interrupt() {
             eprintln!("sluice up was not taken down: {error:#}");
-            let _ = self.up.kill();
         }
     }
 }
 
 /// The `sluice` binary of this build; built first, so that no test runs an old one.
+///
+/// Built by way of a test of its package, over the whole workspace: so the features of all dependencies are those that
+/// `cargo test --workspace` has just built with, and nothing is left to do. `cargo build` would compile most of them again.
 pub fn sluice_binary() -> Result<PathBuf> {
     let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--package", "sluice", "--bin", "sluice"]);
+    build.args(["test", "--quiet", "--workspace", "--no-run", "--test", "up"]);
     let profile = std::env::current_exe()?;
     let release = profile
         .components()
@@ -190,7 +192,7 @@ pub fn sluice_binary() -> Result<PathBuf> {
     }
     ensure!(
         build.status()?.success(),
-        "cargo build --package sluice failed"
+        "building sluice failed: cargo test --workspace --no-run --test up"
     );
     let mut dir = profile;
     while dir.pop() {
@@ -202,7 +204,8 @@ pub fn sluice_binary() -> Result<PathBuf> {
     bail!("no sluice binary beside the test's own")
 }
 
-/// kubectl of the machine, else the one that was built with the control plane.
-fn kubectl_binary() -> PathBuf {
-    std::env::var_os("SLUICE_KUBECTL").map_or_else(|| PathBuf::from("kubectl"), PathBuf::from)
+/// The kubectl that was built with the control plane: a bare machine has none, and its version is that of the server.
+/// `SLUICE_KUBECTL` names another.
+fn kubectl_binary(assets: &Assets) -> PathBuf {
+    std::env::var_os("SLUICE_KUBECTL").map_or_else(|| assets.path(Binary::Kubectl), PathBuf::from)
 }
