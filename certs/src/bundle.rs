@@ -8,7 +8,7 @@ use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 
 /// The field manager that owns `caBundle`, and nothing else.
-pub const FIELD_MANAGER: &str = "sluice-ca";
+pub const FIELD_MANAGER: &str = "sluice-certs";
 
 /// Which of the two kinds of webhook configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -75,7 +75,7 @@ async fn replicas_that_start_at_once_share_one_ca() {
     assert_eq!(keys.len(), 5, "each has a leaf of its own");
     for (_, query) in &fake.applied {
         assert!(
-            query.contains("fieldManager=sluice-ca") && query.contains("force=true"),
+            query.contains("fieldManager=sluice-certs") && query.contains("force=true"),
             "{query}"
         );
     }

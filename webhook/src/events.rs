@@ -1,0 +1,181 @@
+//! Events about refusals for quota: written behind the answer, never in its way, never twice for the same thing.
+
+use crate::metrics::Metrics;
+use crate::quota::Incident;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::api::{Api, PostParams};
+use sluice_policy::KindInfo;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// Events that may wait to be written; more are dropped and counted.
+const WAITING: usize = 128;
+
+/// The same sentence about the same object is not told again for this long.
+const QUIET: Duration = Duration::from_mins(1);
+
+/// Sentences remembered at most; beyond it, old ones are forgotten.
+const REMEMBERED: usize = 1024;
+
+/// Kubernetes takes notes of at most 1024 bytes.
+const LONGEST_NOTE: usize = 1024;
+
+/// Takes Events without ever waiting.
+#[derive(Clone, Debug)]
+pub struct Events {
+    queue: mpsc::Sender<Note>,
+    metrics: Arc<Metrics>,
+}
+
+/// One Event to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Note {
+    /// About which object.
+    pub regarding: ObjectReference,
+    /// `reason`, one word.
+    pub reason: &'static str,
+    /// `type`: Normal or Warning.
+    pub event_type: &'static str,
+    /// The sentence.
+    pub note: String,
+}
+
+impl Events {
+    /// A queue and its other end.
+    pub fn queue(metrics: Arc<Metrics>) -> (Self, mpsc::Receiver<Note>) {
+        let (queue, receiver) = mpsc::channel(WAITING);
+        (Self { queue, metrics }, receiver)
+    }
+
+    /// On the quota.
+    pub fn on_quota(&self, incident: &Incident) {
+        let quota = &incident.quota;
+        self.push(
+            ObjectReference {
+                api_version: Some(sluice_api::API_VERSION.to_owned()),
+                kind: Some(quota.kind.to_owned()),
+                namespace: Some(quota.namespace.clone()).filter(|namespace| !namespace.is_empty()),
+                name: Some(quota.name.clone()),
+                uid: Some(quota.uid.clone()),
+                ..ObjectReference::default()
+            },
+            incident,
+        );
+    }
+
+    /// On the workload that the incident is about.
+    pub fn on_workload(
+        &self,
+        kind: &KindInfo,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+        incident: &Incident,
+    ) {
+        self.push(
+            ObjectReference {
+                api_version: Some(format!("{}/{}", kind.group, kind.version)),
+                kind: Some(kind.kind.to_owned()),
+                namespace: Some(namespace.to_owned()),
+                name: Some(name.to_owned()),
+                uid: Some(uid.to_owned()),
+                ..ObjectReference::default()
+            },
+            incident,
+        );
+    }
+
+    fn push(&self, regarding: ObjectReference, incident: &Incident) {
+        let note = Note {
+            regarding,
+            reason: incident.reason.as_str(),
+            event_type: incident.reason.event_type().as_str(),
+            note: cut(&incident.note),
+        };
+        if self.queue.try_send(note).is_err() {
+            self.metrics.event("dropped");
+        }
+    }
+}
+
+/// Writes what comes out of the queue until all its senders are gone.
+pub async fn write(
+    client: kube::Client,
+    mut queue: mpsc::Receiver<Note>,
+    instance: String,
+    metrics: Arc<Metrics>,
+) {
+    let mut told: HashMap<(Option<String>, &'static str, String), Instant> = HashMap::new();
+    while let Some(note) = queue.recv().await {
+        let now = Instant::now();
+        if told.len() >= REMEMBERED {
+            told.retain(|_, at| now.duration_since(*at) < QUIET);
+        }
+        if told.len() >= REMEMBERED {
+            told.clear();
+        }
+        let key = (note.regarding.uid.clone(), note.reason, note.note.clone());
+        if told
+            .get(&key)
+            .is_some_and(|at| now.duration_since(*at) < QUIET)
+        {
+            metrics.event("repeated");
+            continue;
+        }
+        told.insert(key, now);
+        let event = event(&note, &instance, Timestamp::now());
+        let namespace = event.metadata.namespace.clone().unwrap_or_default();
+        let api: Api<Event> = Api::namespaced(client.clone(), &namespace);
+        match api.create(&PostParams::default(), &event).await {
+            Ok(_) => metrics.event("written"),
+            Err(error) => {
+                metrics.event("failed");
+                tracing::warn!(%error, reason = note.reason, "an Event could not be written");
+            }
+        }
+    }
+}
+
+fn event(note: &Note, instance: &str, now: Timestamp) -> Event {
+    // Events about objects beside all namespaces stand in `default`.
+    let namespace = note
+        .regarding
+        .namespace
+        .clone()
+        .unwrap_or_else(|| "default".to_owned());
+    let name = note.regarding.name.as_deref().unwrap_or("unnamed");
+    Event {
+        metadata: ObjectMeta {
+            name: Some(format!("{name}.{:016x}", rand::random::<u64>())),
+            namespace: Some(namespace),
+            ..ObjectMeta::default()
+        },
+        event_time: Some(MicroTime(now)),
+        action: Some("Admission".to_owned()),
+        reason: Some(note.reason.to_owned()),
+        type_: Some(note.event_type.to_owned()),
+        note: Some(note.note.clone()),
+        regarding: Some(note.regarding.clone()),
+        reporting_controller: Some("sluice.dev/webhook".to_owned()),
+        reporting_instance: Some(instance.to_owned()),
+        ..Event::default()
+    }
+}
+
+fn cut(note: &str) -> String {
+    if note.len() <= LONGEST_NOTE {
+        return note.to_owned();
+    }
+    let mut end = LONGEST_NOTE - 3;
+    while !note.is_char_boundary(end) {
+        end -= 1;
+    }
+    let (kept, _) = note.split_at(end);
+    format!("{kept}...")
+}

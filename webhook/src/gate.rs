@@ -1,0 +1,316 @@
+//! One request in, one decision out: which dialect, which review, what policy says, what the ledger says.
+//!
+//! What is not here: bytes ([`crate::review`]), HTTP ([`crate::http`]), what is right or wrong (`sluice_policy`).
+
+mod scale;
+
+use crate::events::Events;
+use crate::quota::{Answer, Ask, Hold, QuotaGate, Run};
+use crate::review::Request;
+use crate::review::rules::{self, MALFORMED};
+use json_patch::PatchOperation;
+use serde_json::Value;
+use sluice_policy::dialect::dialect_for_resource;
+use sluice_policy::{
+    Dialect, KindInfo, Operation, Part, Refusal, Review, Rule, World, dialect_for,
+};
+use std::sync::Arc;
+use tokio::time::Instant;
+
+pub use scale::{LiveParents, Parents};
+
+/// Which of the two calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// `/mutate`.
+    Mutate,
+    /// `/validate`.
+    Validate,
+}
+
+impl Endpoint {
+    /// For metrics and logs.
+    pub fn word(self) -> &'static str {
+        match self {
+            Endpoint::Mutate => "mutate",
+            Endpoint::Validate => "validate",
+        }
+    }
+}
+
+/// What is done to the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verb {
+    /// `CREATE`.
+    Create,
+    /// `UPDATE` of the object itself.
+    Update,
+    /// `UPDATE` of its `/scale`.
+    Scale,
+    /// Anything else; passes.
+    Other,
+    /// Could not be read.
+    Unknown,
+}
+
+impl Verb {
+    /// What a request does.
+    pub fn of(request: &Request<'_>) -> Self {
+        match (request.operation.as_ref(), request.sub_resource.as_ref()) {
+            ("CREATE", "") => Verb::Create,
+            ("UPDATE", "") => Verb::Update,
+            ("UPDATE", "scale") => Verb::Scale,
+            _ => Verb::Other,
+        }
+    }
+
+    /// For metrics and logs.
+    pub fn word(self) -> &'static str {
+        match self {
+            Verb::Create => "CREATE",
+            Verb::Update => "UPDATE",
+            Verb::Scale => "SCALE",
+            Verb::Other => "OTHER",
+            Verb::Unknown => "",
+        }
+    }
+}
+
+/// When an answer is due.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    /// The ledger's: early enough for its own message to reach the user.
+    pub ledger: Instant,
+    /// Anything else's.
+    pub answer: Instant,
+}
+
+/// What was decided.
+#[derive(Default)]
+pub struct Decision {
+    /// Changes to the object.
+    pub patch: Vec<PatchOperation>,
+    /// Warnings.
+    pub warnings: Vec<String>,
+    /// A refusal, with the mode already applied.
+    pub refusal: Option<Refusal>,
+    /// The rule that refused before the mode was applied.
+    pub raw: Option<&'static Rule>,
+    /// The kind, where it is known.
+    pub kind: Option<&'static KindInfo>,
+    /// Holds to be freed unless the answer goes out.
+    pub hold: Option<Box<dyn Hold>>,
+}
+
+impl Decision {
+    fn refused(refusal: Refusal) -> Self {
+        Self {
+            raw: Some(refusal.rule),
+            refusal: Some(refusal),
+            ..Self::default()
+        }
+    }
+
+    fn warned(warning: String) -> Self {
+        Self {
+            warnings: vec![warning],
+            ..Self::default()
+        }
+    }
+
+    fn of(mut self, kind: &'static KindInfo) -> Self {
+        self.kind = Some(kind);
+        self
+    }
+}
+
+/// Decides requests.
+pub struct Gate {
+    world: Arc<dyn World + Send + Sync>,
+    quota: Arc<dyn QuotaGate>,
+    parents: Arc<dyn Parents>,
+    events: Events,
+}
+
+impl Gate {
+    /// A gate over what is known, the ledger, the one live read, and where Events go.
+    pub fn new(
+        world: Arc<dyn World + Send + Sync>,
+        quota: Arc<dyn QuotaGate>,
+        parents: Arc<dyn Parents>,
+        events: Events,
+    ) -> Self {
+        Self {
+            world,
+            quota,
+            parents,
+            events,
+        }
+    }
+
+    /// Decides one request.
+    pub async fn decide(
+        &self,
+        endpoint: Endpoint,
+        request: &Request<'_>,
+        due: Deadlines,
+    ) -> Decision {
+        let verb = Verb::of(request);
+        if verb == Verb::Other {
+            return Decision::default();
+        }
+        let Some(dialect) = dialect_of(request) else {
+            return Decision::warned(format!(
+                "Sluice knows no {}.{} and admits it unseen; take it out of the webhook's rules",
+                request.kind.kind, request.kind.group
+            ));
+        };
+        let decision = if let Some(refusal) = missing(request, verb) {
+            Decision::refused(refusal)
+        } else if verb == Verb::Scale {
+            self.scale(endpoint, request, dialect, due).await
+        } else {
+            let operation = if verb == Verb::Create {
+                Operation::Create
+            } else {
+                Operation::Update {
+                    old: &request.old_object,
+                }
+            };
+            let review = Review {
+                dialect,
+                operation,
+                part: Part::Whole,
+                namespace: &request.namespace,
+                name: name_of(request),
+                object: &request.object,
+            };
+            self.judge(endpoint, request, &review, due).await
+        };
+        decision.of(dialect.kind())
+    }
+
+    async fn judge(
+        &self,
+        endpoint: Endpoint,
+        request: &Request<'_>,
+        review: &Review<'_>,
+        due: Deadlines,
+    ) -> Decision {
+        match endpoint {
+            Endpoint::Mutate => self.mutate(review),
+            Endpoint::Validate => self.validate(request, review, due).await,
+        }
+    }
+
+    fn mutate(&self, review: &Review<'_>) -> Decision {
+        let mutation = sluice_policy::mutate(review, self.world.as_ref());
+        Decision {
+            patch: mutation.patch,
+            warnings: mutation.warnings,
+            raw: mutation.refusal.as_ref().map(|refusal| refusal.rule),
+            refusal: mutation.refusal,
+            ..Decision::default()
+        }
+    }
+
+    async fn validate(
+        &self,
+        request: &Request<'_>,
+        review: &Review<'_>,
+        due: Deadlines,
+    ) -> Decision {
+        let judgement = sluice_policy::validate(review, self.world.as_ref());
+        let mut decision = Decision {
+            warnings: judgement.warnings,
+            refusal: judgement.refusal,
+            raw: judgement.raw,
+            ..Decision::default()
+        };
+        let Some(demand) = judgement.demand.filter(|_| decision.refusal.is_none()) else {
+            return decision;
+        };
+        let run = if request.dry_run == Some(true) {
+            Run::DryRun
+        } else {
+            Run::Real
+        };
+        let base = review
+            .old()
+            .and_then(|old| metadata(old, "resourceVersion"))
+            .unwrap_or("0");
+        let ask = Ask {
+            kind: review.dialect.kind(),
+            namespace: review.namespace,
+            name: review.name,
+            uid: metadata(review.object, "uid").unwrap_or_default(),
+            base,
+            demand,
+            by: &request.user_info.username,
+            run,
+            mode: self.world.modes(review.namespace).quota,
+        };
+        let answer = self.quota.reserve(ask, due.ledger).await;
+        if run == Run::Real {
+            self.tell(review, &answer);
+        }
+        decision.warnings.extend(answer.warnings);
+        decision.raw = decision.raw.or(answer.raw);
+        decision.refusal = answer.refusal;
+        decision.hold = answer.hold;
+        decision
+    }
+
+    /// An Event on each quota, and on the workload if it exists (what is refused at its creation never does).
+    fn tell(&self, review: &Review<'_>, answer: &Answer) {
+        for incident in &answer.incidents {
+            self.events.on_quota(incident);
+        }
+        if let (Some(incident), Some(old)) = (answer.incidents.first(), review.old()) {
+            self.events.on_workload(
+                review.dialect.kind(),
+                review.namespace,
+                review.name,
+                metadata(old, "uid").unwrap_or_default(),
+                incident,
+            );
+        }
+    }
+}
+
+fn dialect_of(request: &Request<'_>) -> Option<&'static dyn Dialect> {
+    // A subresource's kind is its own (Scale), so the resource decides; the kind serves where no resource is given.
+    let resource = &request.resource;
+    dialect_for_resource(&resource.group, &resource.resource)
+        .or_else(|| dialect_for(&request.kind.group, &request.kind.kind))
+}
+
+fn missing(request: &Request<'_>, verb: Verb) -> Option<Refusal> {
+    if request.object.is_null() {
+        return Some(rules::refusal(
+            &MALFORMED,
+            "request.object",
+            format!("is missing; a {} carries the object", request.operation),
+        ));
+    }
+    if verb != Verb::Create && request.old_object.is_null() {
+        return Some(rules::refusal(
+            &MALFORMED,
+            "request.oldObject",
+            "is missing; an UPDATE carries the stored object",
+        ));
+    }
+    None
+}
+
+fn name_of<'r>(request: &'r Request<'_>) -> &'r str {
+    if request.name.is_empty() {
+        metadata(&request.object, "name").unwrap_or_default()
+    } else {
+        &request.name
+    }
+}
+
+fn metadata<'v>(object: &'v Value, key: &str) -> Option<&'v str> {
+    sluice_policy::json::text(object, &["metadata", key])
+}

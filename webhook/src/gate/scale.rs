@@ -1,0 +1,184 @@
+//! `/scale`: the review holds a number, not the object, so its parent is read once, live (decision 7).
+
+use super::{Deadlines, Decision, Endpoint, Gate, metadata, name_of};
+use crate::review::Request;
+use crate::review::rules::{self, MALFORMED, SLOW, STALE_PARENT};
+use futures::future::BoxFuture;
+use kube::api::{Api, ApiResource, DynamicObject};
+use serde_json::Value;
+use sluice_policy::{Dialect, KindInfo, Operation, Part, Review};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long a warning may be waited for.
+const FOR_A_WARNING: Duration = Duration::from_millis(500);
+
+/// The one live read of the request path.
+pub trait Parents: Send + Sync {
+    /// The object as it is stored now, `None` if it is gone. The error says why it cannot be told.
+    fn get<'a>(
+        &'a self,
+        kind: &'static KindInfo,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Value>, String>>;
+}
+
+/// Reads parents from the API server.
+#[derive(Clone)]
+pub struct LiveParents {
+    client: kube::Client,
+}
+
+impl LiveParents {
+    /// Reads with this client.
+    pub fn new(client: kube::Client) -> Self {
+        Self { client }
+    }
+}
+
+impl Parents for LiveParents {
+    fn get<'a>(
+        &'a self,
+        kind: &'static KindInfo,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Value>, String>> {
+        Box::pin(async move {
+            let resource = ApiResource {
+                group: kind.group.to_owned(),
+                version: kind.version.to_owned(),
+                api_version: format!("{}/{}", kind.group, kind.version),
+                kind: kind.kind.to_owned(),
+                plural: kind.plural.to_owned(),
+            };
+            let api: Api<DynamicObject> =
+                Api::namespaced_with(self.client.clone(), namespace, &resource);
+            let found = api.get_opt(name).await.map_err(|error| error.to_string())?;
+            found
+                .map(serde_json::to_value)
+                .transpose()
+                .map_err(|error| error.to_string())
+        })
+    }
+}
+
+/// What became of the read.
+enum Read {
+    Parent(Value),
+    Refused(Decision),
+}
+
+impl Gate {
+    pub(super) async fn scale(
+        &self,
+        endpoint: Endpoint,
+        request: &Request<'_>,
+        dialect: &'static dyn Dialect,
+        due: Deadlines,
+    ) -> Decision {
+        let Some(wanted) = replicas(&request.object) else {
+            return Decision::refused(rules::refusal(
+                &MALFORMED,
+                "spec.replicas",
+                "must be a whole number, 0 or more",
+            ));
+        };
+        let rises = replicas(&request.old_object).is_none_or(|had| wanted > had);
+        match (endpoint, rises) {
+            // Nothing to judge, and nothing may stand in the way.
+            (Endpoint::Validate, false) => Decision::default(),
+            (Endpoint::Validate, true) => {
+                match self.parent(request, dialect.kind(), due.answer).await {
+                    Read::Refused(decision) => decision,
+                    Read::Parent(parent) => {
+                        self.scaled(endpoint, request, dialect, &parent, wanted, due)
+                            .await
+                    }
+                }
+            }
+            // Only warnings come of it, so a parent that cannot be read in time is no reason for anything.
+            (Endpoint::Mutate, _) => {
+                let soon = due.answer.min(Instant::now() + FOR_A_WARNING);
+                match self.parent(request, dialect.kind(), soon).await {
+                    Read::Refused(_) => Decision::default(),
+                    Read::Parent(parent) => {
+                        self.scaled(endpoint, request, dialect, &parent, wanted, due)
+                            .await
+                    }
+                }
+            }
+        }
+    }
+
+    async fn scaled(
+        &self,
+        endpoint: Endpoint,
+        request: &Request<'_>,
+        dialect: &'static dyn Dialect,
+        parent: &Value,
+        replicas: i64,
+        due: Deadlines,
+    ) -> Decision {
+        let Some(object) = sluice_policy::review::scaled(dialect, parent, replicas) else {
+            return Decision::default(); // a kind without a scale; the API server would not have asked
+        };
+        let review = Review {
+            dialect,
+            operation: Operation::Update { old: parent },
+            part: Part::Scale,
+            namespace: &request.namespace,
+            name: name_of(request),
+            object: &object,
+        };
+        self.judge(endpoint, request, &review, due).await
+    }
+
+    /// The parent, at exactly the revision that the request was made for.
+    async fn parent(&self, request: &Request<'_>, kind: &'static KindInfo, due: Instant) -> Read {
+        let name = name_of(request);
+        let subject = format!("{} \"{name}\"", kind.singular);
+        let read = self.parents.get(kind, &request.namespace, name);
+        let found = match tokio::time::timeout_at(due, read).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(why)) => {
+                return Read::Refused(Decision::refused(rules::refusal(
+                    &SLOW,
+                    "",
+                    format!(
+                        "{subject}: cannot be read to judge its scale ({why}); send the request again"
+                    ),
+                )));
+            }
+            Err(_) => {
+                return Read::Refused(Decision::refused(rules::refusal(
+                    &SLOW,
+                    "",
+                    format!(
+                        "{subject}: could not be read in time to judge its scale; send the request again"
+                    ),
+                )));
+            }
+        };
+        let judged = metadata(&request.old_object, "resourceVersion");
+        let same = |parent: &Value| {
+            metadata(parent, "resourceVersion") == judged
+                && metadata(parent, "uid") == metadata(&request.old_object, "uid")
+        };
+        match found {
+            Some(parent) if same(&parent) => Read::Parent(parent),
+            _ => Read::Refused(Decision::refused(rules::refusal(
+                &STALE_PARENT,
+                "",
+                format!("{subject}: changed while its scale was being judged; scale it again"),
+            ))),
+        }
+    }
+}
+
+fn replicas(scale: &Value) -> Option<i64> {
+    match sluice_policy::json::present(scale, &["spec", "replicas"]) {
+        None => Some(0), // left out by Go where it is 0
+        Some(value) => value.as_i64().filter(|count| *count >= 0),
+    }
+}

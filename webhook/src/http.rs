@@ -1,0 +1,225 @@
+//! `/mutate` and `/validate` over HTTP: reads the body, asks the gate, writes the reply, counts.
+
+mod delivery;
+
+use crate::gate::{Deadlines, Decision, Endpoint, Gate, Verb};
+use crate::metrics::{Answered, Metrics};
+use crate::review::body::{granted, receive};
+use crate::review::request::parse;
+use crate::review::rules::{self, MALFORMED, SLOW, TOO_LARGE};
+use crate::review::{Limits, Parsed, Received, Reply, Subject};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::{HeaderValue, Response};
+use axum::routing::post;
+use delivery::ReplyBody;
+use sluice_policy::Refusal;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What is granted where the API server does not say (it always does).
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// No request is worked on for longer, whatever the caller grants: the API server's own maximum.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The answer must travel back.
+const TRAVEL: Duration = Duration::from_millis(100);
+
+/// The ledger stops this long before the API server does, so that its own message reaches the user.
+const LEDGER_MARGIN: Duration = Duration::from_secs(1);
+
+/// What the handlers share.
+pub struct Service {
+    gate: Gate,
+    metrics: Arc<Metrics>,
+    limits: Limits,
+}
+
+impl Service {
+    /// Handlers over a gate.
+    pub fn new(gate: Gate, metrics: Arc<Metrics>, limits: Limits) -> Self {
+        Self {
+            gate,
+            metrics,
+            limits,
+        }
+    }
+
+    /// The routes.
+    pub fn router(self) -> Router {
+        Router::new()
+            .route("/mutate", post(mutate))
+            .route("/validate", post(validate))
+            .with_state(Arc::new(self))
+    }
+
+    async fn answer(&self, endpoint: Endpoint, request: Request) -> Response<Body> {
+        let timeout = granted(request.uri().query())
+            .unwrap_or(DEFAULT_TIMEOUT)
+            .min(LONGEST_TIMEOUT);
+        let began = Instant::now();
+        let due = Deadlines {
+            answer: began + timeout.saturating_sub(TRAVEL),
+            ledger: began + timeout.saturating_sub(LEDGER_MARGIN).max(timeout / 4),
+        };
+        let (parts, body) = request.into_parts();
+        let header = |name| {
+            parts
+                .headers
+                .get(name)
+                .map(|value: &HeaderValue| value.to_str().unwrap_or("?"))
+        };
+        let announced = header(CONTENT_LENGTH).and_then(|length| length.parse().ok());
+        let received = receive(body, announced, self.limits, due.answer).await;
+        let arrived = Instant::now();
+        match received {
+            Received::Whole(bytes) => {
+                self.judge(endpoint, header(CONTENT_TYPE), &bytes, due, arrived)
+                    .await
+            }
+            Received::TooLarge { uid } => {
+                let megabytes = self.limits.keep >> 20;
+                let refusal = rules::refusal(
+                    &TOO_LARGE,
+                    "",
+                    format!(
+                        "the review is larger than {megabytes} MiB; make the object smaller, for example by moving large texts into a ConfigMap"
+                    ),
+                );
+                self.refuse(endpoint, uid, &refusal, arrived)
+            }
+            Received::Slow { uid } => {
+                let message = "the review did not arrive in time; send the request again";
+                self.refuse(endpoint, uid, &rules::refusal(&SLOW, "", message), arrived)
+            }
+            Received::Broken { uid } => {
+                let message = "the body broke off; send the request again";
+                self.refuse(
+                    endpoint,
+                    uid,
+                    &rules::refusal(&MALFORMED, "", message),
+                    arrived,
+                )
+            }
+        }
+    }
+
+    async fn judge(
+        &self,
+        endpoint: Endpoint,
+        content_type: Option<&str>,
+        bytes: &[u8],
+        due: Deadlines,
+        arrived: Instant,
+    ) -> Response<Body> {
+        let request = match parse(content_type, bytes) {
+            Parsed::Request(request) => request,
+            Parsed::Refused { uid, refusal } => {
+                return self.refuse(endpoint, Some(uid), &refusal, arrived);
+            }
+        };
+        let decided =
+            tokio::time::timeout_at(due.answer, self.gate.decide(endpoint, &request, due)).await;
+        let decision = decided.unwrap_or_else(|_| {
+            let message = "could not be judged in time; send the request again";
+            let refusal = rules::refusal(&SLOW, "", message);
+            Decision {
+                raw: Some(refusal.rule),
+                refusal: Some(refusal),
+                ..Decision::default()
+            }
+        });
+        let subject = Subject {
+            group: decision
+                .kind
+                .map_or(request.kind.group.as_ref(), |kind| kind.group),
+            kind: decision
+                .kind
+                .map_or(request.kind.kind.as_ref(), |kind| kind.kind),
+            name: &request.name,
+        };
+        let encoded = Reply {
+            uid: &request.uid,
+            subject,
+            refusal: decision.refusal.as_ref(),
+            patch: &decision.patch,
+            warnings: &decision.warnings,
+        }
+        .encode();
+        let answered = Answered {
+            endpoint,
+            kind: decision.kind.map_or("unknown", |kind| kind.kind),
+            verb: Verb::of(&request),
+            raw: decision.raw.map(|rule| rule.id),
+            denied: decision.refusal.is_some(),
+            took: arrived.elapsed(),
+        };
+        self.metrics.answered(&answered);
+        tracing::debug!(
+            endpoint = endpoint.word(),
+            uid = %request.uid,
+            kind = answered.kind,
+            operation = answered.verb.word(),
+            namespace = %request.namespace,
+            name = %request.name,
+            rule = answered.raw.unwrap_or(""),
+            allowed = !answered.denied,
+            dry_run = request.dry_run.unwrap_or(false),
+            micros = u64::try_from(answered.took.as_micros()).unwrap_or(u64::MAX),
+            "answered"
+        );
+        respond(encoded, decision)
+    }
+
+    fn refuse(
+        &self,
+        endpoint: Endpoint,
+        uid: Option<String>,
+        refusal: &Refusal,
+        arrived: Instant,
+    ) -> Response<Body> {
+        let uid = uid.unwrap_or_default();
+        tracing::warn!(
+            endpoint = endpoint.word(),
+            uid,
+            rule = refusal.rule.id,
+            message = refusal.message,
+            "refused unread"
+        );
+        self.metrics.answered(&Answered {
+            endpoint,
+            kind: "unknown",
+            verb: Verb::Unknown,
+            raw: Some(refusal.rule.id),
+            denied: true,
+            took: arrived.elapsed(),
+        });
+        let encoded = Reply {
+            uid: &uid,
+            refusal: Some(refusal),
+            ..Reply::default()
+        }
+        .encode();
+        respond(encoded, Decision::default())
+    }
+}
+
+fn respond(encoded: Vec<u8>, decision: Decision) -> Response<Body> {
+    let mut response = Response::new(Body::new(ReplyBody::new(encoded, decision.hold)));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+async fn mutate(State(service): State<Arc<Service>>, request: Request) -> Response<Body> {
+    service.answer(Endpoint::Mutate, request).await
+}
+
+async fn validate(State(service): State<Arc<Service>>, request: Request) -> Response<Body> {
+    service.answer(Endpoint::Validate, request).await
+}

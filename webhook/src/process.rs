@@ -1,0 +1,319 @@
+//! The whole process: what is started in which order, when it is ready, and how it stops.
+
+use crate::config::Config;
+use crate::events::{self, Events};
+use crate::gate::{Gate, LiveParents};
+use crate::http::Service;
+use crate::metrics::Metrics;
+use crate::quota::{NoQuota, QuotaGate};
+use crate::review::Limits;
+use crate::server::{Server, Stop, ops, tls};
+use crate::world::Caches;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use sluice_certs::bundle::{Target, TargetKind};
+use sluice_certs::{Keeper, LeafResolver, Settings, State};
+use sluice_policy::dialects;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Certificates are reconciled this often.
+const CERTIFICATE_TICK: Duration = Duration::from_mins(1);
+
+/// What keeps the process from running.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An address cannot be listened on.
+    #[error(
+        "cannot listen on {address} ({flag}): {source}; choose another address or end what uses it"
+    )]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// The flag that sets it.
+        flag: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The kubeconfig file cannot be read.
+    #[error("cannot read the kubeconfig {path} (--kubeconfig): {source}")]
+    Kubeconfig {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: kube::config::KubeconfigError,
+    },
+    /// There is neither a kubeconfig nor a service account.
+    #[error("no cluster to talk to: {0}; give --kubeconfig, set KUBECONFIG, or run in a pod")]
+    NoCluster(kube::config::InferConfigError),
+    /// A client cannot be made of the configuration.
+    #[error("cannot make a Kubernetes client: {0}")]
+    Client(kube::Error),
+    /// TLS cannot be set up.
+    #[error("cannot set up TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    /// Signals cannot be listened to, or the runtime cannot be made.
+    #[error("the operating system refused: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// The runtime that the webhook is measured with: two workers, so that one large review does not hold up the others.
+pub fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(4)
+        .thread_stack_size(1 << 20)
+        .enable_all()
+        .build()?)
+}
+
+/// Runs until SIGTERM or SIGINT, then stops in order. A second signal cuts the grace short.
+pub async fn run(config: Config) -> Result<(), Error> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let webhook = Webhook::bind(config).await?;
+    let stop = CancellationToken::new();
+    let hurry = CancellationToken::new();
+    let mut serving = std::pin::pin!(webhook.serve(stop.clone(), hurry.clone()));
+    loop {
+        tokio::select! {
+            ended = serving.as_mut() => return ended,
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if stop.is_cancelled() {
+            tracing::info!("second signal; stopping at once");
+            hurry.cancel();
+        } else {
+            tracing::info!("signal; stopping");
+            stop.cancel();
+        }
+    }
+}
+
+/// A webhook that has its ports but serves nothing yet.
+pub struct Webhook {
+    config: Config,
+    client: kube::Client,
+    listener: TcpListener,
+    ops: TcpListener,
+}
+
+impl Webhook {
+    /// Takes the ports and makes the client. Fails early, before anything is promised.
+    pub async fn bind(config: Config) -> Result<Self, Error> {
+        let listener = listen(config.listen, "--listen").await?;
+        let ops = listen(config.metrics_listen, "--metrics-listen").await?;
+        let client = client(config.kubeconfig.as_deref()).await?;
+        Ok(Self {
+            config,
+            client,
+            listener,
+            ops,
+        })
+    }
+
+    /// Where reviews are taken.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.listener.local_addr().ok()
+    }
+
+    /// Where metrics, health and readiness are shown.
+    pub fn ops_address(&self) -> Option<SocketAddr> {
+        self.ops.local_addr().ok()
+    }
+
+    /// Serves until `stop`, then: unready, accept for the grace (or until `hurry`), drain, end.
+    pub async fn serve(
+        self,
+        stop: CancellationToken,
+        hurry: CancellationToken,
+    ) -> Result<(), Error> {
+        let Self {
+            config,
+            client,
+            listener,
+            ops,
+        } = self;
+        let metrics = Arc::new(Metrics::default());
+        let background = TaskTracker::new();
+        let end = CancellationToken::new(); // of everything behind the server
+
+        let caches = Arc::new(Caches::new(dialects(), config.modes, &metrics));
+        {
+            let (caches, client, end) = (Arc::clone(&caches), client.clone(), end.clone());
+            background.spawn(async move { caches.run(client, end).await });
+        }
+        let resolver = Arc::new(LeafResolver::default());
+        let (keeper, certificates) = Keeper::new(
+            client.clone(),
+            certificate_settings(&config),
+            Arc::clone(&resolver),
+        );
+        background.spawn(keeper.run(end.clone()));
+
+        let (events, queue) = Events::queue(Arc::clone(&metrics));
+        background.spawn(events::write(
+            client.clone(),
+            queue,
+            config.instance.clone(),
+            Arc::clone(&metrics),
+        ));
+
+        let (obstacles, readiness) = watch::channel(vec!["starting".to_owned()]);
+        background.spawn(keep_readiness(
+            Arc::clone(&caches),
+            certificates,
+            obstacles,
+            Arc::clone(&metrics),
+            stop.clone(),
+            end.clone(),
+        ));
+        let shown = ops::router(Arc::clone(&metrics), readiness);
+        let ops_end = end.clone();
+        background.spawn(async move {
+            if let Err(error) = ops::run(ops, shown, ops_end).await {
+                tracing::error!(%error, "the metrics port failed");
+            }
+        });
+
+        let quota: Arc<dyn QuotaGate> = Arc::new(NoQuota);
+        let gate = Gate::new(caches, quota, Arc::new(LiveParents::new(client)), events);
+        let router = Service::new(gate, Arc::clone(&metrics), Limits::default()).router();
+        let drain = CancellationToken::new();
+        let server = Server {
+            listener,
+            tls: tls::config(resolver)?,
+            router,
+            patience: config.patience,
+            metrics,
+        };
+        tracing::info!(listen = %config.listen, metrics = %config.metrics_listen, "serving");
+        let wind_down = async {
+            stop.cancelled().await;
+            tokio::select! {
+                () = tokio::time::sleep(config.shutdown_grace) => {}
+                () = hurry.cancelled() => {}
+            }
+            drain.cancel();
+            std::future::pending::<()>().await;
+        };
+        let stop_server = Stop {
+            drain: drain.clone(),
+            drain_for: config.drain,
+        };
+        tokio::select! {
+            () = server.run(stop_server) => {}
+            () = wind_down => {}
+        }
+        end.cancel();
+        background.close();
+        if tokio::time::timeout(config.drain, background.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("background tasks did not end in time");
+        }
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+async fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, Error> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| Error::Listen {
+            address,
+            flag,
+            source,
+        })
+}
+
+async fn client(kubeconfig: Option<&Path>) -> Result<kube::Client, Error> {
+    let config = match kubeconfig {
+        None => kube::Config::infer().await.map_err(Error::NoCluster)?,
+        Some(path) => {
+            let unreadable = |source| Error::Kubeconfig {
+                path: path.to_owned(),
+                source,
+            };
+            let read = Kubeconfig::read_from(path).map_err(unreadable)?;
+            kube::Config::from_custom_kubeconfig(read, &KubeConfigOptions::default())
+                .await
+                .map_err(unreadable)?
+        }
+    };
+    kube::Client::try_from(config).map_err(Error::Client)
+}
+
+fn certificate_settings(config: &Config) -> Settings {
+    let mut names = config.address.names();
+    for name in ["localhost", "127.0.0.1"] {
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    Settings {
+        namespace: config.namespace.clone(),
+        secret: config.ca_secret.clone(),
+        names,
+        targets: [TargetKind::Mutating, TargetKind::Validating]
+            .map(|kind| Target {
+                kind,
+                name: config.configuration.clone(),
+            })
+            .to_vec(),
+        tick: CERTIFICATE_TICK,
+    }
+}
+
+/// Ready while the caches are full, the leaf verifies, and nobody has told us to stop.
+async fn keep_readiness(
+    caches: Arc<Caches>,
+    mut certificates: watch::Receiver<State>,
+    obstacles: watch::Sender<ops::Obstacles>,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+    end: CancellationToken,
+) {
+    let changed = caches.changed();
+    loop {
+        // Registered before the look, so that a change in between is not missed.
+        let mut change = std::pin::pin!(changed.notified());
+        change.as_mut().enable();
+        let mut found = caches.obstacles();
+        match &*certificates.borrow_and_update() {
+            State::NotReady(why) => found.push(format!("certificate: {why}")),
+            State::Ready { leaf_ends, ca_ends } => {
+                metrics.certificate("leaf", *leaf_ends);
+                metrics.certificate("ca", *ca_ends);
+            }
+        }
+        if stop.is_cancelled() {
+            found.push("stopping".to_owned());
+        }
+        metrics.ready(found.is_empty());
+        obstacles.send_if_modified(|held| {
+            if *held == found {
+                return false;
+            }
+            tracing::info!(ready = found.is_empty(), obstacles = ?found, "readiness");
+            *held = found;
+            true
+        });
+        tokio::select! {
+            () = end.cancelled() => return,
+            () = change => {}
+            changed = certificates.changed() => if changed.is_err() {
+                return; // the keeper has ended, so we are ending
+            },
+            () = stop.cancelled(), if !stop.is_cancelled() => {}
+        }
+    }
+}

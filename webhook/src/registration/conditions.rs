@@ -1,0 +1,43 @@
+//! matchConditions: which requests never leave the API server, so that they work with every webhook dead
+//! (decision 2, tested there on a real API server).
+//!
+//! All conditions of a webhook must hold for it to be called. Optional fields are reached with `?`: these expressions run
+//! on every kind that the rules name, quotas and defaults too.
+
+/// For an update: something that we judge has changed.
+const RELEVANT: &str = "oldObject == null \
+    || object.?spec != oldObject.?spec \
+    || object.metadata.?annotations[?'sluice.dev/defaults'] != oldObject.metadata.?annotations[?'sluice.dev/defaults'] \
+    || object.metadata.?labels[?'flink.apache.org/canary'] != oldObject.metadata.?labels[?'flink.apache.org/canary']";
+
+/// What is on its way out may always change.
+const NOT_BEING_DELETED: &str = "!has(object.metadata.deletionTimestamp)";
+
+/// `/scale` to fewer replicas, or as many.
+const NOT_SCALE_DOWN: &str = "!(request.?subResource.orValue('') == 'scale' && oldObject != null \
+    && object.?spec.?replicas.orValue(0) <= oldObject.?spec.?replicas.orValue(0))";
+
+/// A session cluster whose only change is a state away from RUNNING, or fewer TaskManagers. One that also edits
+/// anything else is judged: otherwise a patch that stops and edits frozen fields would pass unseen.
+const NOT_ONLY_LOWERING: &str = "!(request.kind.kind == 'SessionCluster' && oldObject != null \
+    && has(object.spec) && has(oldObject.spec) \
+    && (object.spec.?state == oldObject.spec.?state || oldObject.spec.?state.orValue('') == 'RUNNING') \
+    && int(object.spec.?numberOfTaskManagers.orValue(0)) <= int(oldObject.spec.?numberOfTaskManagers.orValue(0)) \
+    && object.spec.all(k, k in ['state', 'numberOfTaskManagers'] \
+        || (k in oldObject.spec && object.spec[k] == oldObject.spec[k])) \
+    && oldObject.spec.all(k, k in object.spec))";
+
+/// Conditions of the mutating webhook. It also sees what only lowers, as the warnings about it are its own.
+pub fn mutating() -> Vec<(&'static str, String)> {
+    vec![("relevant", RELEVANT.to_owned())]
+}
+
+/// Conditions of the validating webhook.
+pub fn validating() -> Vec<(&'static str, String)> {
+    vec![
+        ("relevant", RELEVANT.to_owned()),
+        ("not-being-deleted", NOT_BEING_DELETED.to_owned()),
+        ("not-scale-down", NOT_SCALE_DOWN.to_owned()),
+        ("not-only-lowering", NOT_ONLY_LOWERING.to_owned()),
+    ]
+}

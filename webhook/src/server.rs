@@ -1,0 +1,109 @@
+//! The TLS server: accepts, shakes hands, serves HTTP/1.1 and HTTP/2, and stops without dropping anybody.
+//!
+//! * [`tls`]: versions, protocols, where the leaf comes from.
+//! * [`connection`]: one connection, with its time-outs.
+//! * [`ops`]: metrics, health and readiness, on a plain port of their own.
+//!
+//! What is not here: what is answered ([`crate::http`]).
+
+pub mod connection;
+pub mod ops;
+pub mod tls;
+
+use crate::metrics::Metrics;
+use axum::Router;
+use connection::Patience;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Open connections at most. The API servers keep a handful each; more than this is somebody else.
+const CONNECTIONS: usize = 1024;
+
+/// How long to wait after the operating system refused a connection (out of file descriptors).
+const BREATHER: Duration = Duration::from_millis(50);
+
+/// A server that has not started.
+pub struct Server {
+    /// Where it listens.
+    pub listener: TcpListener,
+    /// TLS.
+    pub tls: Arc<rustls::ServerConfig>,
+    /// What it serves.
+    pub router: Router,
+    /// How long clients may take.
+    pub patience: Patience,
+    /// Counts connections.
+    pub metrics: Arc<Metrics>,
+}
+
+/// How a server stops.
+#[derive(Clone, Debug)]
+pub struct Stop {
+    /// No new connections; open ones finish what they are at and close.
+    pub drain: CancellationToken,
+    /// What is still open this long after that is cut off.
+    pub drain_for: Duration,
+}
+
+impl Server {
+    /// Serves until told to drain, and returns when the last connection is gone or the time for it is up.
+    pub async fn run(self, stop: Stop) {
+        let acceptor = TlsAcceptor::from(self.tls);
+        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        let open = TaskTracker::new();
+        let cut_off = CancellationToken::new();
+        loop {
+            let place = tokio::select! {
+                () = stop.drain.cancelled() => break,
+                place = Arc::clone(&places).acquire_owned() => place,
+            };
+            let Ok(place) = place else { break };
+            let accepted = tokio::select! {
+                () = stop.drain.cancelled() => break,
+                accepted = self.listener.accept() => accepted,
+            };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(BREATHER).await;
+                    continue;
+                }
+            };
+            let counted = self.metrics.connection();
+            let serving = connection::serve(
+                stream,
+                acceptor.clone(),
+                self.router.clone(),
+                self.patience,
+                stop.drain.clone(),
+            );
+            let cut_off = cut_off.clone();
+            open.spawn(async move {
+                tokio::select! {
+                    () = serving => {}
+                    () = cut_off.cancelled() => {}
+                }
+                drop((place, counted));
+            });
+        }
+        drop(self.listener);
+        open.close();
+        if tokio::time::timeout(stop.drain_for, open.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                connections = open.len(),
+                "connections were still busy and are cut off"
+            );
+            cut_off.cancel();
+            open.wait().await;
+        }
+    }
+}

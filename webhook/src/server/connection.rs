@@ -1,0 +1,132 @@
+//! One connection: handshake, first request, further requests, each with its time-out.
+
+use axum::Router;
+use axum::extract::Request;
+use axum::response::Response;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+/// How long clients may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// For the TLS handshake.
+    pub handshake: Duration,
+    /// From the handshake to the first whole request head. One that sends a byte now and then is cut off here.
+    pub first_request: Duration,
+    /// Between the end of one HTTP/1.1 request and the end of the next one's head. Longer than the 90 s after which
+    /// an API server drops an idle connection itself: were it shorter, a review could meet a connection that we
+    /// are just closing.
+    pub idle: Duration,
+    /// HTTP/2: a silent peer is asked for a sign of life this often, and has as long again to give it.
+    pub ping: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(5),
+            first_request: Duration::from_secs(10),
+            idle: Duration::from_mins(2),
+            ping: Duration::from_secs(30),
+        }
+    }
+}
+
+/// HTTP/2 streams at once on one connection; the API server multiplexes all its reviews on one or two.
+const STREAMS: u32 = 512;
+
+/// HTTP/2 windows: large enough for a whole review without a round trip.
+const WINDOW: u32 = 1 << 20;
+
+/// Header bytes, HTTP/1.1 and HTTP/2.
+const HEADERS: u32 = 16 << 10;
+
+/// Serves one connection until it ends, times out, or is told to drain and has answered what it was at.
+pub async fn serve(
+    stream: TcpStream,
+    acceptor: TlsAcceptor,
+    router: Router,
+    patience: Patience,
+    drain: CancellationToken,
+) {
+    let _ = stream.set_nodelay(true); // a reply is one small write; an error shows at that write
+    let stream = match tokio::time::timeout(patience.handshake, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "handshake failed");
+            return;
+        }
+        Err(_) => {
+            tracing::debug!("handshake took too long");
+            return;
+        }
+    };
+    let asked = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&asked);
+    let service = service_fn(move |request: Request<Incoming>| {
+        seen.store(true, Ordering::Relaxed);
+        let router = router.clone();
+        async move {
+            let response: Result<Response, Infallible> =
+                router.oneshot(request.map(axum::body::Body::new)).await;
+            response
+        }
+    });
+    let builder = builder(patience);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut first = pin!(tokio::time::sleep(patience.first_request));
+    let mut waits_for_first = true;
+    let mut draining = false;
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "connection ended");
+                }
+                return;
+            }
+            () = first.as_mut(), if waits_for_first => {
+                if !asked.load(Ordering::Relaxed) {
+                    tracing::debug!("no request came in time");
+                    return;
+                }
+                waits_for_first = false;
+            }
+            () = drain.cancelled(), if !draining => {
+                draining = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
+
+fn builder(patience: Patience) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(patience.idle)
+        .max_buf_size(64 << 10)
+        .keep_alive(true);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(patience.ping)
+        .keep_alive_timeout(patience.ping)
+        .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW * 4)
+        .max_header_list_size(HEADERS);
+    builder
+}

@@ -1,0 +1,190 @@
+//! What else exists, as the judge sees it: caches filled by watches, read without waiting.
+//!
+//! * [`kinds`]: what is watched, and how little of it is kept.
+//! * [`store`]: one resource's cache.
+//! * [`watch`]: fills a store: list page by page, then watch, for ever.
+//!
+//! What is not here: whole workloads. Ten thousand of them must fit into a few megabytes, so only what other objects'
+//! judgement looks up is kept; `/scale` reads its parent live.
+
+pub mod kinds;
+pub mod store;
+pub mod watch;
+
+use crate::metrics::Metrics;
+use kinds::Keep;
+use serde_json::Value;
+use sluice_policy::mode::Modes;
+use sluice_policy::world::{Layer, Lookup, World};
+use sluice_policy::{Dialect, KindInfo};
+use std::sync::Arc;
+use store::{State, Store};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// All caches.
+pub struct Caches {
+    stores: Vec<Arc<Store>>,
+    modes: Modes,
+    changed: Arc<Notify>,
+}
+
+impl Caches {
+    /// Empty caches for these dialects. `modes` hold where a namespace's labels say nothing.
+    pub fn new(dialects: &[&'static dyn Dialect], modes: Modes, metrics: &Arc<Metrics>) -> Self {
+        let changed = Arc::new(Notify::new());
+        let stores = kinds::watched(dialects)
+            .into_iter()
+            .map(|watched| {
+                Arc::new(Store::new(
+                    watched,
+                    Arc::clone(metrics),
+                    Arc::clone(&changed),
+                ))
+            })
+            .collect();
+        Self {
+            stores,
+            modes,
+            changed,
+        }
+    }
+
+    /// Fills all caches and keeps them true until stopped.
+    pub async fn run(&self, client: kube::Client, stop: CancellationToken) {
+        // A CRD that appears wakes those whose resource was not there.
+        let installed = Arc::new(Notify::new());
+        let watches = self.stores.iter().map(|store| {
+            watch::keep_full(
+                client.clone(),
+                Arc::clone(store),
+                Arc::clone(&installed),
+                stop.clone(),
+            )
+        });
+        futures::future::join_all(watches).await;
+    }
+
+    /// What is not yet known, one line each; empty: everything. Resources that are not installed count as known.
+    pub fn obstacles(&self) -> Vec<String> {
+        self.stores
+            .iter()
+            .filter_map(|store| store.obstacle())
+            .collect()
+    }
+
+    /// Told whenever [`Caches::obstacles`] may have changed.
+    pub fn changed(&self) -> Arc<Notify> {
+        Arc::clone(&self.changed)
+    }
+
+    /// Objects in all caches.
+    pub fn len(&self) -> usize {
+        self.stores.iter().map(|store| store.len()).sum()
+    }
+
+    /// Whether nothing is cached.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The cache of a resource.
+    pub fn store(&self, group: &str, plural: &str) -> Option<&Arc<Store>> {
+        self.stores.iter().find(|store| {
+            let watched = store.watched();
+            watched.group == group && watched.plural == plural
+        })
+    }
+
+    fn layers(
+        &self,
+        plural: &str,
+        kind: &str,
+        namespace: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Vec<Layer> {
+        let Some(store) = self.store(sluice_api::GROUP, plural) else {
+            return Vec::new();
+        };
+        store
+            .in_namespace(namespace)
+            .into_iter()
+            .filter(|(_, spec)| wanted(spec))
+            .map(|(name, spec)| Layer {
+                source: if namespace.is_empty() {
+                    format!("{kind} {name}")
+                } else {
+                    format!("{kind} {namespace}/{name}")
+                },
+                spec,
+            })
+            .collect()
+    }
+
+    fn looked_up<'s>(&'s self, kind: &KindInfo) -> Option<&'s Arc<Store>> {
+        self.store(kind.group, kind.plural)
+            .filter(|store| !matches!(store.watched().keep, Keep::Labels | Keep::Presence))
+    }
+}
+
+impl World for Caches {
+    fn modes(&self, namespace: &str) -> Modes {
+        let Some(labels) = self.namespace_labels(namespace) else {
+            return self.modes;
+        };
+        Modes::from_labels(self.modes, |key| labels.get(key).and_then(Value::as_str))
+    }
+
+    fn defaults(&self, namespace: &str) -> Vec<Layer> {
+        let mut layers = if namespace.is_empty() {
+            Vec::new()
+        } else {
+            self.layers(kinds::DEFAULTS, "DeploymentDefaults", namespace, |_| true)
+        };
+        layers.extend(self.layers(
+            kinds::CLUSTER_DEFAULTS,
+            "ClusterDeploymentDefaults",
+            "",
+            |_| true,
+        ));
+        layers
+    }
+
+    fn environments(&self, namespace: &str) -> Vec<Layer> {
+        let names = |spec: &Value| {
+            spec.get("namespaces")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .any(|name| name == "*" || name == namespace)
+        };
+        self.layers(kinds::ENVIRONMENTS, "Environment", "", names)
+    }
+
+    fn lookup(&self, kind: &KindInfo, namespace: &str, name: &str) -> Lookup {
+        let Some(store) = self.looked_up(kind) else {
+            return Lookup::Unknown;
+        };
+        match (store.get(namespace, name), store.state()) {
+            (Some(object), _) => Lookup::Found(object),
+            (None, State::Full) => Lookup::Absent,
+            (None, _) => Lookup::Unknown,
+        }
+    }
+
+    fn lookup_uid(&self, kind: &KindInfo, namespace: &str, uid: &str) -> Lookup {
+        let Some(store) = self.looked_up(kind) else {
+            return Lookup::Unknown;
+        };
+        match (store.get_by_uid(namespace, uid), store.state()) {
+            (Some(object), _) => Lookup::Found(object),
+            (None, State::Full) => Lookup::Absent,
+            (None, _) => Lookup::Unknown,
+        }
+    }
+
+    fn namespace_labels(&self, namespace: &str) -> Option<Arc<Value>> {
+        self.store("", kinds::NAMESPACES)?.get("", namespace)
+    }
+}

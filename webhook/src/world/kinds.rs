@@ -1,0 +1,124 @@
+//! What is watched, and how little of each object is kept.
+
+use serde_json::{Value, json};
+use sluice_policy::Dialect;
+
+/// Plural of namespaces.
+pub const NAMESPACES: &str = "namespaces";
+/// Plural of `DeploymentDefaults`.
+pub const DEFAULTS: &str = "deploymentdefaults";
+/// Plural of `ClusterDeploymentDefaults`.
+pub const CLUSTER_DEFAULTS: &str = "clusterdeploymentdefaults";
+/// Plural of `Environment`.
+pub const ENVIRONMENTS: &str = "environments";
+
+/// One watched resource.
+#[derive(Clone, Copy)]
+pub struct Watched {
+    /// API group; empty for the core.
+    pub group: &'static str,
+    /// API version.
+    pub version: &'static str,
+    /// Plural.
+    pub plural: &'static str,
+    /// What is kept.
+    pub keep: Keep,
+}
+
+/// What is kept of an object.
+#[derive(Clone, Copy)]
+pub enum Keep {
+    /// Its labels.
+    Labels,
+    /// Its spec.
+    Spec,
+    /// An object that holds nothing but `spec`: other people's settings that a dialect looks up whole.
+    Whole,
+    /// What its dialect says.
+    Facts(&'static dyn Dialect),
+    /// Nothing but that it exists.
+    Presence,
+}
+
+impl Keep {
+    /// The part of an object that is kept; `None`: the object is not known afterwards.
+    pub fn part(self, object: &Value) -> Option<Value> {
+        match self {
+            Keep::Labels => Some(
+                object
+                    .pointer("/metadata/labels")
+                    .cloned()
+                    .unwrap_or_else(|| json!({})),
+            ),
+            Keep::Spec => Some(object.get("spec").cloned().unwrap_or_else(|| json!({}))),
+            Keep::Whole => Some(json!({ "spec": object.get("spec") })),
+            Keep::Facts(dialect) => dialect.facts(object),
+            Keep::Presence => Some(Value::Null),
+        }
+    }
+
+    /// Whether the API server is asked for metadata only.
+    pub fn metadata_only(self) -> bool {
+        matches!(self, Keep::Labels | Keep::Presence)
+    }
+
+    /// Whether the kept parts are many and small, so that they are stored as text and read when looked up.
+    pub fn packed(self) -> bool {
+        matches!(self, Keep::Facts(_))
+    }
+
+    /// Whether readiness waits for it.
+    pub fn matters(self) -> bool {
+        !matches!(self, Keep::Presence)
+    }
+}
+
+/// Everything that is watched for these dialects.
+pub fn watched(dialects: &[&'static dyn Dialect]) -> Vec<Watched> {
+    let own = |plural, keep| Watched {
+        group: sluice_api::GROUP,
+        version: sluice_api::VERSION,
+        plural,
+        keep,
+    };
+    let mut all = vec![
+        Watched {
+            group: "apiextensions.k8s.io",
+            version: "v1",
+            plural: "customresourcedefinitions",
+            keep: Keep::Presence,
+        },
+        Watched {
+            group: "",
+            version: "v1",
+            plural: NAMESPACES,
+            keep: Keep::Labels,
+        },
+        own(DEFAULTS, Keep::Spec),
+        own(CLUSTER_DEFAULTS, Keep::Spec),
+        own(ENVIRONMENTS, Keep::Spec),
+        // Confluent's environments: looked up by its applications, never judged.
+        Watched {
+            group: "platform.confluent.io",
+            version: "v1beta1",
+            plural: "flinkenvironments",
+            keep: Keep::Whole,
+        },
+    ];
+    for dialect in dialects {
+        let kind = dialect.kind();
+        let known = all
+            .iter()
+            .any(|w| w.group == kind.group && w.plural == kind.plural);
+        // A dialect whose objects are looked up has facts about any object, even an empty one.
+        if !known && dialect.facts(&json!({})).is_some() {
+            all.push(Watched {
+                group: kind.group,
+                version: kind.version,
+                plural: kind.plural,
+                keep: Keep::Facts(*dialect),
+            });
+        }
+    }
+    all
+}

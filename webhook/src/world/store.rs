@@ -1,0 +1,274 @@
+//! One resource's cache: what is kept of each object, by namespace and name.
+//!
+//! Readers take a lock that writers hold for one insertion at a time.
+
+use super::kinds::{Keep, Watched};
+use crate::metrics::Metrics;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::Notify;
+
+/// How much is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Not everything yet; the text says why.
+    Filling(String),
+    /// Everything that existed at some recent revision.
+    Full,
+    /// The cluster does not serve this resource.
+    NotInstalled,
+}
+
+/// An object as kept.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    uid: Box<str>,
+    kept: Kept,
+}
+
+#[derive(Clone, Debug)]
+enum Kept {
+    Parsed(Arc<Value>),
+    Packed(Box<str>),
+}
+
+impl Entry {
+    fn value(&self) -> Option<Arc<Value>> {
+        match &self.kept {
+            Kept::Parsed(value) => Some(Arc::clone(value)),
+            Kept::Packed(text) => serde_json::from_str(text).ok().map(Arc::new),
+        }
+    }
+}
+
+/// Objects by namespace (empty for cluster-scoped ones) and name.
+#[derive(Debug, Default)]
+pub struct Objects {
+    by_namespace: BTreeMap<Box<str>, BTreeMap<Box<str>, Entry>>,
+    count: usize,
+}
+
+impl Objects {
+    /// Keeps what is to be kept of an object, replacing what was known of it.
+    pub fn put(&mut self, keep: Keep, object: &Value) {
+        let Some((namespace, name)) = key(object) else {
+            return;
+        };
+        let Some(part) = keep.part(object) else {
+            self.remove(object);
+            return;
+        };
+        let uid = object
+            .pointer("/metadata/uid")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let kept = if keep.packed() {
+            Kept::Packed(part.to_string().into_boxed_str())
+        } else {
+            Kept::Parsed(Arc::new(part))
+        };
+        let entry = Entry {
+            uid: uid.into(),
+            kept,
+        };
+        let names = if let Some(names) = self.by_namespace.get_mut(namespace) {
+            names
+        } else {
+            self.by_namespace.entry(namespace.into()).or_default()
+        };
+        if names.insert(name.into(), entry).is_none() {
+            self.count += 1;
+        }
+    }
+
+    /// Forgets an object.
+    pub fn remove(&mut self, object: &Value) {
+        let Some((namespace, name)) = key(object) else {
+            return;
+        };
+        if let Some(names) = self.by_namespace.get_mut(namespace) {
+            if names.remove(name).is_some() {
+                self.count -= 1;
+            }
+            if names.is_empty() {
+                self.by_namespace.remove(namespace);
+            }
+        }
+    }
+}
+
+fn key(object: &Value) -> Option<(&str, &str)> {
+    let metadata = object.get("metadata")?;
+    let name = metadata.get("name")?.as_str()?;
+    let namespace = metadata
+        .get("namespace")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    Some((namespace, name))
+}
+
+struct Inner {
+    state: State,
+    objects: Objects,
+}
+
+/// The cache of one resource.
+pub struct Store {
+    watched: Watched,
+    inner: RwLock<Inner>,
+    metrics: Arc<Metrics>,
+    changed: Arc<Notify>,
+}
+
+impl Store {
+    /// An empty one.
+    pub fn new(watched: Watched, metrics: Arc<Metrics>, changed: Arc<Notify>) -> Self {
+        metrics.cache(watched.plural, false, 0);
+        Self {
+            watched,
+            inner: RwLock::new(Inner {
+                state: State::Filling("not listed yet".to_owned()),
+                objects: Objects::default(),
+            }),
+            metrics,
+            changed,
+        }
+    }
+
+    /// What it caches.
+    pub fn watched(&self) -> &Watched {
+        &self.watched
+    }
+
+    /// How much is known.
+    pub fn state(&self) -> State {
+        self.read().state.clone()
+    }
+
+    /// Number of objects.
+    pub fn len(&self) -> usize {
+        self.read().objects.count
+    }
+
+    /// Whether it holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Why readiness must wait for it, if it must.
+    pub fn obstacle(&self) -> Option<String> {
+        if !self.watched.keep.matters() {
+            return None;
+        }
+        match &self.read().state {
+            State::Filling(why) => Some(format!("cache of {}: {why}", self.name())),
+            State::Full | State::NotInstalled => None,
+        }
+    }
+
+    /// `sessionclusters.sluice.dev`.
+    pub fn name(&self) -> String {
+        if self.watched.group.is_empty() {
+            self.watched.plural.to_owned()
+        } else {
+            format!("{}.{}", self.watched.plural, self.watched.group)
+        }
+    }
+
+    /// What is kept of an object.
+    pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<Value>> {
+        self.read()
+            .objects
+            .by_namespace
+            .get(namespace)?
+            .get(name)?
+            .value()
+    }
+
+    /// What is kept of the object with this uid. Few objects of a namespace are ever looked up so; all are looked at.
+    pub fn get_by_uid(&self, namespace: &str, uid: &str) -> Option<Arc<Value>> {
+        let inner = self.read();
+        let names = inner.objects.by_namespace.get(namespace)?;
+        names.values().find(|entry| *entry.uid == *uid)?.value()
+    }
+
+    /// All objects of a namespace, by name.
+    pub fn in_namespace(&self, namespace: &str) -> Vec<(String, Arc<Value>)> {
+        let inner = self.read();
+        let Some(names) = inner.objects.by_namespace.get(namespace) else {
+            return Vec::new();
+        };
+        names
+            .iter()
+            .filter_map(|(name, entry)| Some((name.to_string(), entry.value()?)))
+            .collect()
+    }
+
+    /// Everything that a list held.
+    pub fn replace(&self, objects: Objects) {
+        self.change(|inner| {
+            inner.objects = objects;
+            inner.state = State::Full;
+        });
+    }
+
+    /// One object was made or changed.
+    pub fn put(&self, object: &Value) {
+        let keep = self.watched.keep;
+        self.write().objects.put(keep, object);
+        self.report();
+    }
+
+    /// One object is gone.
+    pub fn remove(&self, object: &Value) {
+        self.write().objects.remove(object);
+        self.report();
+    }
+
+    /// The cluster does not serve the resource.
+    pub fn not_installed(&self) {
+        self.change(|inner| {
+            inner.objects = Objects::default();
+            inner.state = State::NotInstalled;
+        });
+    }
+
+    /// The list failed. What was known before is kept: it is the best there is.
+    pub fn failed(&self, why: &str) {
+        self.change(|inner| {
+            if matches!(inner.state, State::Filling(_)) {
+                inner.state = State::Filling(why.to_owned());
+            }
+        });
+    }
+
+    /// The watch has said something.
+    pub fn heard(&self) {
+        self.metrics
+            .heard(self.watched.plural, jiff::Timestamp::now());
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Inner)) {
+        change(&mut self.write());
+        self.report();
+        self.changed.notify_waiters();
+    }
+
+    fn report(&self) {
+        let (synced, count) = {
+            let inner = self.read();
+            (inner.state == State::Full, inner.objects.count)
+        };
+        self.metrics.cache(self.watched.plural, synced, count);
+    }
+
+    // A panic while the lock is held cannot leave the map half changed in a way that matters: insertions are whole.
+    fn read(&self) -> RwLockReadGuard<'_, Inner> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Inner> {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,298 @@
+//! The server with real clients: HTTP/1.1 keep-alive, HTTP/2, slow clients, a certificate that changes, the end.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    clippy::panic
+)] // a test's own failures
+
+mod support;
+
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use jiff::Timestamp;
+use rustls::RootCertStore;
+use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+use serde_json::Value;
+use sluice_certs::LeafResolver;
+use sluice_certs::authority::Authority;
+use sluice_webhook::metrics::Metrics;
+use sluice_webhook::review::Limits;
+use sluice_webhook::server::connection::Patience;
+use sluice_webhook::server::{Server, Stop, tls};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use support::{review, service, session_cluster};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_util::sync::CancellationToken;
+
+const SOON: Duration = Duration::from_secs(20);
+
+struct Running {
+    address: SocketAddr,
+    ca: Authority,
+    resolver: Arc<LeafResolver>,
+    metrics: Arc<Metrics>,
+    stop: Stop,
+    task: JoinHandle<()>,
+}
+
+async fn start(patience: Patience) -> Running {
+    let now = Timestamp::now();
+    let ca = Authority::generate(now).unwrap();
+    let resolver = Arc::new(LeafResolver::default());
+    resolver.replace(ca.sign(&["127.0.0.1".to_owned()], now).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (service, metrics) = service(Limits::default());
+    let stop = Stop {
+        drain: CancellationToken::new(),
+        drain_for: Duration::from_secs(5),
+    };
+    let server = Server {
+        listener,
+        tls: tls::config(Arc::clone(&resolver) as _).unwrap(),
+        router: service.router(),
+        patience,
+        metrics: Arc::clone(&metrics),
+    };
+    let task = tokio::spawn(server.run(stop.clone()));
+    Running {
+        address,
+        ca,
+        resolver,
+        metrics,
+        stop,
+        task,
+    }
+}
+
+impl Running {
+    async fn connect(&self, alpn: &[&str]) -> std::io::Result<TlsStream<TcpStream>> {
+        self.connect_trusting(alpn, self.ca.certificate_pem()).await
+    }
+
+    async fn connect_trusting(
+        &self,
+        alpn: &[&str],
+        pem: &str,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
+        let mut roots = RootCertStore::empty();
+        roots
+            .add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap())
+            .unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let stream = TcpStream::connect(self.address).await?;
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await
+    }
+}
+
+fn post(uid: &str) -> Request<Full<Bytes>> {
+    let body = review(uid, "DELETE", Value::Null, session_cluster("STOPPED")).to_string();
+    Request::post("https://127.0.0.1/validate?timeout=3s")
+        .header("host", "127.0.0.1")
+        .header("content-type", "application/json")
+        .body(Full::new(Bytes::from(body)))
+        .unwrap()
+}
+
+async fn uid_of(response: hyper::Response<hyper::body::Incoming>) -> String {
+    assert_eq!(response.status(), 200);
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    let reply: Value = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!(reply["response"]["allowed"], true);
+    reply["response"]["uid"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn one_http1_connection_carries_many_reviews() {
+    let running = start(Patience::default()).await;
+    let stream = running.connect(&["http/1.1"]).await.unwrap();
+    let (mut client, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    for number in 0..5 {
+        let uid = format!("u-{number}");
+        client.ready().await.unwrap();
+        assert_eq!(
+            uid_of(client.send_request(post(&uid)).await.unwrap()).await,
+            uid
+        );
+    }
+    assert!(running.metrics.encode().contains("sluice_connections 1\n"));
+}
+
+#[tokio::test]
+async fn one_http2_connection_carries_many_reviews_at_once() {
+    let running = start(Patience::default()).await;
+    let stream = running.connect(&["h2", "http/1.1"]).await.unwrap();
+    assert_eq!(
+        stream.get_ref().1.alpn_protocol(),
+        Some(&b"h2"[..]),
+        "HTTP/2 is preferred"
+    );
+    let (client, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+    tokio::spawn(connection);
+    let calls = (0..200).map(|number| {
+        let mut client = client.clone();
+        async move {
+            let uid = format!("u-{number}");
+            client.ready().await.unwrap();
+            assert_eq!(
+                uid_of(client.send_request(post(&uid)).await.unwrap()).await,
+                uid
+            );
+        }
+    });
+    futures::future::join_all(calls).await;
+}
+
+#[tokio::test]
+async fn who_does_not_speak_is_cut_off() {
+    let running = start(Patience {
+        handshake: Duration::from_millis(100),
+        ..Patience::default()
+    })
+    .await;
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    let mut rest = Vec::new();
+    let read = tokio::time::timeout(SOON, stream.read_to_end(&mut rest))
+        .await
+        .unwrap();
+    assert!(read.is_err() || rest.is_empty(), "closed without a word");
+}
+
+#[tokio::test]
+async fn who_sends_a_head_byte_by_byte_is_cut_off() {
+    let running = start(Patience {
+        first_request: Duration::from_millis(150),
+        ..Patience::default()
+    })
+    .await;
+    let stream = running.connect(&["http/1.1"]).await.unwrap();
+    let (mut read, mut write) = tokio::io::split(stream);
+    let dribble = tokio::spawn(async move {
+        for byte in std::iter::once(&b'P')
+            .chain(b"OST /validate HTTP/1.1\r\nx: ")
+            .chain(std::iter::repeat(&b'y'))
+        {
+            if write.write_all(&[*byte]).await.is_err() || write.flush().await.is_err() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(SOON, read.read_to_end(&mut rest)).await;
+    assert!(ended.is_ok(), "still open");
+    assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
+    dribble.abort();
+}
+
+#[tokio::test]
+async fn a_body_that_stalls_is_answered_when_the_time_is_up() {
+    let running = start(Patience::default()).await;
+    let mut stream = running.connect(&["http/1.1"]).await.unwrap();
+    let head = "POST /validate?timeout=300ms HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{\"request\":{\"uid\":\"u-1\",";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 4096];
+    let length = tokio::time::timeout(SOON, stream.read(&mut answer))
+        .await
+        .unwrap()
+        .unwrap();
+    let text = String::from_utf8_lossy(&answer[..length]).into_owned();
+    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    assert!(text.contains(r#""uid":"u-1","allowed":false"#), "{text}");
+    assert!(text.contains(r#""message":"the review did not arrive in time; send the request again [request/slow]","reason":"ServiceUnavailable","code":503"#), "{text}");
+    assert!(text.contains(r#""retryAfterSeconds":1"#), "{text}");
+}
+
+#[tokio::test]
+async fn a_new_leaf_is_served_from_the_next_handshake_on() {
+    let running = start(Patience::default()).await;
+    let stream = running.connect(&["http/1.1"]).await.unwrap();
+    let (mut client, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let now = Timestamp::now();
+    let next = Authority::generate(now).unwrap();
+    running
+        .resolver
+        .replace(next.sign(&["127.0.0.1".to_owned()], now).unwrap());
+    let error = running.connect(&["http/1.1"]).await.unwrap_err();
+    assert!(
+        error.to_string().contains("UnknownIssuer")
+            || error.to_string().contains("invalid peer certificate"),
+        "{error}"
+    );
+    running
+        .connect_trusting(&["http/1.1"], next.certificate_pem())
+        .await
+        .unwrap();
+    assert_eq!(
+        uid_of(client.send_request(post("u-1")).await.unwrap()).await,
+        "u-1",
+        "open connections live on"
+    );
+}
+
+#[tokio::test]
+async fn draining_ends_idle_connections_and_then_the_server() {
+    let running = start(Patience::default()).await;
+    for alpn in ["http/1.1", "h2"] {
+        let stream = running.connect(&[alpn]).await.unwrap();
+        if alpn == "h2" {
+            let (mut client, connection) =
+                hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+                    .await
+                    .unwrap();
+            tokio::spawn(connection);
+            assert_eq!(
+                uid_of(client.send_request(post("u-1")).await.unwrap()).await,
+                "u-1"
+            );
+            std::mem::forget(client); // stays idle
+        } else {
+            let (mut client, connection) =
+                hyper::client::conn::http1::handshake(TokioIo::new(stream))
+                    .await
+                    .unwrap();
+            tokio::spawn(connection);
+            assert_eq!(
+                uid_of(client.send_request(post("u-1")).await.unwrap()).await,
+                "u-1"
+            );
+            std::mem::forget(client);
+        }
+    }
+    running.stop.drain.cancel();
+    tokio::time::timeout(Duration::from_secs(4), running.task)
+        .await
+        .expect("ended before the cut-off")
+        .unwrap();
+    assert!(
+        TcpStream::connect(running.address).await.is_err(),
+        "the port is closed"
+    );
+}
