@@ -4,7 +4,6 @@
 
 pub mod config;
 pub mod deployment;
-#[allow(dead_code)] // the kinds that use the rest follow
 pub(crate) mod own;
 pub mod session_cluster;
 pub mod session_job;
@@ -198,6 +197,11 @@ pub fn dialects() -> &'static [&'static dyn Dialect] {
         &deployment::Deployment,
         &session_job::SessionJob,
         &config::deployment_target::DeploymentTarget,
+        &config::defaults::Defaults(Scope::Namespaced),
+        &config::defaults::Defaults(Scope::Cluster),
+        &config::environment::Environment,
+        &config::quota::Quota(Scope::Namespaced),
+        &config::quota::Quota(Scope::Cluster),
     ]
 }
 

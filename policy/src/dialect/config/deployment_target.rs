@@ -1,9 +1,11 @@
 //! `DeploymentTarget`: which namespace pods run in. Another namespace than the target's own must agree to that.
 
+use super::RULES;
 use crate::charge::Workload;
 use crate::dialect::own::at::At;
 use crate::dialect::own::check::{self, Judge, Unknown};
-use crate::dialect::own::rules::{OwnRules, own_rules, rule};
+use crate::dialect::own::name::is_dns_label;
+use crate::dialect::own::rules::rule;
 use crate::dialect::own::shape::{Field, Shape, field};
 use crate::dialect::{Class, Dialect, Frozen, KindInfo, Scope};
 use crate::finding::{Cause, CauseReason, Findings};
@@ -24,8 +26,6 @@ pub static KIND: KindInfo = KindInfo {
     scope: Scope::Namespaced,
     scale: None,
 };
-
-pub(crate) static RULES: OwnRules = own_rules!("config");
 
 /// A target never changes.
 static IMMUTABLE: &Rule = rule!(
@@ -87,7 +87,7 @@ impl Dialect for DeploymentTarget {
                 CauseReason::Required,
                 "names the namespace that pods run in",
             ),
-            Some(Value::String(name)) if !is_namespace(name) => {
+            Some(Value::String(name)) if !is_dns_label(name) => {
                 let message = format!(
                     "{} is no name of a namespace",
                     json::shown(&name.as_str().into())
@@ -147,14 +147,4 @@ pub(crate) fn not_accepted(target: &Value, source: &str, world: &dyn World) -> O
              sluice.dev/accept-from={source}"
         )
     })
-}
-
-pub(crate) fn is_namespace(name: &str) -> bool {
-    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-    name.len() <= 63
-        && edge(name.chars().next())
-        && edge(name.chars().next_back())
-        && name
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }

@@ -105,6 +105,7 @@ pub(crate) fn value(value: &Value, shape: &Shape, at: &At<'_>, judge: &mut Judge
             }
         }
         Shape::OpenList => list(value, &Shape::Open, at, judge),
+        Shape::Anything => {}
     }
 }
 

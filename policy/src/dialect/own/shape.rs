@@ -46,6 +46,8 @@ pub(crate) enum Shape {
     Open,
     /// A list of maps that are judged elsewhere.
     OpenList,
+    /// Judged elsewhere altogether.
+    Anything,
 }
 
 /// A field of a map.
@@ -96,7 +98,8 @@ impl Shape {
             | Shape::List(_)
             | Shape::Fields(_)
             | Shape::Open
-            | Shape::OpenList => LeafKind::Exact,
+            | Shape::OpenList
+            | Shape::Anything => LeafKind::Exact,
         }
     }
 }

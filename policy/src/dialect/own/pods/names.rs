@@ -3,6 +3,7 @@
 use super::refuse;
 use crate::dialect::own::at::At;
 use crate::dialect::own::check::Judge;
+use crate::dialect::own::name::is_dns_label;
 use crate::finding::CauseReason;
 use crate::json;
 use serde_json::Value;
@@ -61,17 +62,6 @@ pub(super) fn dns_label<'v>(
         refuse(&place, CauseReason::Invalid, message, judge);
     }
     fit
-}
-
-/// RFC 1123 label.
-pub(super) fn is_dns_label(name: &str) -> bool {
-    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-    name.len() <= 63
-        && edge(name.chars().next())
-        && edge(name.chars().next_back())
-        && name
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }
 
 fn is_label_value(value: &str) -> bool {

@@ -1,0 +1,94 @@
+//! `DeploymentDefaults` and `ClusterDeploymentDefaults`: what an admin fills in where users say nothing.
+
+use super::sections::{self, DEPLOYMENT, OTHERS};
+use crate::charge::Workload;
+use crate::dialect::own::at::At;
+use crate::dialect::own::check::{self, Judge, Unknown};
+use crate::dialect::{Class, Dialect, KindInfo, Scope};
+use crate::draft::Draft;
+use crate::finding::{Cause, Findings};
+use crate::path::FieldPath;
+use crate::review::Review;
+use crate::rule::Rule;
+use crate::world::World;
+use serde_json::Value;
+
+/// Names of the kind for a namespace.
+pub static KIND: KindInfo = KindInfo {
+    group: "sluice.dev",
+    version: "v1alpha1",
+    kind: "DeploymentDefaults",
+    plural: "deploymentdefaults",
+    singular: "deploymentdefaults",
+    scope: Scope::Namespaced,
+    scale: None,
+};
+
+/// Names of the kind for the whole cluster.
+pub static CLUSTER_KIND: KindInfo = KindInfo {
+    group: "sluice.dev",
+    version: "v1alpha1",
+    kind: "ClusterDeploymentDefaults",
+    plural: "clusterdeploymentdefaults",
+    singular: "clusterdeploymentdefaults",
+    scope: Scope::Cluster,
+    scale: None,
+};
+
+/// The dialect of both kinds.
+#[derive(Clone, Copy, Debug)]
+pub struct Defaults(pub Scope);
+
+impl Dialect for Defaults {
+    fn kind(&self) -> &'static KindInfo {
+        match self.0 {
+            Scope::Namespaced => &KIND,
+            Scope::Cluster => &CLUSTER_KIND,
+        }
+    }
+
+    fn class(&self) -> Class {
+        Class::Configuration
+    }
+
+    fn rules(&self) -> Vec<&'static Rule> {
+        vec![super::RULES.field]
+    }
+
+    fn normalise(&self, draft: &mut Draft<'_>, old: Option<&Value>, findings: &mut Findings) {
+        let base = FieldPath::of("spec");
+        sections::normalise(DEPLOYMENT, draft, &base, old, findings);
+        for section in OTHERS {
+            sections::normalise(section, draft, &base.key(section), old, findings);
+        }
+    }
+
+    fn validate(&self, review: &Review<'_>, _world: &dyn World, findings: &mut Findings) {
+        let base = FieldPath::of("spec");
+        let at = At::Root(&base);
+        let mut judge = Judge {
+            rules: &super::RULES,
+            unknown: Unknown::Refuse,
+            findings,
+        };
+        let Some(spec) = check::spec(review.object, &at, &mut judge) else {
+            return;
+        };
+        if spec.get(sections::NAMESPACES).is_some() {
+            super::belongs_in_environment(&at.key(sections::NAMESPACES), &mut judge);
+            return;
+        }
+        if let Some(own) = sections::of_deployments(spec) {
+            sections::judge(DEPLOYMENT, &own, &at, findings);
+        }
+        for section in OTHERS {
+            if let Some(settings) = spec.get(section) {
+                sections::judge(section, settings, &at.key(section), findings);
+            }
+        }
+    }
+
+    fn workload(&self, _object: &Value, _world: &dyn World) -> Result<Workload, Vec<Cause>> {
+        Ok(Workload::FREE)
+    }
+}

@@ -1,0 +1,180 @@
+//! Sluice's own kinds through the whole pipeline: the manifests of the source documents, and how charges move.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use sluice_policy::world::EmptyWorld;
+use sluice_policy::{MilliCpu, Operation, Part, Review, dialect_for, mutate, validate};
+use std::path::PathBuf;
+
+/// A manifest of the source documents; `None` where they are not beside the project and need not be.
+fn seed(file: &str) -> Option<Value> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../shared/fixtures/seeds")
+        .join(file);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Some(serde_saphyr::from_str(&text).unwrap()),
+        Err(error) => {
+            let required = std::env::var("SLUICE_REQUIRE_FIXTURES").is_ok_and(|value| value == "1");
+            assert!(!required, "{}: {error}", path.display());
+            eprintln!("skipped: {} is absent", path.display());
+            None
+        }
+    }
+}
+
+fn object(kind: &str, spec: &Value) -> Value {
+    json!({
+        "apiVersion": "sluice.dev/v1alpha1", "kind": kind,
+        "metadata": {"name": "seed", "namespace": "team-a"}, "spec": spec,
+    })
+}
+
+fn review<'a>(object: &'a Value, operation: Operation<'a>) -> Review<'a> {
+    Review {
+        dialect: dialect_for("sluice.dev", object["kind"].as_str().unwrap()).unwrap(),
+        operation,
+        part: Part::Whole,
+        namespace: "team-a",
+        name: "seed",
+        object,
+    }
+}
+
+/// Creates the object, asserts that it is admitted, and returns it as stored with the CPU that it asks for.
+fn admitted(sent: &Value) -> (Value, MilliCpu) {
+    let mutation = mutate(&review(sent, Operation::Create), &EmptyWorld);
+    assert_eq!(mutation.refusal, None);
+    let stored = mutation.object.into_owned();
+    let judgement = validate(&review(&stored, Operation::Create), &EmptyWorld);
+    assert_eq!(judgement.refusal, None);
+    (
+        stored,
+        judgement.demand.map_or(MilliCpu::ZERO, |demand| demand.to),
+    )
+}
+
+#[test]
+fn the_session_cluster_of_ververica_platform_is_admitted() {
+    let Some(seed) = seed("vvp-session-cluster.yaml") else {
+        return;
+    };
+    let (stored, cpu) = admitted(&object("SessionCluster", &seed["spec"]));
+    assert_eq!(cpu, MilliCpu(82_000));
+    assert_eq!(stored["spec"]["flinkVersion"], json!("1.12"));
+}
+
+#[test]
+fn the_deployment_of_ververica_platform_is_admitted() {
+    let Some(seed) = seed("vvp-deployment.yaml") else {
+        return;
+    };
+    let (stored, cpu) = admitted(&object("Deployment", &seed["spec"]));
+    assert_eq!(cpu, MilliCpu(3_000));
+    let spec = &stored["spec"];
+    assert_eq!(spec["state"], json!("RUNNING"));
+    assert_eq!(spec["restoreStrategy"]["kind"], json!("LATEST_SAVEPOINT"));
+    assert_eq!(spec["upgradeStrategy"]["kind"], json!("STATELESS"));
+    let template = &spec["template"]["spec"];
+    assert_eq!(template["artifact"]["flinkVersion"], json!("1.11"));
+    assert_eq!(
+        template["resources"]["jobmanager"],
+        json!({"cpu": 1, "memory": "1g"})
+    );
+    assert_eq!(
+        template["flinkConfiguration"]["taskmanager.numberOfTaskSlots"],
+        json!("1")
+    );
+}
+
+#[test]
+fn the_session_and_its_job_of_the_rest_documents_are_admitted() {
+    let Some(session) = seed("rest-create-session.json") else {
+        return;
+    };
+    let spec = json!({
+        "state": "RUNNING", "flinkVersion": "1.17", "jars": session["jars"], "plugins": session["plugins"],
+        "flinkConfiguration": session["flinkConfiguration"], "logConfiguration": session["logConfiguration"],
+        "resources": {"jobmanager": session["jobManagerResource"], "taskmanager": session["taskManagerResource"]},
+    });
+    let (_, cpu) = admitted(&object("SessionCluster", &spec));
+    assert_eq!(cpu, MilliCpu(1_000));
+    let Some(job) = seed("rest-create-session-job.json") else {
+        return;
+    };
+    let spec = json!({"flinkConfiguration": job["flinkConfiguration"], "job": job["job"]});
+    let (_, cpu) = admitted(&object("SessionJob", &spec));
+    assert_eq!(cpu, MilliCpu::ZERO);
+}
+
+fn cluster(jobmanager: u64, taskmanager: u64, sidecar: u64, task_managers: u64) -> Value {
+    let milli = |cpu: u64| format!("{}m", cpu.max(100));
+    object(
+        "SessionCluster",
+        &json!({
+            "state": "RUNNING", "flinkVersion": "1.20", "numberOfTaskManagers": task_managers,
+            "resources": {"jobmanager": {"cpu": milli(jobmanager)}, "taskmanager": {"cpu": milli(taskmanager)}},
+            "kubernetes": {"taskManagerPodTemplate": {"spec": {"containers": [
+                {"name": "log", "image": "x", "resources": {"requests": {"cpu": format!("{sidecar}m")}}},
+            ]}}},
+        }),
+    )
+}
+
+proptest! {
+    #[test]
+    fn more_of_anything_never_costs_less(
+        before in (100_u64..100_000, 100_u64..100_000, 0_u64..10_000, 0_u64..1_000),
+        more in (0_u64..1_000, 0_u64..1_000, 0_u64..1_000, 0_u64..10),
+    ) {
+        let (_, less) = admitted(&cluster(before.0, before.1, before.2, before.3));
+        let (_, greater) = admitted(&cluster(before.0 + more.0, before.1 + more.1, before.2 + more.2, before.3 + more.3));
+        prop_assert!(less <= greater);
+        prop_assert_eq!(less, MilliCpu(before.0 + (before.1 + before.2) * before.3));
+    }
+
+    #[test]
+    fn what_was_admitted_is_a_no_op_when_it_is_sent_again(task_managers in 0_u64..100, cpu in 100_u64..10_000) {
+        let sent = cluster(cpu, cpu, 0, task_managers);
+        let (stored, _) = admitted(&sent);
+        let again = mutate(&review(&stored, Operation::Update { old: &stored }), &EmptyWorld);
+        prop_assert_eq!(again.patch, Vec::new());
+        let manifest = mutate(&review(&sent, Operation::Update { old: &stored }), &EmptyWorld);
+        prop_assert_eq!(&manifest.object["spec"], &stored["spec"]);
+    }
+}
+
+#[test]
+fn every_frozen_field_is_refused_at_once_and_the_levers_are_not() {
+    let sent = object(
+        "SessionCluster",
+        &json!({
+            "state": "RUNNING", "flinkVersion": "1.19", "resources": {"taskmanager": {"cpu": 2, "memory": "2Gi"}},
+        }),
+    );
+    let (stored, _) = admitted(&sent);
+    let mut new = stored.clone();
+    new["spec"]["flinkVersion"] = json!("1.20");
+    new["spec"]["resources"]["taskmanager"] = json!({"cpu": 4, "memory": "2048Mi"});
+    new["spec"]["numberOfTaskManagers"] = json!(3);
+    let update = Operation::Update { old: &stored };
+    let made = mutate(&review(&new, update), &EmptyWorld).object;
+    let judgement = validate(&review(&made, update), &EmptyWorld);
+    assert_eq!(
+        judgement.refusal.unwrap().message,
+        "sessioncluster \"seed\" is RUNNING: only spec.state and spec.numberOfTaskManagers may change. \
+         spec.flinkVersion \"1.19\" -> \"1.20\"; spec.resources.taskmanager.cpu 2 -> 4. \
+         Set spec.state to STOPPED, wait until status.state is STOPPED, then apply again. [immutable/session-cluster]"
+    );
+    let mut levers = stored.clone();
+    levers["spec"]["state"] = json!("STOPPED");
+    levers["spec"]["numberOfTaskManagers"] = json!(0);
+    let mutation = mutate(&review(&levers, update), &EmptyWorld);
+    let judgement = validate(&review(&mutation.object, update), &EmptyWorld);
+    assert_eq!(judgement.refusal, None);
+}
