@@ -7,8 +7,8 @@ use super::own::rules::{OwnRules, own_rules, rule};
 use super::own::shape;
 use super::own::strategies::stateful_without_restore;
 use super::own::{
-    demand, exclusive, jars, job_options, name, normalise, notices, pods, references, resources,
-    status, strategies, tables, version,
+    demand, exclusive, image, jars, job_options, name, normalise, notices, pods, references,
+    resources, status, strategies, tables, version,
 };
 use super::{Derived, Dialect, KindInfo, LeafKind, Scope};
 use crate::charge::{Desired, Workload};
@@ -246,10 +246,16 @@ pub(crate) fn part(spec: &Value, at: &At<'_>, judge: &mut Judge<'_>) {
         }
     }
     let template = at.key("template");
+    if let Some(metadata) = json::present(spec, &["template", "metadata"]) {
+        pods::metadata(metadata, &template.key("metadata"), judge);
+    }
     let at = template.key("spec");
     let Some(cluster) = json::present(spec, &["template", "spec"]) else {
         return;
     };
+    if let Some(artifact) = json::present(cluster, &["artifact"]) {
+        image::judge(artifact, &at.key("artifact"), judge);
+    }
     if let Some(jar) = json::present(cluster, &["artifact", "jarUri"]) {
         jars::judge(jar, &at.key("artifact").key("jarUri"), judge);
     }

@@ -8,6 +8,7 @@ pub(crate) mod check;
 pub(crate) mod configuration;
 pub(crate) mod demand;
 pub(crate) mod exclusive;
+pub(crate) mod image;
 pub(crate) mod jars;
 pub(crate) mod job_options;
 pub(crate) mod name;

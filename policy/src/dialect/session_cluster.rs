@@ -5,8 +5,8 @@ use super::own::check::{self, Judge, Unknown};
 use super::own::rules::{OwnRules, own_rules};
 use super::own::shape::{self, canonical_word};
 use super::own::{
-    demand, exclusive, jars, name, normalise, notices, pods, references, resources, status, tables,
-    version,
+    demand, exclusive, image, jars, name, normalise, notices, pods, references, resources, status,
+    tables, version,
 };
 use super::{Dialect, Frozen, KindInfo, LeafKind, Scope};
 use crate::charge::{Desired, Workload};
@@ -202,10 +202,32 @@ pub(crate) fn part(spec: &Value, at: &At<'_>, judge: &mut Judge<'_>) {
     check::fields(spec, tables::SESSION_CLUSTER, at, judge);
     let version = spec.get("flinkVersion").and_then(version::read);
     resources::judge(spec, version, at, judge);
+    image::judge(spec, at, judge);
+    log_files(spec, &at.key("logConfiguration"), judge);
     jars::judge_all(spec.get("jars"), &at.key("jars"), judge);
     plugins(spec, &at.key("plugins"), judge);
     if let Some(kubernetes) = json::present(spec, &["kubernetes"]) {
         pods::judge(kubernetes, &at.key("kubernetes"), judge);
+    }
+}
+
+/// Files of logging configuration become keys of a ConfigMap.
+fn log_files(spec: &Value, at: &At<'_>, judge: &mut Judge<'_>) {
+    let files = spec.get("logConfiguration").and_then(Value::as_object);
+    for (name, _) in files.into_iter().flatten() {
+        let is_fit = (1..=253).contains(&name.len())
+            && !matches!(name.as_str(), "." | "..")
+            && name
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
+        if !is_fit {
+            judge.refuse(
+                RULES.field,
+                &at.key(name),
+                CauseReason::Invalid,
+                "is no name of a file; write letters, digits, '.', '_' or '-', such as log4j-console.properties",
+            );
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use crate::review::Review;
 use crate::rule::Rule;
 use crate::world::World;
 use serde_json::{Value, json};
+use sluice_api::names::labels::ACCEPT_FROM;
 
 /// Names of the kind.
 pub static KIND: KindInfo = KindInfo {
@@ -139,12 +140,12 @@ pub(crate) fn not_accepted(target: &Value, source: &str, world: &dyn World) -> O
         return None;
     }
     let labels = world.namespace_labels(destination)?;
-    let accepted = json::text(&labels, &["sluice.dev/accept-from"]).unwrap_or_default();
+    let accepted = json::text(&labels, &[ACCEPT_FROM]).unwrap_or_default();
     let accepts = accepted.split('.').any(|name| name == source);
     (!accepts).then(|| {
         format!(
             "namespace {destination} does not accept pods from {source}; it needs the label \
-             sluice.dev/accept-from={source}"
+             {ACCEPT_FROM}={source}"
         )
     })
 }

@@ -5,7 +5,7 @@ use crate::finding::{CauseReason, Findings};
 use crate::path::FieldPath;
 
 /// The longest name that leaves room for what made objects append to it.
-pub(crate) const LONGEST: usize = 45;
+const LONGEST: usize = sluice_api::names::MAX_NAME_CHARS;
 
 /// Judges the name. An empty one is judged by the API server, or made later from generateName.
 pub(crate) fn judge(name: &str, rules: &'static OwnRules, findings: &mut Findings) {

@@ -49,15 +49,21 @@ pub(crate) fn judge(kubernetes: &Value, at: &At<'_>, judge: &mut Judge<'_>) {
     }
 }
 
+/// Judges labels and annotations of made objects at `at`.
+pub(crate) fn metadata(metadata: &Value, at: &At<'_>, judge: &mut Judge<'_>) {
+    if let Some(labels) = metadata.get("labels") {
+        names::labels(labels, &at.key("labels"), judge);
+    }
+    if let Some(annotations) = metadata.get("annotations") {
+        names::keys(annotations, &at.key("annotations"), judge);
+    }
+}
+
 fn pods(pods: &Value, at: &At<'_>, judge: &mut Judge<'_>) {
     let given = |key: &str| pods.get(key).filter(|value| !value.is_null());
-    for key in ["labels", "nodeSelector"] {
-        if let Some(labels) = given(key) {
-            names::labels(labels, &at.key(key), judge);
-        }
-    }
-    if let Some(annotations) = given("annotations") {
-        names::keys(annotations, &at.key("annotations"), judge);
+    metadata(pods, at, judge);
+    if let Some(selector) = given("nodeSelector") {
+        names::labels(selector, &at.key("nodeSelector"), judge);
     }
     if let Some(variables) = given("envVars").and_then(Value::as_array) {
         env::judge(variables, &at.key("envVars"), judge);

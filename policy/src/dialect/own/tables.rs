@@ -189,3 +189,51 @@ pub(crate) const SESSION_JOB: &[Field] = &[
     field("upgradeStrategy", UPGRADE),
     field("restartNonce", NONCE),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+    use serde_json::Value;
+
+    /// Walks table and schema side by side: a field in one of them only would be pruned, or judged by nobody.
+    fn compare(fields: &[Field], schema: &Value, path: &str) {
+        let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
+            return; // left open by the schema
+        };
+        for field in fields {
+            for name in std::iter::once(field.name).chain(field.alias) {
+                let path = format!("{path}.{name}");
+                let property = properties
+                    .get(name)
+                    .unwrap_or_else(|| panic!("{path} is not in the schema"));
+                match &field.shape {
+                    Shape::Fields(inner) => compare(inner, property, &path),
+                    Shape::List(Shape::Fields(inner)) => compare(inner, &property["items"], &path),
+                    _ => {}
+                }
+            }
+        }
+        for name in properties.keys() {
+            let is_known = fields
+                .iter()
+                .any(|field| field.name == name || field.alias == Some(name));
+            assert!(is_known, "{path}.{name} is not in the table");
+        }
+    }
+
+    #[rstest]
+    #[case("SessionCluster", SESSION_CLUSTER)]
+    #[case("Deployment", DEPLOYMENT)]
+    #[case("SessionJob", SESSION_JOB)]
+    fn tables_and_schemas_have_the_same_fields(#[case] kind: &str, #[case] table: &[Field]) {
+        let crd = sluice_api::crds()
+            .into_iter()
+            .find(|crd| crd.spec.names.kind == kind)
+            .unwrap();
+        let crd = serde_json::to_value(crd).unwrap();
+        let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+        assert!(schema["properties"].is_object());
+        compare(table, schema, "spec");
+    }
+}

@@ -140,6 +140,15 @@ fn nested_maps_follow_the_same_rule(
 #[case("/spec/logging/log4jLoggers/a", json!("LOUD"), "spec.logging.log4jLoggers.a: must be TRACE, DEBUG, INFO, WARN, ERROR, FATAL, OFF or ALL, not \"LOUD\" [session-cluster/field]")]
 #[case("/spec/jars", json!([1]), "spec.jars[0]: must be a text (put it in quotes), not a number (1) [session-cluster/field]")]
 #[case("/spec/jars", json!([null]), "spec.jars[0]: must be an entry with a value, not null [session-cluster/field]")]
+#[case("/spec/flinkImageRegistry", json!("https://docker.io"), "spec.flinkImageRegistry: \"https://docker.io\" is no registry; write a host, with a port if it needs one, such as docker.io or registry.example:5000 [session-cluster/field]")]
+#[case("/spec/flinkImageTag", json!("a b"), "spec.flinkImageTag: \"a b\" is no tag; write one such as 1.20-java17, or a digest (sha256:...) [session-cluster/field]")]
+#[case("/spec/logConfiguration", json!({"a/b": ""}), "spec.logConfiguration[a/b]: is no name of a file; write letters, digits, '.', '_' or '-', such as log4j-console.properties [session-cluster/field]")]
+#[case("/spec/jars", json!(["a.jar"]), "spec.jars[0]: \"a.jar\" has no scheme; write a URI such as https://repo.example/job.jar or s3://bucket/job.jar, or a path in the image such as /opt/flink/usrlib/job.jar [session-cluster/jar]")]
+#[case("/spec/plugins", json!([{"jars": []}]), "spec.plugins[0].name: a plugin needs a name, that of its folder [session-cluster/field]")]
+#[case("/spec/plugins", json!([{"name": "../x"}]), "spec.plugins[0].name: \"../x\" is no name of a folder [session-cluster/field]")]
+#[case("/spec/plugins", json!([{"name": "a"}, {"name": "a"}]), "spec.plugins[1].name: another plugin has this name; put the jars of both under one [session-cluster/field]")]
+#[case("/spec/resources/taskmanager/memory", json!("981Mi"), "spec.resources.taskmanager.memory: \"981Mi\" is too little: Flink needs at least 982Mi for a TaskManager with this configuration; write 982Mi or more [session-cluster/memory]")]
+#[case("/spec/resources/jobmanager/memory", json!(100), "spec.resources.jobmanager.memory: 100 is too little: Flink needs at least 577Mi for a JobManager with this configuration; write 577Mi or more [session-cluster/memory]")]
 fn a_bad_value_is_refused_with_field_and_remedy(
     #[case] pointer: &str,
     #[case] value: Value,
@@ -160,6 +169,48 @@ fn a_bad_value_is_refused_with_field_and_remedy(
 fn the_other_side_of_each_bound_is_admitted(#[case] pointer: &str, #[case] value: Value) {
     let sent = with(&short(), pointer, value);
     assert_eq!(causes(&judged(&SessionCluster, &sent)), [""; 0]);
+}
+
+#[test]
+fn what_shall_run_needs_a_version() {
+    let bare = json!({"spec": {}});
+    let findings = judged(&SessionCluster, &bare);
+    assert_eq!(causes(&findings), [""; 0]);
+    assert_eq!(
+        findings.warnings,
+        ["spec.flinkVersion: is needed before it can run, and no default names one"]
+    );
+    let running = with(&bare, "/spec/state", json!("RUNNING"));
+    assert_eq!(
+        causes(&judged(&SessionCluster, &running)),
+        [
+            "spec.flinkVersion: is needed to run, and no default names one; write it in quotes, such as \"1.20\" \
+          [session-cluster/flink-version]"
+        ]
+    );
+}
+
+#[test]
+fn options_and_labels_that_have_no_effect_warn() {
+    let object = with(
+        &short(),
+        "/spec/flinkConfiguration/jobmanager.memory.process.size",
+        json!("1g"),
+    );
+    let object = with(
+        &object,
+        "/spec/kubernetes/labels/sluice.dev~1job",
+        json!("x"),
+    );
+    let findings = judged(&SessionCluster, &object);
+    assert!(findings.is_clean());
+    assert_eq!(
+        findings.warnings,
+        [
+            "spec.flinkConfiguration[jobmanager.memory.process.size]: has no effect, resources.jobmanager.memory decides",
+            "spec.kubernetes.labels[sluice.dev/job]: has no effect, Sluice sets this label itself",
+        ]
+    );
 }
 
 #[test]

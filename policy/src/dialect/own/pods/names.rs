@@ -7,11 +7,18 @@ use crate::dialect::own::name::is_dns_label;
 use crate::finding::CauseReason;
 use crate::json;
 use serde_json::Value;
+use sluice_api::names::labels::OWN_PREFIXES;
 
 /// Judges a map of labels: keys and values.
 pub(super) fn labels(labels: &Value, at: &At<'_>, judge: &mut Judge<'_>) {
     keys(labels, at, judge);
     for (key, value) in labels.as_object().into_iter().flatten() {
+        if OWN_PREFIXES.iter().any(|prefix| key.starts_with(prefix)) {
+            judge.findings.warn(format!(
+                "{}: has no effect, Sluice sets this label itself",
+                at.key(key).path()
+            ));
+        }
         if let Some(text) = value.as_str()
             && !is_label_value(text)
         {

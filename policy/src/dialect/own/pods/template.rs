@@ -1,6 +1,6 @@
 //! Pod templates: containers, their names and resources, and what they refer to.
 
-use super::names::{self, dns_label};
+use super::names::dns_label;
 use super::{MAIN_CONTAINER, env, readable, refuse, scheduling, text, volumes};
 use crate::dialect::own::at::At;
 use crate::dialect::own::check::Judge;
@@ -14,12 +14,8 @@ use std::collections::HashSet;
 /// Judges a pod template. What is no map is told by the check of the field.
 pub(super) fn judge(template: &Value, at: &At<'_>, judge: &mut Judge<'_>) {
     let before = judge.findings.causes.len();
-    let metadata = at.key("metadata");
-    if let Some(labels) = json::present(template, &["metadata", "labels"]) {
-        names::labels(labels, &metadata.key("labels"), judge);
-    }
-    if let Some(annotations) = json::present(template, &["metadata", "annotations"]) {
-        names::keys(annotations, &metadata.key("annotations"), judge);
+    if let Some(metadata) = template.get("metadata") {
+        super::metadata(metadata, &at.key("metadata"), judge);
     }
     if let Some(spec) = json::present(template, &["spec"]) {
         pod(spec, &at.key("spec"), judge);
