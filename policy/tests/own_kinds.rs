@@ -8,9 +8,12 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use sluice_policy::world::EmptyWorld;
-use sluice_policy::{MilliCpu, Operation, Part, Review, dialect_for, mutate, validate};
+use sluice_policy::world::{EmptyWorld, Layer, Lookup, World};
+use sluice_policy::{
+    KindInfo, MilliCpu, Modes, Operation, Part, Review, dialect_for, mutate, validate,
+};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// A manifest of the source documents; `None` where they are not beside the project and need not be.
 fn seed(file: &str) -> Option<Value> {
@@ -110,6 +113,156 @@ fn the_session_and_its_job_of_the_rest_documents_are_admitted() {
     let spec = json!({"flinkConfiguration": job["flinkConfiguration"], "job": job["job"]});
     let (_, cpu) = admitted(&object("SessionJob", &spec));
     assert_eq!(cpu, MilliCpu::ZERO);
+}
+
+/// The stored object with a manifest applied over it, as a merge patch does: what the manifest does not name stays.
+fn applied(stored: &Value, manifest: &Value) -> Value {
+    match (stored, manifest) {
+        (Value::Object(stored), Value::Object(manifest)) => {
+            let mut merged = stored.clone();
+            for (key, value) in manifest {
+                let below = stored.get(key).unwrap_or(&Value::Null);
+                merged.insert(key.clone(), applied(below, value));
+            }
+            Value::Object(merged)
+        }
+        (_, manifest) => manifest.clone(),
+    }
+}
+
+/// Settings of admins: defaults in one shape, an Environment in the other.
+struct Admin {
+    defaults: Value,
+    environment: Value,
+}
+
+impl World for Admin {
+    fn modes(&self, _: &str) -> Modes {
+        Modes::default()
+    }
+    fn defaults(&self, _: &str) -> Vec<Layer> {
+        vec![Layer {
+            source: "DeploymentDefaults team-a/default".to_owned(),
+            spec: Arc::new(self.defaults.clone()),
+        }]
+    }
+    fn environments(&self, _: &str) -> Vec<Layer> {
+        vec![Layer {
+            source: "Environment prod".to_owned(),
+            spec: Arc::new(self.environment.clone()),
+        }]
+    }
+    fn lookup(&self, _: &KindInfo, _: &str, _: &str) -> Lookup {
+        Lookup::Unknown
+    }
+    fn lookup_uid(&self, _: &KindInfo, _: &str, _: &str) -> Lookup {
+        Lookup::Unknown
+    }
+    fn namespace_labels(&self, _: &str) -> Option<Arc<Value>> {
+        None
+    }
+}
+
+fn spelled_in_every_way() -> [Value; 2] {
+    let resources = json!({"jobManager": {"cpu": 1, "memory": "1g"}, "taskmanager": {"cpu": "500m"}, "taskManager": {"memory": "2g"}});
+    let configuration =
+        json!({"taskmanager": {"numberOfTaskSlots": 2}, "state.savepoints.dir": "s3://b/s"});
+    [
+        object(
+            "SessionCluster",
+            &json!({"state": "running", "flinkVersion": 1.12, "resources": resources, "flinkConfiguration": configuration,
+                "logging": {"log4jLoggers": {"org.x": false}}}),
+        ),
+        object(
+            "Deployment",
+            &json!({"state": "canceled", "restoreStrategy": {"kind": "none"}, "template": {"spec": {
+                "artifact": {"flinkVersion": 1.11, "jarUri": "s3://b/a.jar"}, "parallelism": 4, "resources": resources,
+                "flinkConfiguration": configuration}}}),
+        ),
+    ]
+}
+
+#[test]
+fn applying_the_first_manifest_again_changes_nothing_however_it_is_spelled() {
+    for manifest in spelled_in_every_way() {
+        let (stored, _) = admitted(&manifest);
+        for sent in [applied(&stored, &manifest), manifest] {
+            let update = Operation::Update { old: &stored };
+            let mutation = mutate(&review(&sent, update), &EmptyWorld);
+            assert_eq!(mutation.refusal, None);
+            assert_eq!(mutation.object["spec"], stored["spec"]);
+        }
+    }
+}
+
+#[test]
+fn editing_another_spelling_in_the_manifest_takes_effect() {
+    let [_, manifest] = spelled_in_every_way();
+    let (stored, _) = admitted(&manifest);
+    let mut edited = manifest;
+    let template = &mut edited["spec"]["template"]["spec"];
+    template["resources"]["jobManager"]["cpu"] = json!(3);
+    template["flinkConfiguration"]["taskmanager"]["numberOfTaskSlots"] = json!(1);
+    let sent = applied(&stored, &edited);
+    let update = Operation::Update { old: &stored };
+    let mutation = mutate(&review(&sent, update), &EmptyWorld);
+    assert_eq!(mutation.refusal, None);
+    let template = &mutation.object["spec"]["template"]["spec"];
+    assert_eq!(template["resources"]["jobmanager"]["cpu"], json!(3));
+    let slots = &template["flinkConfiguration"]["taskmanager.numberOfTaskSlots"];
+    assert_eq!(slots, &json!("1"));
+    assert_eq!(
+        template["numberOfTaskManagers"],
+        json!(4),
+        "it follows the slots"
+    );
+}
+
+#[test]
+fn each_kind_takes_its_own_part_of_the_settings() {
+    let world = Admin {
+        defaults: json!({
+            "maxJobCreationAttempts": 9, "template": {"spec": {"parallelism": 3}},
+            "sessionCluster": {"numberOfTaskManagers": 7},
+        }),
+        environment: json!({
+            "namespaces": ["team-a"], "deployment": {"template": {"spec": {"flinkConfiguration": {"a": "env"}}}},
+            "sessionCluster": {"flinkConfiguration": {"b": "env"}},
+        }),
+    };
+    let made = |kind: &str| {
+        let sent = object(kind, &json!({}));
+        let mutation = mutate(&review(&sent, Operation::Create), &world);
+        assert_eq!(mutation.refusal, None);
+        mutation.object["spec"].clone()
+    };
+    let deployment = made("Deployment");
+    assert_eq!(deployment["maxJobCreationAttempts"], json!(9));
+    let template = &deployment["template"]["spec"];
+    assert_eq!(template["numberOfTaskManagers"], json!(3));
+    assert_eq!(template["flinkConfiguration"]["a"], json!("env"));
+    assert_eq!(deployment.get("sessionCluster"), None);
+    assert_eq!(deployment.get("namespaces"), None);
+    let cluster = made("SessionCluster");
+    assert_eq!(cluster["numberOfTaskManagers"], json!(7));
+    assert_eq!(cluster["flinkConfiguration"]["b"], json!("env"));
+    assert_eq!(cluster.get("template"), None);
+}
+
+#[test]
+fn a_default_that_the_rules_would_refuse_for_this_object_is_left_out() {
+    let world = Admin {
+        defaults: json!({"upgradeStrategy": {"kind": "STATEFUL"}, "deploymentTargetName": "t"}),
+        environment: json!({"namespaces": ["elsewhere"]}),
+    };
+    let spec = json!({"restoreStrategy": {"kind": "NONE"}, "deploymentTargetId": "u"});
+    let sent = object("Deployment", &spec);
+    let mutation = mutate(&review(&sent, Operation::Create), &world);
+    let spec = &mutation.object["spec"];
+    assert_eq!(spec["upgradeStrategy"]["kind"], json!("STATELESS"));
+    assert_eq!(spec.get("deploymentTargetName"), None);
+    let judgement = validate(&review(&mutation.object, Operation::Create), &world);
+    assert_eq!(judgement.refusal, None);
 }
 
 fn cluster(jobmanager: u64, taskmanager: u64, sidecar: u64, task_managers: u64) -> Value {
