@@ -55,6 +55,12 @@ pub trait World {
 
     /// The labels of a namespace, if it is known.
     fn namespace_labels(&self, namespace: &str) -> Option<Arc<Value>>;
+
+    /// The Apache operator's own configuration (`flink-conf.yaml` of its ConfigMap) as one map, with its defaults for
+    /// namespaces and versions under their prefixes. `None`: not known, so Flink's own defaults count.
+    fn operator_configuration(&self) -> Option<Arc<Value>> {
+        None
+    }
 }
 
 /// A world in which nothing else exists, for tests and for judging an object by itself.
