@@ -31,7 +31,7 @@ pub fn layers(dialect: &dyn Dialect, world: &dyn World, namespace: &str, object:
             })
             .collect()
     };
-    if dialect.section().is_none() {
+    if dialect.section().is_none() || !dialect.takes_defaults(object) {
         return Layers {
             environments: Vec::new(),
             defaults: Vec::new(),

@@ -2,8 +2,14 @@
 //!
 //! A new dialect is one new file beside the others and one line in [`dialects`].
 
+mod apache;
 pub mod config;
 pub mod deployment;
+pub mod flink_application;
+pub mod flink_deployment;
+pub mod flink_session_job;
+pub mod flink_state_snapshot;
+#[allow(dead_code)] // the kinds that use the rest follow
 pub(crate) mod own;
 pub mod session_cluster;
 pub mod session_job;
@@ -106,6 +112,11 @@ pub trait Dialect: Send + Sync {
         None
     }
 
+    /// Whether this very object may be defaulted; an object that another controller writes again and again may not.
+    fn takes_defaults(&self, _object: &Value) -> bool {
+        true
+    }
+
     /// The kind's part of the spec of a `DeploymentDefaults` or `Environment`; shaped like this kind's own spec.
     fn section_of<'s>(&self, settings: &'s Value) -> Option<Cow<'s, Value>> {
         settings.get(self.section()?).map(Cow::Borrowed)
@@ -202,6 +213,11 @@ pub fn dialects() -> &'static [&'static dyn Dialect] {
         &config::environment::Environment,
         &config::quota::Quota(Scope::Namespaced),
         &config::quota::Quota(Scope::Cluster),
+        &flink_deployment::FlinkDeployment,
+        &flink_session_job::FlinkSessionJob,
+        &flink_state_snapshot::FlinkStateSnapshot,
+        &flink_application::CmfApplication,
+        &flink_application::PlatformApplication,
     ]
 }
 

@@ -60,6 +60,8 @@ fn all_bases() -> Vec<Value> {
         json!({"apiVersion": "platform.confluent.io/v1beta1", "kind": "FlinkApplication", "metadata": {"name": "a", "namespace": "n"}, "spec": flink}),
         json!({"apiVersion": "flink.apache.org/v1beta1", "kind": "FlinkSessionJob", "metadata": {"name": "a", "namespace": "n"}, "spec": {
             "deploymentName": "c", "job": {"jarURI": "https://example.com/a.jar", "parallelism": 2, "upgradeMode": "stateless"}}}),
+        json!({"apiVersion": "flink.apache.org/v1beta1", "kind": "FlinkStateSnapshot", "metadata": {"name": "a", "namespace": "n"}, "spec": {
+            "savepoint": {"path": "s3://b/s", "alreadyExists": true}}}),
         json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "CpuQuota", "metadata": {"name": "a", "namespace": "n"}, "spec": {"hard": {"cpu": "100"}, "onGrowth": "warn"}}),
         json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "ClusterCpuQuota", "metadata": {"name": "a"}, "spec": {"hard": {"cpu": 1.5}, "namespaces": ["*"]}}),
         json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "DeploymentDefaults", "metadata": {"name": "a", "namespace": "n"}, "spec": {

@@ -1,0 +1,122 @@
+//! How many JobManagers and TaskManagers there will be.
+
+use crate::dialect::apache::conf::{BadValue, Conf, Opt};
+use crate::dialect::apache::rules::CPU;
+use crate::dialect::apache::shape::whole;
+use crate::dialect::apache::{Mode, java};
+use crate::finding::{Cause, CauseReason};
+use crate::json;
+use serde_json::Value;
+
+const JOB_MANAGERS: Opt = Opt::new("kubernetes.jobmanager.replicas", &[]);
+const SLOTS: Opt = Opt::new("taskmanager.numberOfTaskSlots", &[]);
+const INTERNAL_REPLICAS: Opt = Opt::new("kubernetes.internal.taskmanager.replicas", &[]);
+const OVERRIDES: Opt = Opt::new(super::state::OVERRIDES_KEY, &[]);
+const REDUNDANT: Opt = Opt::new("slotmanager.redundant-taskmanager-num", &[]);
+const MIN_SLOTS: Opt = Opt::new("slotmanager.number-of-slots.min", &[]);
+const DEFAULT_PARALLELISM: Opt = Opt::new("parallelism.default", &[]);
+
+fn unreadable(bad: &BadValue) -> Cause {
+    Cause {
+        rule: &CPU,
+        field: bad.field(),
+        reason: CauseReason::Invalid,
+        message: bad.message(),
+    }
+}
+
+fn number(conf: &Conf<'_>, option: Opt, default: i32) -> Result<u64, Cause> {
+    let number = conf.int(option, default).map_err(|bad| unreadable(&bad))?;
+    Ok(u64::try_from(number).unwrap_or(0))
+}
+
+/// Slots of a TaskManager, at least 1.
+pub(super) fn slots(conf: &Conf<'_>) -> Result<u64, Cause> {
+    Ok(number(conf, SLOTS, 1)?.max(1))
+}
+
+/// JobManagers: the spec's number if it is one, else configuration.
+pub(super) fn job_managers(object: &Value, conf: &Conf<'_>) -> Result<u64, Cause> {
+    if json::present(object, &["spec", "jobManager"]).is_none() {
+        return Ok(number(conf, JOB_MANAGERS, 1)?.max(1));
+    }
+    // The field's own default is 1, so configuration counts only where the spec says 0 or less, which is refused.
+    let replicas = whole(object, &["spec", "jobManager", "replicas"]).unwrap_or(1);
+    Ok(u64::try_from(replicas).unwrap_or(0).max(1))
+}
+
+/// TaskManagers of an application.
+pub(super) fn application(object: &Value, mode: Mode, conf: &Conf<'_>) -> Result<u64, Cause> {
+    let replicas = whole(object, &["spec", "taskManager", "replicas"])
+        .map(|replicas| u64::try_from(replicas).unwrap_or(0));
+    let slots = slots(conf)?;
+    let parallelism = at_least_nothing(whole(object, &["spec", "job", "parallelism"]));
+    match mode {
+        Mode::Native => {
+            let asked = replicas.unwrap_or_else(|| parallelism.div_ceil(slots));
+            Ok(asked
+                .max(number(conf, MIN_SLOTS, 0)?.div_ceil(slots))
+                .saturating_add(number(conf, REDUNDANT, 0)?))
+        }
+        Mode::Standalone => {
+            if let Some(replicas) = replicas.filter(|replicas| *replicas > 0) {
+                return Ok(replicas);
+            }
+            if conf.has(INTERNAL_REPLICAS) {
+                return number(conf, INTERNAL_REPLICAS, 1);
+            }
+            if replicas.is_some() {
+                return Ok(0);
+            }
+            let overridden = overrides(conf)?;
+            Ok(overridden.unwrap_or(parallelism).div_ceil(slots))
+        }
+    }
+}
+
+/// TaskManagers of a session cluster before any job: native Flink starts them for jobs, which pay for them.
+pub(super) fn session(object: &Value, mode: Mode, conf: &Conf<'_>) -> Result<u64, Cause> {
+    match mode {
+        Mode::Native => {
+            let slots = slots(conf)?;
+            Ok(number(conf, MIN_SLOTS, 0)?.div_ceil(slots))
+        }
+        Mode::Standalone => match whole(object, &["spec", "taskManager", "replicas"]) {
+            Some(replicas) if replicas > 0 => Ok(u64::try_from(replicas).unwrap_or(0)),
+            _ => number(conf, INTERNAL_REPLICAS, 1),
+        },
+    }
+}
+
+/// TaskManagers that a job needs on a native session cluster.
+pub(super) fn session_job(object: &Value, conf: &Conf<'_>) -> Result<u64, Cause> {
+    let parallelism = match at_least_nothing(whole(object, &["spec", "job", "parallelism"])) {
+        0 => number(conf, DEFAULT_PARALLELISM, 1)?,
+        parallelism => parallelism,
+    };
+    Ok(parallelism.div_ceil(slots(conf)?))
+}
+
+fn at_least_nothing(number: Option<i64>) -> u64 {
+    number.map_or(0, |number| u64::try_from(number).unwrap_or(0))
+}
+
+/// The highest parallelism of `vertex:parallelism,...`; standalone clusters are sized by it.
+fn overrides(conf: &Conf<'_>) -> Result<Option<u64>, Cause> {
+    const EXPECTED: &str = "pairs such as vertex1:10,vertex2:20";
+    let read = |text: &str| -> Option<u64> {
+        let pairs = java::split_list(text, ',')?;
+        pairs.iter().try_fold(0, |highest, pair| {
+            let parts = java::split_list(pair, ':')?;
+            let [_, parallelism] = parts.as_slice() else {
+                return None;
+            };
+            let parallelism = java::int(parallelism)?;
+            Some(highest.max(u64::try_from(parallelism).unwrap_or(0)))
+        })
+    };
+    let highest = conf
+        .read(OVERRIDES, EXPECTED, read)
+        .map_err(|bad| unreadable(&bad))?;
+    Ok(highest.filter(|highest| *highest > 0))
+}

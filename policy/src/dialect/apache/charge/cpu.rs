@@ -1,0 +1,117 @@
+//! CPU of one Flink process: `resources.requests`, `resources.limits`, `resource.cpu`, configuration, Flink's default.
+
+use crate::dialect::apache::amount::Amount;
+use crate::dialect::apache::conf::{Conf, Opt};
+use crate::dialect::apache::resources::Role;
+use crate::dialect::apache::rules::CPU;
+use crate::dialect::apache::{Mode, java};
+use crate::finding::{Cause, CauseReason};
+use crate::json;
+use crate::path::FieldPath;
+use crate::quantity::{CpuError, MilliCpu};
+use serde_json::Value;
+
+const JOB_MANAGER: Opt = Opt::new(
+    "kubernetes.jobmanager.cpu.amount",
+    &["kubernetes.jobmanager.cpu"],
+);
+const TASK_MANAGER: Opt = Opt::new(
+    "kubernetes.taskmanager.cpu.amount",
+    &["kubernetes.taskmanager.cpu"],
+);
+const CORES: Opt = Opt::new("taskmanager.cpu.cores", &[]);
+const ONE: MilliCpu = MilliCpu(1000);
+
+/// CPU of a JobManager process.
+pub(super) fn job_manager(spec: &Value, conf: &Conf<'_>) -> Result<MilliCpu, Cause> {
+    Ok(in_spec(spec, Role::JobManager)?
+        .or(configured(conf, JOB_MANAGER)?)
+        .unwrap_or(ONE))
+}
+
+/// CPU of a TaskManager process. Native Flink lets `taskmanager.cpu.cores` beat everything, and asks for one core a
+/// slot where nothing is said.
+pub(super) fn task_manager(spec: &Value, mode: Mode, conf: &Conf<'_>) -> Result<MilliCpu, Cause> {
+    let said = in_spec(spec, Role::TaskManager)?.or(configured(conf, TASK_MANAGER)?);
+    if mode == Mode::Standalone {
+        return Ok(said.unwrap_or(ONE));
+    }
+    if let Some(cores) = configured(conf, CORES)? {
+        return Ok(cores);
+    }
+    match said {
+        Some(cpu) if cpu > MilliCpu::ZERO => Ok(cpu),
+        _ => Ok(ONE.times(super::count::slots(conf)?)),
+    }
+}
+
+/// What the spec says. `resources` with anything in it hides the old `resource` altogether.
+fn in_spec(spec: &Value, role: Role) -> Result<Option<MilliCpu>, Cause> {
+    let key = role.key();
+    let section =
+        |section: &str| json::get(spec, &[key, "resources", section]).and_then(Value::as_object);
+    let sections = [
+        ("requests", section("requests")),
+        ("limits", section("limits")),
+    ];
+    if sections
+        .iter()
+        .any(|(_, map)| map.is_some_and(|map| !map.is_empty()))
+    {
+        for (name, map) in sections {
+            if let Some(value) = map
+                .and_then(|map| map.get("cpu"))
+                .filter(|value| !value.is_null())
+            {
+                let field = role.field().key("resources").key(name).key("cpu");
+                return quantity(value)
+                    .map(Some)
+                    .map_err(|error| cause(field, error));
+            }
+        }
+        return Ok(None);
+    }
+    let Some(value) = json::present(spec, &[key, "resource", "cpu"]) else {
+        return Ok(None);
+    };
+    let text = json::scalar_text(value).unwrap_or_default();
+    double(&text)
+        .map(Some)
+        .map_err(|error| cause(role.field().key("resource").key("cpu"), error))
+}
+
+fn configured(conf: &Conf<'_>, option: Opt) -> Result<Option<MilliCpu>, Cause> {
+    conf.raw(option)
+        .map(|(key, text)| {
+            double(text).map_err(|error| cause(crate::dialect::apache::conf::path(key), error))
+        })
+        .transpose()
+}
+
+/// A Kubernetes quantity of CPU; nothing if it is not positive, which is refused elsewhere.
+pub(super) fn quantity(value: &Value) -> Result<MilliCpu, CpuError> {
+    let text = json::scalar_text(value).ok_or(CpuError::NotACpu)?;
+    Amount::parse(&text).ok_or(CpuError::NotACpu)?.milli_cpu()
+}
+
+/// A floating point number of cores; nothing if it is not positive: no pod can have that.
+pub(super) fn double(text: &str) -> Result<MilliCpu, CpuError> {
+    let value = java::double(text)
+        .filter(|value| !value.is_nan())
+        .ok_or(CpuError::NotACpu)?;
+    if value <= 0.0 {
+        return Ok(MilliCpu::ZERO);
+    }
+    let decimal = java::decimal_text(text).unwrap_or(text);
+    MilliCpu::parse_text(decimal).map_err(|_| CpuError::TooLarge)
+}
+
+/// The refusal of a figure.
+pub(super) fn cause(field: FieldPath, error: CpuError) -> Cause {
+    Cause {
+        rule: &CPU,
+        field,
+        reason: CauseReason::Invalid,
+        message: error.to_string(),
+    }
+}

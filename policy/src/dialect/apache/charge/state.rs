@@ -1,0 +1,156 @@
+//! What a workload is asked to be, and what of it exists as the operator's status tells.
+//!
+//! Two properties of the ledger decide what counts: a status write never raises a charge, and nothing is given back
+//! before the pods are gone. So an object that runs undisturbed costs what its spec asks for; from a change of the spec
+//! until the operator calls it stable, it costs the most of the spec, the recorded spec and the one to roll back to.
+
+use crate::charge::{Desired, Workload};
+use crate::dialect::apache::recorded::Recorded;
+use crate::finding::Cause;
+use crate::json;
+use crate::quantity::MilliCpu;
+use crate::review::is_being_deleted;
+use serde_json::Value;
+
+/// What the autoscaler writes into the recorded spec only; the resource itself never has it from there.
+pub(super) const OVERRIDES_KEY: &str = "pipeline.jobvertex-parallelism-overrides";
+
+/// Which status is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A FlinkDeployment or FlinkApplication: pods of its own.
+    Cluster,
+    /// A FlinkSessionJob: TaskManagers of its cluster.
+    SessionJob,
+}
+
+/// The workload of an object; `demand` tells what a spec asks for while it runs.
+pub(crate) fn workload(
+    object: &Value,
+    kind: Kind,
+    demand: impl Fn(&Value) -> Result<MilliCpu, Cause>,
+) -> Result<Workload, Vec<Cause>> {
+    let deleting = is_being_deleted(object);
+    let asked = demand(object);
+    let asked = if deleting {
+        asked.unwrap_or_default()
+    } else {
+        asked.map_err(|cause| vec![cause])?
+    };
+    let suspended = json::text(object, &["spec", "job", "state"]) == Some("suspended");
+    let is_observed = observed(object);
+    let desired = if deleting || (is_observed && has_finished(object, kind)) {
+        Desired::Stopped
+    } else if suspended {
+        Desired::Suspended
+    } else {
+        Desired::Running
+    };
+    let recorded = Recorded::of(object);
+    let allocated = if recorded == Recorded::Nothing {
+        None
+    } else if desired == Desired::Stopped && !deleting || pods_are_gone(object, kind, &recorded) {
+        Some(MilliCpu::ZERO)
+    } else if desired == Desired::Running && is_observed && is_stable(object) {
+        Some(asked)
+    } else {
+        Some(most_of_records(object, &recorded, asked, demand))
+    };
+    Ok(Workload {
+        desired,
+        demand: if deleting { MilliCpu::ZERO } else { asked },
+        settled: match desired {
+            Desired::Running => is_observed && is_stable(object),
+            Desired::Suspended | Desired::Stopped => is_observed,
+        },
+        allocated,
+    })
+}
+
+/// The most of what may be running: the recorded spec, and the stable one that the operator may roll back to.
+fn most_of_records(
+    object: &Value,
+    recorded: &Recorded,
+    asked: MilliCpu,
+    demand: impl Fn(&Value) -> Result<MilliCpu, Cause>,
+) -> MilliCpu {
+    let own_overrides = has_overrides(object);
+    let of = |record: &Recorded| match record {
+        Recorded::Nothing => MilliCpu::ZERO,
+        Recorded::Unreadable => asked,
+        Recorded::Object(record) if own_overrides || !has_overrides(record) => {
+            demand(record).unwrap_or(asked)
+        }
+        Recorded::Object(record) => {
+            let mut record = record.clone();
+            if let Some(Value::Object(map)) = record.pointer_mut("/spec/flinkConfiguration") {
+                map.shift_remove(OVERRIDES_KEY);
+            }
+            demand(&record).unwrap_or(asked)
+        }
+    };
+    of(recorded).max(of(&Recorded::stable(object)))
+}
+
+fn has_overrides(object: &Value) -> bool {
+    json::present(object, &["spec", "flinkConfiguration", OVERRIDES_KEY]).is_some()
+}
+
+/// Whether the operator has acted on this very spec.
+fn observed(object: &Value) -> bool {
+    let generation = json::get(object, &["metadata", "generation"]).and_then(Value::as_i64);
+    let seen = json::get(object, &["status", "observedGeneration"]).and_then(Value::as_i64);
+    generation.is_some() && generation == seen
+}
+
+fn lifecycle(object: &Value) -> Option<&str> {
+    json::text(object, &["status", "lifecycleState"])
+}
+
+/// Whether what runs is the spec, for good: no upgrade and no rollback is to be expected.
+fn is_stable(object: &Value) -> bool {
+    lifecycle(object) == Some("STABLE")
+}
+
+fn job_manager_is_missing(object: &Value) -> bool {
+    matches!(
+        json::text(object, &["status", "jobManagerDeploymentStatus"]),
+        None | Some("MISSING")
+    )
+}
+
+fn job_state(object: &Value) -> Option<&str> {
+    json::text(object, &["status", "jobStatus", "state"])
+}
+
+/// Whether the job came to its end by itself and its pods are gone, though the spec still says running. A failed one may
+/// be started again by the operator.
+fn has_finished(object: &Value, kind: Kind) -> bool {
+    let over = matches!(job_state(object), Some("FINISHED" | "CANCELED"));
+    let has_job = json::present(object, &["spec", "job"]).is_some();
+    over && has_job
+        && Recorded::of(object) != Recorded::Nothing
+        && match kind {
+            Kind::Cluster => job_manager_is_missing(object),
+            Kind::SessionJob => true,
+        }
+}
+
+/// Whether the status says that no pods are left. During an upgrade the record says suspended too, but not the
+/// lifecycle state.
+fn pods_are_gone(object: &Value, kind: Kind, recorded: &Recorded) -> bool {
+    let at_rest = match lifecycle(object) {
+        Some("CREATED" | "SUSPENDED" | "DELETED") => true,
+        Some(_) => false,
+        None => {
+            let settled = json::text(object, &["status", "reconciliationStatus", "state"])
+                == Some("DEPLOYED");
+            let suspended = recorded
+                .object()
+                .and_then(|record| json::text(record, &["spec", "job", "state"]))
+                == Some("suspended");
+            settled && suspended
+        }
+    };
+    at_rest && (kind == Kind::SessionJob || job_manager_is_missing(object))
+}

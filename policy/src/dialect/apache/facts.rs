@@ -1,0 +1,61 @@
+//! What is kept of a FlinkDeployment for judging the FlinkSessionJobs on it.
+
+use crate::draft::Draft;
+use crate::json;
+use crate::path::FieldPath;
+use serde_json::{Value, json};
+
+/// Only what session jobs look up: version, mode, configuration and the TaskManagers' CPU.
+pub(crate) fn of(object: &Value) -> Value {
+    let mut kept = json!({});
+    for field in [
+        "metadata.name",
+        "spec.flinkVersion",
+        "spec.mode",
+        "spec.flinkConfiguration",
+        "spec.taskManager.resource",
+        "spec.taskManager.resources",
+    ] {
+        keep(object, &FieldPath::of(field), &mut kept);
+    }
+    if json::present(object, &["spec", "job"]).is_some() {
+        put(&mut kept, &FieldPath::of("spec.job"), json!({}));
+    }
+    for template in ["spec.podTemplate", "spec.taskManager.podTemplate"] {
+        for list in ["containers", "initContainers"] {
+            let path = FieldPath::of(template).key("spec").key(list);
+            if let Some(Value::Array(containers)) = path.get(object) {
+                let slim = containers.iter().map(slim_container).collect();
+                put(&mut kept, &path, Value::Array(slim));
+            }
+        }
+    }
+    kept
+}
+
+fn slim_container(container: &Value) -> Value {
+    let mut slim = json!({});
+    for field in [
+        "name",
+        "restartPolicy",
+        "resources.requests.cpu",
+        "resources.limits.cpu",
+    ] {
+        keep(container, &FieldPath::of(field), &mut slim);
+    }
+    slim
+}
+
+fn keep(from: &Value, path: &FieldPath, to: &mut Value) {
+    if let Some(value) = path.get(from).filter(|value| !value.is_null()) {
+        put(to, path, value.clone());
+    }
+}
+
+fn put(to: &mut Value, path: &FieldPath, value: Value) {
+    let mut draft = Draft::new(to);
+    draft.set(path, value);
+    let (made, _) = draft.finish();
+    let made = made.into_owned();
+    *to = made;
+}

@@ -1,0 +1,167 @@
+//! FlinkApplication of Confluent: `cmf.confluent.io/v1` as a custom resource of our own CRD, and
+//! `platform.confluent.io/v1beta1` of Confluent for Kubernetes. Shaped like a FlinkDeployment.
+
+use super::apache::{charge, confluent, deployment, freeze, rules};
+use super::{Dialect, KindInfo, LeafKind, Scope};
+use crate::charge::Workload;
+use crate::finding::{Cause, Findings};
+use crate::json;
+use crate::path::FieldPath;
+use crate::review::{Operation, Review};
+use crate::rule::Rule;
+use crate::world::World;
+use serde_json::Value;
+use std::borrow::Cow;
+
+/// `cmf.confluent.io/v1`: charged as itself; nothing runs it yet.
+pub struct CmfApplication;
+
+/// `platform.confluent.io/v1beta1`: CMF makes a FlinkDeployment of it, and that one is charged.
+pub struct PlatformApplication;
+
+/// Names of Sluice's own definition of the kind.
+pub static CMF_KIND: KindInfo = KindInfo {
+    group: "cmf.confluent.io",
+    version: "v1",
+    kind: "FlinkApplication",
+    plural: "flinkapplications",
+    singular: "flinkapplication",
+    scope: Scope::Namespaced,
+    scale: Some(&["spec", "taskManager", "replicas"]),
+};
+
+/// Names of the kind of Confluent for Kubernetes.
+pub static PLATFORM_KIND: KindInfo = KindInfo {
+    group: "platform.confluent.io",
+    version: "v1beta1",
+    kind: "FlinkApplication",
+    plural: "flinkapplications",
+    singular: "flinkapplication",
+    scope: Scope::Namespaced,
+    scale: None,
+};
+
+/// The environment of such an application: looked up, never judged.
+pub static ENVIRONMENT_KIND: KindInfo = KindInfo {
+    group: "platform.confluent.io",
+    version: "v1beta1",
+    kind: "FlinkEnvironment",
+    plural: "flinkenvironments",
+    singular: "flinkenvironment",
+    scope: Scope::Namespaced,
+    scale: None,
+};
+
+/// The section of a DeploymentDefaults and an Environment.
+const SECTION: &str = "flinkApplication";
+
+impl Dialect for CmfApplication {
+    fn kind(&self) -> &'static KindInfo {
+        &CMF_KIND
+    }
+
+    fn rules(&self) -> Vec<&'static Rule> {
+        application_rules()
+    }
+
+    fn section(&self) -> Option<&'static str> {
+        Some(SECTION)
+    }
+
+    fn validate(&self, review: &Review<'_>, world: &dyn World, findings: &mut Findings) {
+        let operator = world.operator_configuration();
+        deployment::judge(review, review.namespace, operator.as_deref(), findings);
+    }
+
+    fn levers(&self) -> Vec<FieldPath> {
+        vec![FieldPath::of("spec.job.state")]
+    }
+
+    fn comparable<'o>(&self, object: &'o Value) -> Cow<'o, Value> {
+        freeze::comparable(object)
+    }
+
+    fn leaf_kind(&self, path: &FieldPath) -> LeafKind {
+        freeze::leaf_kind(path)
+    }
+
+    fn notices(&self, review: &Review<'_>, _world: &dyn World, findings: &mut Findings) {
+        if review.operation == Operation::Create {
+            findings.warn(format!(
+                "{}: nothing runs FlinkApplications of cmf.confluent.io/v1 in a cluster yet; it is stored and charged, no pods \
+                 are made",
+                review.subject()
+            ));
+        }
+    }
+
+    fn workload(&self, object: &Value, world: &dyn World) -> Result<Workload, Vec<Cause>> {
+        let operator = world.operator_configuration();
+        let namespace = json::text(object, &["metadata", "namespace"]).unwrap_or("");
+        charge::workload(object, charge::Kind::Cluster, |object| {
+            let conf = deployment::effective(object, namespace, operator.as_deref());
+            charge::cluster(object, &conf)
+        })
+    }
+}
+
+impl Dialect for PlatformApplication {
+    fn kind(&self) -> &'static KindInfo {
+        &PLATFORM_KIND
+    }
+
+    fn rules(&self) -> Vec<&'static Rule> {
+        application_rules()
+    }
+
+    fn section(&self) -> Option<&'static str> {
+        Some(SECTION)
+    }
+
+    fn validate(&self, review: &Review<'_>, world: &dyn World, findings: &mut Findings) {
+        let operator = world.operator_configuration();
+        let name = json::text(review.object, &["spec", "flinkEnvironment"]);
+        let environment = name.map(|name| world.lookup(&ENVIRONMENT_KIND, review.namespace, name));
+        let Some(environment) = environment.as_ref().and_then(crate::Lookup::found) else {
+            if let Some(name) = name {
+                findings.warn(format!(
+                    "{}: FlinkEnvironment {name} is not known here; judged without it",
+                    review.subject()
+                ));
+            }
+            deployment::judge(review, review.namespace, operator.as_deref(), findings);
+            return;
+        };
+        let namespace =
+            json::text(environment, &["spec", "kubernetesNamespace"]).unwrap_or(review.namespace);
+        let object = confluent::with_environment(review.object, environment);
+        let review = Review {
+            object: &object,
+            ..*review
+        };
+        deployment::judge(&review, namespace, operator.as_deref(), findings);
+    }
+
+    fn levers(&self) -> Vec<FieldPath> {
+        vec![FieldPath::of("spec.job.state")]
+    }
+
+    fn comparable<'o>(&self, object: &'o Value) -> Cow<'o, Value> {
+        freeze::comparable(object)
+    }
+
+    fn leaf_kind(&self, path: &FieldPath) -> LeafKind {
+        freeze::leaf_kind(path)
+    }
+
+    fn workload(&self, _object: &Value, _world: &dyn World) -> Result<Workload, Vec<Cause>> {
+        Ok(Workload::FREE) // the FlinkDeployment that CMF makes of it is charged
+    }
+}
+
+fn application_rules() -> Vec<&'static Rule> {
+    rules::DEPLOYMENT
+        .into_iter()
+        .filter(|rule| rule.id != rules::FROZEN.id)
+        .collect()
+}

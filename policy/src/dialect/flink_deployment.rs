@@ -1,0 +1,86 @@
+//! FlinkDeployment of the Apache operator: an application with `spec.job`, a session cluster without.
+
+use super::apache::{self, charge, confluent, deployment, facts, freeze, rules};
+use super::{Dialect, Frozen, KindInfo, LeafKind, Scope};
+use crate::charge::Workload;
+use crate::finding::{Cause, Findings};
+use crate::path::FieldPath;
+use crate::review::Review;
+use crate::rule::Rule;
+use crate::world::World;
+use serde_json::Value;
+use std::borrow::Cow;
+
+/// The dialect.
+pub struct FlinkDeployment;
+
+/// Names of the kind.
+pub static KIND: KindInfo = KindInfo {
+    group: apache::GROUP,
+    version: "v1beta1",
+    kind: "FlinkDeployment",
+    plural: "flinkdeployments",
+    singular: "flinkdeployment",
+    scope: Scope::Namespaced,
+    scale: Some(&["spec", "taskManager", "replicas"]),
+};
+
+impl Dialect for FlinkDeployment {
+    fn kind(&self) -> &'static KindInfo {
+        &KIND
+    }
+
+    fn rules(&self) -> Vec<&'static Rule> {
+        rules::DEPLOYMENT.to_vec()
+    }
+
+    fn is_exempt(&self, object: &Value) -> bool {
+        apache::is_canary(object)
+    }
+
+    fn section(&self) -> Option<&'static str> {
+        Some("flinkDeployment")
+    }
+
+    fn takes_defaults(&self, object: &Value) -> bool {
+        !confluent::made_by_cmf(object)
+    }
+
+    fn validate(&self, review: &Review<'_>, world: &dyn World, findings: &mut Findings) {
+        let operator = world.operator_configuration();
+        deployment::judge(review, review.namespace, operator.as_deref(), findings);
+    }
+
+    fn frozen(&self, old: &Value) -> Option<Frozen> {
+        freeze::frozen(old)
+    }
+
+    fn levers(&self) -> Vec<FieldPath> {
+        vec![FieldPath::of("spec.job.state")]
+    }
+
+    fn comparable<'o>(&self, object: &'o Value) -> Cow<'o, Value> {
+        freeze::comparable(object)
+    }
+
+    fn leaf_kind(&self, path: &FieldPath) -> LeafKind {
+        freeze::leaf_kind(path)
+    }
+
+    fn notices(&self, review: &Review<'_>, _world: &dyn World, findings: &mut Findings) {
+        freeze::notices(review, findings);
+    }
+
+    fn workload(&self, object: &Value, world: &dyn World) -> Result<Workload, Vec<Cause>> {
+        let operator = world.operator_configuration();
+        let namespace = crate::json::text(object, &["metadata", "namespace"]).unwrap_or("");
+        charge::workload(object, charge::Kind::Cluster, |object| {
+            let conf = deployment::effective(object, namespace, operator.as_deref());
+            charge::cluster(object, &conf)
+        })
+    }
+
+    fn facts(&self, object: &Value) -> Option<Value> {
+        Some(facts::of(object))
+    }
+}

@@ -1,0 +1,81 @@
+//! FlinkSessionJob of the Apache operator: a job on a session FlinkDeployment.
+
+use super::apache::{self, charge, deployment, freeze, rules, session_job};
+use super::{Dialect, KindInfo, Scope};
+use crate::charge::Workload;
+use crate::finding::{Cause, Findings};
+use crate::json;
+use crate::path::FieldPath;
+use crate::review::Review;
+use crate::rule::Rule;
+use crate::world::World;
+use serde_json::Value;
+use std::borrow::Cow;
+
+/// The dialect.
+pub struct FlinkSessionJob;
+
+/// Names of the kind.
+pub static KIND: KindInfo = KindInfo {
+    group: apache::GROUP,
+    version: "v1beta1",
+    kind: "FlinkSessionJob",
+    plural: "flinksessionjobs",
+    singular: "flinksessionjob",
+    scope: Scope::Namespaced,
+    scale: None,
+};
+
+impl Dialect for FlinkSessionJob {
+    fn kind(&self) -> &'static KindInfo {
+        &KIND
+    }
+
+    fn rules(&self) -> Vec<&'static Rule> {
+        rules::SESSION_JOBS.to_vec()
+    }
+
+    fn is_exempt(&self, object: &Value) -> bool {
+        apache::is_canary(object)
+    }
+
+    fn section(&self) -> Option<&'static str> {
+        Some("flinkSessionJob")
+    }
+
+    fn validate(&self, review: &Review<'_>, world: &dyn World, findings: &mut Findings) {
+        session_job::judge(review, world, findings);
+    }
+
+    fn levers(&self) -> Vec<FieldPath> {
+        vec![FieldPath::of("spec.job.state")]
+    }
+
+    fn comparable<'o>(&self, object: &'o Value) -> Cow<'o, Value> {
+        freeze::comparable(object)
+    }
+
+    fn notices(&self, review: &Review<'_>, _world: &dyn World, findings: &mut Findings) {
+        session_job::notices(review.object, review, findings);
+    }
+
+    fn workload(&self, object: &Value, world: &dyn World) -> Result<Workload, Vec<Cause>> {
+        let operator = world.operator_configuration();
+        let namespace = json::text(object, &["metadata", "namespace"]).unwrap_or("");
+        let cluster = session_job::cluster(object, namespace, world);
+        charge::workload(object, charge::Kind::SessionJob, |object| {
+            let conf = match cluster.found() {
+                Some(cluster) => {
+                    session_job::effective(object, namespace, cluster, operator.as_deref())
+                }
+                None => deployment::effective(object, namespace, operator.as_deref()),
+            };
+            charge::session_job(object, cluster.found(), &conf)
+        })
+    }
+
+    fn facts(&self, _object: &Value) -> Option<Value> {
+        // A snapshot only asks whether its job exists.
+        Some(Value::Object(serde_json::Map::new()))
+    }
+}

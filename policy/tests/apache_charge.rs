@@ -1,0 +1,639 @@
+//! CPU of Apache's kinds: the table of the operator's figures, its examples, and our own cases for each source of a
+//! figure and each state.
+#![allow(
+    missing_docs,
+    clippy::needless_pass_by_value,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod apache;
+
+use apache::{
+    Known, application, dialect_of, fixture, fixture_text, merge, merged, record, session,
+    session_job,
+};
+use serde_json::{Value, json};
+use sluice_policy::world::EmptyWorld;
+use sluice_policy::{Desired, MilliCpu, Workload, World};
+
+fn workload_in(object: &Value, world: &dyn World) -> Workload {
+    dialect_of(object).workload(object, world).unwrap()
+}
+
+fn workload(object: &Value) -> Workload {
+    workload_in(object, &EmptyWorld)
+}
+
+/// The charge of `base` with a merge patch on its spec, in milli-cores.
+fn milli(base: Value, spec: Value) -> u64 {
+    workload(&merged(&base, &json!({ "spec": spec })))
+        .charge()
+        .0
+}
+
+fn as_milli(value: &Value) -> u64 {
+    MilliCpu::parse(value).unwrap().0
+}
+
+#[test]
+fn the_table_of_units() {
+    let Some(table) = fixture("cpu-charge.json") else {
+        return;
+    };
+    for unit in table["unit"].as_array().unwrap() {
+        let id = unit["id"].as_str().unwrap();
+        let standalone = unit["mode"] == "standalone";
+        let mut object = if unit["type"] == "session" {
+            session()
+        } else {
+            application()
+        };
+        let mut spec = json!({
+            "mode": if standalone { "standalone" } else { "native" },
+            "jobManager": {"resource": {"cpu": 0}},
+            "taskManager": {"resource": {"cpu": 1}}
+        });
+        if let Some(slots) = unit.get("slots") {
+            spec["flinkConfiguration"]["taskmanager.numberOfTaskSlots"] = slots.clone();
+        }
+        if let Some(overrides) = unit.get("jobvertexParallelismOverrides") {
+            spec["flinkConfiguration"]["pipeline.jobvertex-parallelism-overrides"] =
+                overrides.clone();
+        }
+        if let Some(replicas) = unit.get("tmReplicas") {
+            spec["taskManager"]["replicas"] = replicas.clone();
+        }
+        if let Some(parallelism) = unit.get("parallelism") {
+            spec["job"]["parallelism"] = parallelism.clone();
+        }
+        if let Some(resource) = unit.get("resource") {
+            merge(&mut spec["taskManager"]["resource"], resource);
+        }
+        if let Some(resources) = unit.get("resources") {
+            spec["taskManager"]["resources"] = resources.clone();
+        }
+        if unit.get("jmCpu").is_some() {
+            // What the operator counts are limits, of registered TaskManagers; its inputs are ours.
+            spec["jobManager"] =
+                json!({"replicas": unit["jmReplicas"], "resource": {"cpu": unit["jmCpu"]}});
+            spec["taskManager"] =
+                json!({"replicas": unit["tms"], "resource": {"cpu": unit["tmCpu"]}});
+            spec["mode"] = json!("native");
+            merge(&mut object, &json!({ "spec": spec }));
+            let requests = unit["jmReplicas"].as_u64().unwrap() * as_milli(&unit["jmCpu"])
+                + unit["tms"].as_u64().unwrap() * as_milli(&unit["tmCpu"]);
+            assert_eq!(workload(&object).charge().0, requests, "{id}");
+        } else if let Some(cpu) = unit.get("cpu") {
+            spec["taskManager"]["replicas"] = json!(1);
+            if unit.get("resources").is_some() && unit.get("resource").is_none() {
+                spec["taskManager"]["resource"] = json!(null);
+            }
+            merge(&mut object, &json!({ "spec": spec }));
+            let figure = workload(&object).charge().0;
+            if cpu.is_null() {
+                println!("{id}: no CPU is said, charged {figure}");
+            } else {
+                assert_eq!(figure, as_milli(cpu), "{id}");
+            }
+        } else if let Some(tms) = unit.get("tms").and_then(Value::as_u64) {
+            merge(&mut object, &json!({ "spec": spec }));
+            assert_eq!(workload(&object).charge().0, tms * 1000, "{id}: {object}");
+        } else if let Some(parallelism) = unit.get("effectiveParallelism").and_then(Value::as_u64) {
+            // One slot a TaskManager makes the parallelism visible.
+            spec["flinkConfiguration"]["taskmanager.numberOfTaskSlots"] = json!("1");
+            merge(&mut object, &json!({ "spec": spec }));
+            assert_eq!(workload(&object).charge().0, parallelism * 1000, "{id}");
+        } else {
+            println!("{id}: speaks of the operator's metrics only");
+        }
+    }
+}
+
+#[test]
+fn the_operators_examples_cost_what_it_says() {
+    let Some(table) = fixture("cpu-charge.json") else {
+        return;
+    };
+    let mut compared = 0;
+    for entry in table["corpus"].as_array().unwrap() {
+        let file = entry["file"].as_str().unwrap();
+        let file = file.rsplit('/').next().unwrap();
+        let Some(cpu) = entry["cost"]
+            .get("cpuRequests")
+            .filter(|cpu| !cpu.is_null())
+        else {
+            continue;
+        };
+        let known = std::panic::catch_unwind(|| fixture_text(&format!("examples/{file}")));
+        let Ok(Some(text)) = known else {
+            println!("skipped: {file} is not among the examples");
+            continue;
+        };
+        let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+        let objects: Vec<&Value> = documents
+            .iter()
+            .filter(|document| document.is_object())
+            .collect();
+        let object = objects[usize::try_from(entry["doc"].as_u64().unwrap()).unwrap()];
+        assert_eq!(workload(object).charge().0, as_milli(cpu), "{file}");
+        compared += 1;
+    }
+    assert!(compared > 0 || std::env::var("SLUICE_REQUIRE_FIXTURES").is_err());
+}
+
+#[test]
+fn cpu_comes_from_the_first_place_that_says_it() {
+    // 1 JobManager of 1, 2 TaskManagers.
+    let base = 1000;
+    assert_eq!(milli(application(), json!({})), base + 2 * 1500);
+    let resources = |resources: Value| {
+        milli(
+            application(),
+            json!({"taskManager": {"resources": resources}}),
+        )
+    };
+    assert_eq!(
+        resources(json!({"requests": {"cpu": "250m"}, "limits": {"cpu": 4}})),
+        base + 2 * 250
+    );
+    assert_eq!(resources(json!({"limits": {"cpu": 4}})), base + 2 * 4000);
+    assert_eq!(
+        resources(json!({})),
+        base + 2 * 1500,
+        "an empty block hides nothing"
+    );
+    assert_eq!(
+        resources(json!({"requests": {"memory": "2Gi"}})),
+        base + 2 * 2000,
+        "a block with memory alone hides resource.cpu, so there is a core a slot"
+    );
+    let unsaid = |configuration: Value| {
+        milli(
+            application(),
+            json!({"taskManager": {"resource": {"cpu": null}}, "flinkConfiguration": configuration}),
+        )
+    };
+    assert_eq!(unsaid(json!({})), base + 2 * 2000, "a core a slot");
+    assert_eq!(
+        unsaid(json!({"kubernetes.taskmanager.cpu": "0.5"})),
+        base + 2 * 500
+    );
+    assert_eq!(
+        unsaid(
+            json!({"kubernetes.taskmanager.cpu": "0.5", "kubernetes": {"taskmanager.cpu.amount": 0.75}})
+        ),
+        base + 2 * 750
+    );
+    assert_eq!(
+        milli(
+            application(),
+            json!({"jobManager": {"resource": {"cpu": null}}, "flinkConfiguration": {"kubernetes.jobmanager.cpu.amount": 3}})
+        ),
+        3000 + 2 * 1500
+    );
+    assert_eq!(
+        milli(application(), json!({"jobManager": null})),
+        base + 2 * 1500
+    );
+}
+
+#[test]
+fn one_line_of_configuration_does_not_walk_round_a_quota() {
+    assert_eq!(
+        milli(
+            application(),
+            json!({"flinkConfiguration": {"taskmanager.cpu.cores": "8"}})
+        ),
+        1000 + 2 * 8000
+    );
+    let standalone = |configuration: Value| {
+        milli(
+            application(),
+            json!({"mode": "standalone", "flinkConfiguration": configuration}),
+        )
+    };
+    assert_eq!(
+        standalone(json!({"taskmanager.cpu.cores": "8"})),
+        1000 + 2 * 1500,
+        "native only"
+    );
+    assert_eq!(
+        standalone(json!({"kubernetes.internal.taskmanager.replicas": 10})),
+        1000 + 10 * 1500
+    );
+    assert_eq!(
+        standalone(json!({"pipeline.jobvertex-parallelism-overrides": "a:10,b:20"})),
+        1000 + 10 * 1500
+    );
+    let native = |configuration: Value| {
+        milli(
+            application(),
+            json!({ "flinkConfiguration": configuration }),
+        )
+    };
+    assert_eq!(
+        native(json!({"kubernetes.internal.taskmanager.replicas": 10})),
+        1000 + 2 * 1500
+    );
+    assert_eq!(
+        native(json!({"slotmanager.redundant-taskmanager-num": 3})),
+        1000 + 5 * 1500
+    );
+    assert_eq!(
+        native(json!({"slotmanager.number-of-slots.min": 20})),
+        1000 + 10 * 1500
+    );
+    let operator = Known {
+        operator: Some(json!({"taskmanager.cpu.cores": 4})),
+        ..Known::default()
+    };
+    assert_eq!(
+        workload_in(&application(), &operator).charge().0,
+        1000 + 2 * 4000
+    );
+}
+
+#[test]
+fn numbers_of_pods() {
+    assert_eq!(
+        milli(application(), json!({"job": {"parallelism": 5}})),
+        1000 + 3 * 1500
+    );
+    assert_eq!(
+        milli(application(), json!({"taskManager": {"replicas": 7}})),
+        1000 + 7 * 1500
+    );
+    assert_eq!(
+        milli(application(), json!({"jobManager": {"replicas": 3}})),
+        3000 + 2 * 1500
+    );
+    assert_eq!(
+        milli(session(), json!({})),
+        1000,
+        "its jobs pay for the TaskManagers"
+    );
+    assert_eq!(milli(session(), json!({"mode": "standalone"})), 1000 + 1500);
+    assert_eq!(
+        milli(
+            session(),
+            json!({"mode": "standalone", "taskManager": {"replicas": 4}})
+        ),
+        1000 + 4 * 1500
+    );
+    assert_eq!(
+        milli(session(), json!({"taskManager": {"replicas": 4}})),
+        1000,
+        "no effect in native mode"
+    );
+    for absurd in [json!(i64::MAX), json!(u64::MAX), json!(1e15)] {
+        let charge = milli(application(), json!({"job": {"parallelism": absurd}}));
+        assert!(charge > 1_000_000_000, "{charge}");
+    }
+    assert_eq!(
+        milli(application(), json!({"job": {"parallelism": -5}})),
+        1000
+    );
+}
+
+#[test]
+fn sidecars_and_init_containers_count_for_each_pod() {
+    let container =
+        |name: &str, cpu: &str| json!({"name": name, "resources": {"requests": {"cpu": cpu}}});
+    let with = |template: Value| milli(application(), json!({"podTemplate": {"spec": template}}));
+    let plain = 1000 + 2 * 1500;
+    assert_eq!(
+        with(
+            json!({"containers": [container("flink-main-container", "9"), container("log", "100m")]})
+        ),
+        plain + 300
+    );
+    assert_eq!(
+        with(json!({"containers": [{"name": "log", "resources": {"limits": {"cpu": 1}}}]})),
+        plain + 3000
+    );
+    assert_eq!(
+        with(json!({"initContainers": [container("fetch", "500m")]})),
+        plain,
+        "less than what runs later"
+    );
+    assert_eq!(
+        with(json!({"initContainers": [container("fetch", "2")]})),
+        2000 * 3,
+        "more than what runs later"
+    );
+    let mut restarted = container("proxy", "200m");
+    restarted["restartPolicy"] = json!("Always");
+    assert_eq!(
+        with(json!({"initContainers": [restarted.clone()]})),
+        plain + 3 * 200
+    );
+    assert_eq!(
+        with(json!({"initContainers": [restarted, container("fetch", "2")]})),
+        3 * 2200,
+        "an init container starts beside those that keep running"
+    );
+    let role = |spec: Value| milli(application(), spec);
+    let template = json!({"podTemplate": {"spec": {"containers": [container("log", "100m")]}}});
+    assert_eq!(role(json!({ "jobManager": template })), plain + 100);
+    assert_eq!(role(json!({ "taskManager": template })), plain + 200);
+    // Merged by position, so the role's container replaces the common one; by name there are two.
+    let both = |by_name: bool| {
+        role(json!({
+            "podTemplate": {"spec": {"containers": [container("a", "100m")]}},
+            "taskManager": {"podTemplate": {"spec": {"containers": [container("b", "300m")]}}},
+            "flinkConfiguration": {"kubernetes.operator.pod-template.merge-arrays-by-name": by_name}
+        }))
+    };
+    assert_eq!(both(false), plain + 100 + 2 * 300);
+    assert_eq!(both(true), plain + 100 + 2 * 400);
+}
+
+#[test]
+fn an_autoscaled_job_is_charged_what_its_autoscaler_keeps_to() {
+    let with = |configuration: Value| {
+        milli(
+            application(),
+            json!({ "flinkConfiguration": configuration }),
+        )
+    };
+    assert_eq!(
+        with(json!({"job.autoscaler.enabled": true, "job.autoscaler.quota.cpu": "30"})),
+        1000 + 30_000
+    );
+    assert_eq!(
+        with(json!({"kubernetes.operator.job.autoscaler": {"enabled": "true", "quota.cpu": 30}})),
+        1000 + 30_000
+    );
+    assert_eq!(
+        with(json!({"job.autoscaler.enabled": true, "job.autoscaler.quota.cpu": "0.5"})),
+        1000 + 3000,
+        "at least what it asks for"
+    );
+    assert_eq!(
+        with(json!({"job.autoscaler.quota.cpu": "30"})),
+        1000 + 3000,
+        "the autoscaler is off"
+    );
+}
+
+#[test]
+fn a_session_job_pays_for_the_taskmanagers_of_its_native_cluster() {
+    let mut cluster = session();
+    let job = session_job();
+    let on = |cluster: &Value, job: &Value| {
+        let world = Known {
+            objects: vec![cluster.clone()],
+            ..Known::default()
+        };
+        workload_in(job, &world).charge().0
+    };
+    assert_eq!(on(&cluster, &job), 2 * 1500);
+    merge(
+        &mut cluster,
+        &json!({"spec": {"podTemplate": {"spec": {"containers": [{"name": "log", "resources": {"requests": {"cpu": 1}}}]}}}}),
+    );
+    assert_eq!(
+        on(&cluster, &job),
+        2 * 2500,
+        "sidecars of the cluster's template"
+    );
+    merge(
+        &mut cluster,
+        &json!({"spec": {"flinkConfiguration": {"taskmanager.numberOfTaskSlots": 4}}}),
+    );
+    assert_eq!(on(&cluster, &job), 2500);
+    merge(&mut cluster, &json!({"spec": {"mode": "standalone"}}));
+    assert_eq!(on(&cluster, &job), 0, "the cluster has paid");
+    assert_eq!(
+        workload_in(&job, &EmptyWorld).charge().0,
+        4 * 1000,
+        "unknown: one slot and one core each"
+    );
+    let own = merged(
+        &job,
+        &json!({"spec": {"flinkConfiguration": {"taskmanager.numberOfTaskSlots": 2, "taskmanager.cpu.cores": 3}}}),
+    );
+    assert_eq!(workload_in(&own, &EmptyWorld).charge().0, 2 * 3000);
+}
+
+#[test]
+fn figures_that_cannot_be_read_name_their_field() {
+    for (spec, field) in [
+        (
+            json!({"jobManager": {"resource": {"cpu": 1e300}}}),
+            "spec.jobManager.resource.cpu",
+        ),
+        (
+            json!({"taskManager": {"resources": {"requests": {"cpu": "two"}}}}),
+            "spec.taskManager.resources.requests.cpu",
+        ),
+        (
+            json!({"flinkConfiguration": {"taskmanager.numberOfTaskSlots": "many"}}),
+            "spec.flinkConfiguration[taskmanager.numberOfTaskSlots]",
+        ),
+        (
+            json!({"flinkConfiguration": {"taskmanager.cpu.cores": "NaN"}}),
+            "spec.flinkConfiguration[taskmanager.cpu.cores]",
+        ),
+        (
+            json!({"podTemplate": {"spec": {"containers": [{"name": "x"}, {"name": "y", "resources": {"requests": {"cpu": "a lot"}}}]}}}),
+            "spec.podTemplate.spec.containers[1].resources.requests.cpu",
+        ),
+    ] {
+        let object = merged(&application(), &json!({ "spec": spec }));
+        let causes = dialect_of(&object)
+            .workload(&object, &EmptyWorld)
+            .unwrap_err();
+        assert_eq!(causes[0].field.to_string(), field);
+        assert_eq!(causes[0].rule.id, "flink/cpu");
+    }
+}
+
+/// An object as the operator reports it: recorded with `spec`, and this status.
+fn reported(object: &Value, recorded: &Value, status: Value) -> Value {
+    let mut object = object.clone();
+    record(&mut object, &recorded["spec"]);
+    merge(&mut object, &json!({ "status": status }));
+    object
+}
+
+#[test]
+fn a_suspended_job_costs_until_its_pods_are_gone() {
+    let running = application();
+    let suspended = merged(&running, &json!({"spec": {"job": {"state": "suspended"}}}));
+    assert_eq!(workload(&suspended).charge().0, 0, "never deployed");
+    assert_eq!(workload(&suspended).desired, Desired::Suspended);
+    let full = 1000 + 2 * 1500;
+    for (status, charge) in [
+        (
+            json!({"lifecycleState": "STABLE", "jobManagerDeploymentStatus": "READY", "observedGeneration": 1}),
+            full,
+        ),
+        (
+            json!({"lifecycleState": "UPGRADING", "jobManagerDeploymentStatus": "MISSING"}),
+            full,
+        ),
+        (
+            json!({"lifecycleState": "SUSPENDED", "jobManagerDeploymentStatus": "READY"}),
+            full,
+        ),
+        (
+            json!({"lifecycleState": "FAILED", "jobManagerDeploymentStatus": "MISSING"}),
+            full,
+        ),
+        (
+            json!({"lifecycleState": "SUSPENDED", "jobManagerDeploymentStatus": "MISSING"}),
+            0,
+        ),
+        (json!({"lifecycleState": "SUSPENDED"}), 0),
+        (
+            json!({"lifecycleState": "DELETED", "jobManagerDeploymentStatus": "MISSING"}),
+            0,
+        ),
+    ] {
+        let object = reported(&suspended, &running, status.clone());
+        assert_eq!(workload(&object).charge().0, charge, "{status}");
+    }
+    let resumed = reported(
+        &running,
+        &suspended,
+        json!({"lifecycleState": "SUSPENDED", "observedGeneration": 1}),
+    );
+    assert_eq!(
+        workload(&resumed).charge().0,
+        full,
+        "told to run costs at once"
+    );
+}
+
+#[test]
+fn a_lowered_job_costs_the_old_until_the_new_is_stable() {
+    let large = merged(
+        &application(),
+        &json!({"spec": {"job": {"parallelism": 40}}}),
+    );
+    let small = merged(&application(), &json!({"metadata": {"generation": 2}}));
+    let (much, little) = (1000 + 20 * 1500, 1000 + 2 * 1500);
+    let at = |recorded: &Value, stable: Option<&Value>, lifecycle: &str, generation: u64| {
+        let mut object = reported(
+            &small,
+            recorded,
+            json!({"lifecycleState": lifecycle, "jobManagerDeploymentStatus": "READY", "observedGeneration": generation}),
+        );
+        if let Some(stable) = stable {
+            let text = json!({"spec": stable["spec"], "resource_metadata": {}}).to_string();
+            merge(
+                &mut object,
+                &json!({"status": {"reconciliationStatus": {"lastStableSpec": text}}}),
+            );
+        }
+        workload(&object).charge().0
+    };
+    assert_eq!(
+        at(&large, Some(&large), "STABLE", 1),
+        much,
+        "not observed yet"
+    );
+    assert_eq!(
+        at(&small, Some(&large), "DEPLOYED", 2),
+        much,
+        "may be rolled back"
+    );
+    assert_eq!(at(&small, Some(&large), "ROLLED_BACK", 2), much);
+    assert_eq!(at(&small, Some(&small), "STABLE", 2), little);
+}
+
+#[test]
+fn a_status_write_of_the_autoscaler_does_not_raise_a_charge() {
+    let standalone = merged(&application(), &json!({"spec": {"mode": "standalone"}}));
+    let scaled = merged(
+        &standalone,
+        &json!({"spec": {"flinkConfiguration": {"pipeline.jobvertex-parallelism-overrides": "a:100"}}}),
+    );
+    let before = reported(
+        &standalone,
+        &standalone,
+        json!({"lifecycleState": "DEPLOYED", "observedGeneration": 1}),
+    );
+    let after = reported(
+        &standalone,
+        &scaled,
+        json!({"lifecycleState": "DEPLOYED", "observedGeneration": 1}),
+    );
+    assert_eq!(workload(&after).charge(), workload(&before).charge());
+}
+
+#[test]
+fn a_finished_job_costs_until_its_jobmanager_is_gone() {
+    let object = application();
+    let at = |manager: &str, generation: u64| {
+        workload(&reported(
+            &object,
+            &object,
+            json!({"lifecycleState": "STABLE", "jobStatus": {"state": "FINISHED"}, "jobManagerDeploymentStatus": manager, "observedGeneration": generation}),
+        ))
+    };
+    assert_eq!(at("READY", 1).charge().0, 4000);
+    assert_eq!(at("MISSING", 1).charge().0, 0);
+    assert_eq!(at("MISSING", 1).desired, Desired::Stopped);
+    assert_eq!(
+        at("MISSING", 0).charge().0,
+        4000,
+        "a change of the spec starts it again"
+    );
+    let failed = reported(
+        &object,
+        &object,
+        json!({"lifecycleState": "FAILED", "jobStatus": {"state": "FAILED"}, "observedGeneration": 1}),
+    );
+    assert_eq!(
+        workload(&failed).charge().0,
+        4000,
+        "the operator may start it again"
+    );
+    let job = session_job();
+    let over = reported(
+        &job,
+        &job,
+        json!({"jobStatus": {"state": "FINISHED"}, "lifecycleState": "STABLE", "observedGeneration": 1}),
+    );
+    assert_eq!(workload(&over).charge().0, 0);
+}
+
+#[test]
+fn what_is_being_deleted_asks_for_nothing_but_holds_its_pods() {
+    let running = application();
+    let status = json!({"lifecycleState": "DELETING", "jobManagerDeploymentStatus": "READY", "observedGeneration": 1});
+    let mut object = reported(&running, &running, status);
+    merge(
+        &mut object,
+        &json!({"metadata": {"deletionTimestamp": "2026-11-21T00:00:00Z"}}),
+    );
+    let workload = workload(&object);
+    assert_eq!(
+        (workload.desired, workload.demand, workload.charge().0),
+        (Desired::Stopped, MilliCpu::ZERO, 4000)
+    );
+}
+
+#[test]
+fn confluents_kinds() {
+    let spec = application()["spec"].clone();
+    let of = |version: &str| {
+        workload(
+            &json!({"apiVersion": version, "kind": "FlinkApplication", "metadata": {"name": "a", "namespace": "n"}, "spec": spec}),
+        )
+    };
+    assert_eq!(
+        of("cmf.confluent.io/v1").charge().0,
+        4000,
+        "charged as itself"
+    );
+    assert_eq!(
+        of("platform.confluent.io/v1beta1").charge().0,
+        0,
+        "CMF's FlinkDeployment is charged"
+    );
+}
