@@ -382,6 +382,24 @@ fn an_older_or_incomplete_inventory_counts_nothing() {
 }
 
 #[test]
+fn a_kind_that_was_counted_and_is_not_served_any_more_needs_proof() {
+    let mut account = quota(100, 5);
+    account.book.pending = vec![hold("a", 0, 0, 5)];
+    let mut inventory = Inventory::of([RESOURCE]);
+    inventory.set(RESOURCE, Watched::Absent);
+    assert_eq!(
+        confirm(&account, &team_a(), &inventory)
+            .unwrap_err()
+            .resource,
+        RESOURCE
+    );
+    inventory.set(RESOURCE, Watched::ProvenAbsent);
+    let book = confirm(&account, &team_a(), &inventory).unwrap().unwrap();
+    assert_eq!((book.confirmed, book.pending.len()), (MilliCpu(0), 1));
+    assert_eq!(book.snapshot[RESOURCE], Revision(100));
+}
+
+#[test]
 fn only_namespaces_in_scope_are_counted_but_holds_are_covered_everywhere() {
     let mut account = quota(100, 0);
     account.book.pending = vec![hold("a", 0, 0, 5)];

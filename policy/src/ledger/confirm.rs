@@ -44,8 +44,14 @@ pub fn confirm(
                 }
                 *at = listing.revision();
             }
+            // Once it was counted: another leader may have counted new objects of it and dropped their holds.
+            Watched::Absent if old.snapshot.contains_key(resource) => {
+                return Err(Behind {
+                    resource: resource.to_owned(),
+                });
+            }
             // Its entry in the snapshot stays, should the kind come back.
-            Watched::Absent => {}
+            Watched::Absent | Watched::ProvenAbsent => {}
             Watched::Unknown => {
                 return Err(Behind {
                     resource: resource.to_owned(),

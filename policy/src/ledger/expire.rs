@@ -45,12 +45,21 @@ pub fn decide(hold: &Hold, found: &Found) -> Step {
 }
 
 /// Since when this leader has known each hold, on its own monotonic clock.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Ages {
     since: BTreeMap<String, Duration>,
+    undecided: Duration,
 }
 
 impl Ages {
+    /// Holds are due after this long; [`UNDECIDED`] but in tests.
+    pub fn new(undecided: Duration) -> Self {
+        Self {
+            since: BTreeMap::new(),
+            undecided,
+        }
+    }
+
     /// Takes note of a quota's holds at `now` and tells which are due. Holds that are gone are forgotten.
     pub fn due<'a>(&mut self, now: Duration, book: &'a Book) -> Vec<&'a Hold> {
         self.since.retain(|id, _| book.holds(id));
@@ -58,7 +67,7 @@ impl Ages {
             .iter()
             .filter(|hold| {
                 let since = *self.since.entry(hold.id.clone()).or_insert(now);
-                now.saturating_sub(since) >= UNDECIDED
+                now.saturating_sub(since) >= self.undecided
             })
             .collect()
     }
@@ -104,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_hold_is_due_ninety_seconds_after_this_leader_first_saw_it() {
-        let mut ages = Ages::default();
+        let mut ages = Ages::new(UNDECIDED);
         let mut book = Book {
             pending: vec![hold("a", 7)],
             ..Book::default()

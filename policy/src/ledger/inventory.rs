@@ -67,9 +67,13 @@ impl Listing {
         listing
     }
 
-    /// Takes over from an older list after a gap: what vanished in between was deleted.
+    /// Takes over from an older list after a gap: what vanished in between was deleted. A list that is not newer proves
+    /// nothing of the kind; then the other one stays.
     #[must_use]
     pub fn after(mut self, older: &Listing) -> Self {
+        if self.revision < older.revision {
+            return older.clone();
+        }
         self.deleted.clone_from(&older.deleted);
         for uid in older.objects.keys() {
             if !self.objects.contains_key(uid) {
@@ -79,8 +83,15 @@ impl Listing {
         self
     }
 
-    /// An object was added or changed at its revision.
+    /// An object was added or changed at its revision. News that this list already contains changes nothing.
     pub fn put(&mut self, uid: String, seen: Seen) {
+        let known = self
+            .objects
+            .get(&uid)
+            .is_some_and(|known| known.revision > seen.revision);
+        if known || (seen.revision < self.revision && self.saw_deleted(&uid)) {
+            return;
+        }
         self.advance(seen.revision);
         *self.totals.entry(seen.namespace.clone()).or_default() += u128::from(seen.charge.0);
         if let Some(before) = self.objects.insert(uid, seen) {
@@ -90,6 +101,13 @@ impl Listing {
 
     /// An object was deleted at this revision.
     pub fn delete(&mut self, uid: &str, at: Revision) {
+        if self
+            .objects
+            .get(uid)
+            .is_some_and(|known| known.revision > at)
+        {
+            return;
+        }
         self.advance(at);
         if let Some(before) = self.objects.remove(uid) {
             self.subtract(&before);
@@ -156,9 +174,10 @@ impl Listing {
 pub enum Watched {
     /// Nothing yet.
     Unknown,
-    /// The API server does not serve it, so no object of it exists. To be asked anew after each read of a quota that
-    /// is confirmed with it.
+    /// The API server did not serve it when last asked.
     Absent,
+    /// The API server was asked after the quota was read, and does not serve it: no object of it exists.
+    ProvenAbsent,
     /// All its objects.
     At(Listing),
 }
@@ -212,7 +231,7 @@ impl Inventory {
             .values()
             .map(|watched| match watched {
                 Watched::At(listing) => listing.charge(scope),
-                Watched::Unknown | Watched::Absent => 0,
+                Watched::Unknown | Watched::Absent | Watched::ProvenAbsent => 0,
             })
             .sum();
         MilliCpu(u64::try_from(total).unwrap_or(u64::MAX))
