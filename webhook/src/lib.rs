@@ -9,6 +9,7 @@ pub mod config;
 pub mod events;
 pub mod gate;
 pub mod http;
+pub mod ledger;
 pub mod metrics;
 pub mod process;
 pub mod quota;

@@ -1,0 +1,232 @@
+//! The webhook's side of the quota ledger: requests that raise CPU take holds in the status of every matching quota before
+//! they are answered.
+//!
+//! One task per quota and replica ([`actor`]) collects waiting requests, decides them with `sluice_policy::ledger` and
+//! writes one status per batch, by compare-and-swap ([`store`]). Handlers only await the answer, so a connection that breaks
+//! leaves no half-done write behind: what was taken for an answer that nobody heard is taken back.
+//!
+//! Confirming and expiring holds is the controller's leader's work (`sluice_controller::ledger`).
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sluice_policy::MilliCpu;
+use sluice_policy::ledger::{
+    Ask, Enforcement, Figures, Hold, ObjectKey, Outcome, Over, QuotaKey, Reason, Refusal, Request,
+    Revision, Run, Why,
+};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+pub mod actor;
+pub mod metrics;
+pub mod store;
+
+pub use metrics::LedgerMetrics;
+pub use store::{KubeStore, QuotaStore, StoreError, Stored};
+
+use actor::{Actor, Answer, Message, Waiting};
+
+/// How the actors behave.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Least time between two writes to one quota. While it passes, requests gather into the next batch.
+    pub min_interval: Duration,
+    /// Longest that one call of the API server may take before its outcome counts as unknown.
+    pub call_timeout: Duration,
+    /// How long before the request's own deadline the answer is given: time for our message to reach the user.
+    pub answer_margin: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            min_interval: Duration::from_millis(5),
+            call_timeout: Duration::from_secs(2),
+            answer_margin: Duration::from_secs(1),
+        }
+    }
+}
+
+/// An increase that is to hold in every quota of its namespace.
+#[derive(Clone, Debug)]
+pub struct Reserve {
+    /// Which object.
+    pub object: ObjectKey,
+    /// Its uid, as the validating review has it.
+    pub uid: String,
+    /// Resource version of the old object; [`Revision::NONE`] on create.
+    pub base: Revision,
+    /// Charge before; zero on create.
+    pub from: MilliCpu,
+    /// Charge after.
+    pub to: MilliCpu,
+    /// User who asks.
+    pub by: String,
+    /// Start or growth.
+    pub ask: Ask,
+    /// The namespace's mode for quotas.
+    pub enforcement: Enforcement,
+    /// Real or dry-run.
+    pub run: Run,
+}
+
+/// What becomes of an increase.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It holds in every quota. `over`: those whose limit it passes by right, and those that it was let through in spite of,
+    /// because the namespace's mode does not enforce.
+    Admitted {
+        /// In the order of the quotas.
+        over: Vec<Over>,
+    },
+    /// It holds in none.
+    Refused(Refusal),
+}
+
+/// Takes holds. Cheap to clone.
+#[derive(Clone)]
+pub struct Ledger {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Arc<dyn QuotaStore>,
+    settings: Settings,
+    metrics: LedgerMetrics,
+    /// Names this process. Random, for a container that restarts keeps its pod's name, and must not take the holds of its
+    /// former life for its own.
+    replica: String,
+    sequence: AtomicU64,
+    actors: Mutex<HashMap<QuotaKey, mpsc::UnboundedSender<Message>>>,
+}
+
+impl Ledger {
+    /// A ledger over a store. Must be called within a tokio runtime; actors live until the ledger is dropped.
+    pub fn new(store: Arc<dyn QuotaStore>, settings: Settings, metrics: LedgerMetrics) -> Self {
+        let inner = Inner {
+            store,
+            settings,
+            metrics,
+            replica: format!("{:012x}", rand::random::<u64>() >> 16),
+            sequence: AtomicU64::new(0),
+            actors: Mutex::default(),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Takes a hold in each of these quotas, in the one order that all replicas keep to, or in none.
+    ///
+    /// What does not raise the charge is admitted at once, whatever state the ledger is in. The answer comes a margin before
+    /// `deadline`; if it cannot be had by then it is a refusal that asks to come again. When the returned future is dropped
+    /// before it is ready, holds that it has taken are taken back.
+    pub async fn reserve(
+        &self,
+        quotas: &[QuotaKey],
+        reserve: Reserve,
+        deadline: Instant,
+    ) -> Verdict {
+        if reserve.to <= reserve.from {
+            return Verdict::Admitted { over: Vec::new() };
+        }
+        let mut quotas = quotas.to_vec();
+        quotas.sort();
+        quotas.dedup();
+        let now = Instant::now();
+        let margin = self
+            .inner
+            .settings
+            .answer_margin
+            .min(deadline.saturating_duration_since(now) / 2);
+        let limit = deadline - margin;
+        let request = self.request(&reserve);
+        let mut guards = Vec::with_capacity(quotas.len());
+        let mut over = Vec::new();
+        for quota in &quotas {
+            let answer = self.ask(quota, request.clone(), limit).await;
+            guards.extend(answer.guard);
+            match answer.outcome {
+                Outcome::Unneeded => {}
+                Outcome::Admitted { over: past } => over.extend(past),
+                Outcome::Refused(refusal) if reserve.enforcement == Enforcement::LetThrough => {
+                    over.push(Over {
+                        why: Why::NotEnforced,
+                        refusal,
+                    });
+                }
+                // Dropping the guards takes back what this attempt holds in earlier quotas.
+                Outcome::Refused(refusal) => return Verdict::Refused(refusal),
+            }
+        }
+        for guard in guards {
+            guard.answered();
+        }
+        Verdict::Admitted { over }
+    }
+
+    fn request(&self, reserve: &Reserve) -> Request {
+        let sequence = self.inner.sequence.fetch_add(1, Ordering::Relaxed);
+        Request {
+            hold: Hold {
+                id: format!("{}-{sequence}", self.inner.replica),
+                object: reserve.object.clone(),
+                uid: reserve.uid.clone(),
+                base: reserve.base,
+                from: reserve.from,
+                to: reserve.to,
+                by: reserve.by.chars().take(128).collect(),
+            },
+            ask: reserve.ask,
+            enforcement: reserve.enforcement,
+            run: reserve.run,
+        }
+    }
+
+    async fn ask(&self, quota: &QuotaKey, request: Request, limit: Instant) -> Answer {
+        let late = Refusal {
+            quota: quota.clone(),
+            ask: request.ask,
+            reason: Reason::Contended,
+            figures: Figures {
+                asked: request.hold.to.minus(request.hold.from),
+                ..Figures::default()
+            },
+        };
+        let (reply, answer) = oneshot::channel();
+        let waiting = Waiting::new(request, limit, reply);
+        // A closed channel drops the message and with it the reply, so the answer below is the late one.
+        let _ = self.actor(quota).send(Message::Reserve(Box::new(waiting)));
+        if let Ok(Ok(answer)) = tokio::time::timeout_at(limit, answer).await {
+            answer
+        } else {
+            self.inner.metrics.late();
+            Answer::refused(late)
+        }
+    }
+
+    fn actor(&self, quota: &QuotaKey) -> mpsc::UnboundedSender<Message> {
+        let mut actors = self
+            .inner
+            .actors
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = actors.get(quota).filter(|sender| !sender.is_closed()) {
+            return sender.clone();
+        }
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let actor = Actor::new(
+            quota.clone(),
+            Arc::clone(&self.inner.store),
+            self.inner.settings,
+            self.inner.metrics.clone(),
+            sender.downgrade(),
+        );
+        tokio::spawn(actor.run(receiver));
+        actors.insert(quota.clone(), sender.clone());
+        sender
+    }
+}

@@ -1,0 +1,462 @@
+//! The ledger's actors against a store in memory that can conflict, hang, fail and lie about what it did. The same against a
+//! real API server is in the `tests` crate.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)] // helpers of tests
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::{BoxFuture, join_all};
+use serde_json::json;
+use sluice_api::quota::CpuQuota;
+use sluice_policy::MilliCpu;
+use sluice_policy::ledger::{
+    Account, Ask, Book, Enforcement, ObjectKey, QuotaKey, Reason, Revision, Run,
+};
+use sluice_webhook::ledger::{
+    Ledger, LedgerMetrics, QuotaStore, Reserve, Settings, StoreError, Stored, Verdict,
+};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// What the next write meets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    None,
+    /// It is refused.
+    Lost,
+    /// It happens, and the answer is lost.
+    Unheard,
+    /// It waits until it is let go.
+    Held,
+}
+
+struct Memory {
+    quotas: Mutex<HashMap<QuotaKey, CpuQuota>>,
+    fault: Mutex<Fault>,
+    go: Notify,
+    arrived: Notify,
+    version: AtomicU64,
+    reads: AtomicU64,
+    /// A watch that has stopped at this copy.
+    stale: Mutex<Option<Stored>>,
+}
+
+fn key(name: &str) -> QuotaKey {
+    QuotaKey::Namespaced {
+        namespace: "team-a".into(),
+        name: name.into(),
+    }
+}
+
+impl Memory {
+    fn with(quotas: &[(&str, u64)]) -> Arc<Self> {
+        let quotas = quotas.iter().map(|(name, cpu)| {
+            let quota = json!({
+                "apiVersion": "sluice.dev/v1alpha1", "kind": "CpuQuota",
+                "metadata": {"name": name, "namespace": "team-a", "generation": 1, "resourceVersion": "1"},
+                "spec": {"hard": {"cpu": cpu}},
+                "status": {"chargeFn": 1, "observedGeneration": 1, "confirmedMilli": 0, "snapshot": {"sessionclusters.sluice.dev": "1"}},
+            });
+            (key(name), serde_json::from_value(quota).unwrap())
+        });
+        Arc::new(Self {
+            quotas: Mutex::new(quotas.collect()),
+            fault: Mutex::new(Fault::None),
+            go: Notify::new(),
+            arrived: Notify::new(),
+            version: AtomicU64::new(1),
+            reads: AtomicU64::new(0),
+            stale: Mutex::new(None),
+        })
+    }
+
+    fn fault(&self, fault: Fault) {
+        *self.fault.lock().unwrap() = fault;
+    }
+
+    fn stored(&self, key: &QuotaKey) -> Result<Stored, StoreError> {
+        let quotas = self.quotas.lock().unwrap();
+        quotas
+            .get(key)
+            .map(|quota| Stored::namespaced(Arc::new(quota.clone())))
+            .ok_or(StoreError::Gone)
+    }
+
+    fn book(&self, name: &str) -> Book {
+        self.stored(&key(name)).unwrap().account.unwrap().book
+    }
+
+    fn commit(&self, copy: &Stored, account: &Account, book: &Book) -> Result<Stored, StoreError> {
+        let mut quotas = self.quotas.lock().unwrap();
+        let quota = quotas.get_mut(&account.key).ok_or(StoreError::Gone)?;
+        if quota.metadata.resource_version.as_deref() != Some(&copy.version) {
+            return Err(StoreError::Conflict);
+        }
+        let version = self.version.fetch_add(1, Ordering::Relaxed) + 1;
+        quota.metadata.resource_version = Some(version.to_string());
+        book.write(account.hard, quota.status.get_or_insert_default());
+        Ok(Stored::namespaced(Arc::new(quota.clone())))
+    }
+
+    /// Waits for a state of the ledger, with a deadline.
+    async fn until(&self, what: &str, mut condition: impl FnMut() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !condition() {
+            assert!(Instant::now() < deadline, "waited in vain until {what}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+impl QuotaStore for Memory {
+    fn newest(&self, _: &QuotaKey) -> Option<Stored> {
+        self.stale.lock().unwrap().clone()
+    }
+
+    fn read<'a>(&'a self, key: &'a QuotaKey) -> BoxFuture<'a, Result<Stored, StoreError>> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        async { self.stored(key) }.boxed()
+    }
+
+    fn write<'a>(
+        &'a self,
+        copy: &'a Stored,
+        account: &'a Account,
+        book: &'a Book,
+    ) -> BoxFuture<'a, Result<Stored, StoreError>> {
+        async move {
+            tokio::task::yield_now().await;
+            let fault = std::mem::replace(&mut *self.fault.lock().unwrap(), Fault::None);
+            match fault {
+                Fault::None => self.commit(copy, account, book),
+                Fault::Lost => Err(StoreError::Failed("connection refused".into())),
+                Fault::Unheard => {
+                    self.commit(copy, account, book)?;
+                    Err(StoreError::Failed("connection reset".into()))
+                }
+                Fault::Held => {
+                    self.arrived.notify_one();
+                    self.go.notified().await;
+                    self.commit(copy, account, book)
+                }
+            }
+        }
+        .boxed()
+    }
+}
+
+fn replica(store: &Arc<Memory>) -> Ledger {
+    let store: Arc<dyn QuotaStore> = Arc::clone(store) as Arc<dyn QuotaStore>;
+    Ledger::new(store, Settings::default(), LedgerMetrics::default())
+}
+
+fn start(name: &str, cpu: u64) -> Reserve {
+    Reserve {
+        object: ObjectKey {
+            resource: "sessionclusters.sluice.dev".into(),
+            namespace: "team-a".into(),
+            name: name.into(),
+        },
+        uid: format!("uid-{name}"),
+        base: Revision::NONE,
+        from: MilliCpu(0),
+        to: MilliCpu(cpu * 1000),
+        by: "ann".into(),
+        ask: Ask::Start,
+        enforcement: Enforcement::Enforce,
+        run: Run::Real,
+    }
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(20)
+}
+
+fn admitted(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Admitted { over } if over.is_empty())
+}
+
+fn reason(verdict: &Verdict) -> &Reason {
+    match verdict {
+        Verdict::Refused(refusal) => &refusal.reason,
+        Verdict::Admitted { .. } => panic!("admitted: {verdict:?}"),
+    }
+}
+
+#[tokio::test]
+async fn replicas_together_admit_exactly_what_fits() {
+    let store = Memory::with(&[("default", 50)]);
+    let replicas = [replica(&store), replica(&store), replica(&store)];
+    let requests = (0..200usize).map(|index| {
+        let ledger = replicas.get(index % 3).unwrap().clone();
+        tokio::spawn(async move {
+            ledger
+                .reserve(&[key("default")], start(&format!("c{index}"), 1), soon())
+                .await
+        })
+    });
+    let verdicts: Vec<_> = join_all(requests)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(
+        verdicts.iter().filter(|verdict| admitted(verdict)).count(),
+        50
+    );
+    assert!(
+        verdicts
+            .iter()
+            .filter(|verdict| !admitted(verdict))
+            .all(|verdict| *reason(verdict) == Reason::HoldsInTheWay)
+    );
+    let book = store.book("default");
+    assert_eq!((book.pending.len(), book.usage()), (50, MilliCpu(50_000)));
+}
+
+#[tokio::test]
+async fn requests_that_come_together_share_a_write() {
+    let store = Memory::with(&[("default", 1000)]);
+    let metrics = LedgerMetrics::default();
+    let ledger = Ledger::new(
+        Arc::clone(&store) as Arc<dyn QuotaStore>,
+        Settings::default(),
+        metrics.clone(),
+    );
+    let quotas = [key("default")];
+    let names: Vec<_> = (0..100).map(|index| format!("c{index}")).collect();
+    let verdicts = join_all(
+        names
+            .iter()
+            .map(|name| ledger.reserve(&quotas, start(name, 1), soon())),
+    )
+    .await;
+    assert!(verdicts.iter().all(admitted));
+    assert!(
+        metrics.writes() <= 3,
+        "{} writes for 100 requests at once",
+        metrics.writes()
+    );
+}
+
+#[tokio::test]
+async fn a_refusal_from_an_old_copy_is_checked_live_first() {
+    let store = Memory::with(&[("default", 2)]);
+    let ledger = replica(&store);
+    assert!(admitted(
+        &ledger
+            .reserve(&[key("default")], start("a", 2), soon())
+            .await
+    ));
+    *store.stale.lock().unwrap() = Some(store.stored(&key("default")).unwrap());
+    // Elsewhere the hold is confirmed and the cluster is gone again.
+    let copy = store.stored(&key("default")).unwrap();
+    let account = copy.account.clone().unwrap();
+    store
+        .commit(
+            &copy,
+            &account,
+            &Book {
+                pending: vec![],
+                ..account.book.clone()
+            },
+        )
+        .unwrap();
+    assert!(admitted(
+        &ledger
+            .reserve(&[key("default")], start("b", 2), soon())
+            .await
+    ));
+}
+
+#[tokio::test]
+async fn a_write_that_happened_unheard_is_not_made_twice() {
+    for fault in [Fault::Unheard, Fault::Lost] {
+        let store = Memory::with(&[("default", 5)]);
+        store.fault(fault);
+        let verdict = replica(&store)
+            .reserve(&[key("default")], start("a", 3), soon())
+            .await;
+        assert!(admitted(&verdict), "{verdict:?}");
+        assert_eq!(store.book("default").pending.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_goes_away_leaves_no_hold() {
+    let store = Memory::with(&[("default", 5)]);
+    let ledger = replica(&store);
+    store.fault(Fault::Held);
+    let quotas = [key("default")];
+    let gone = {
+        let request = ledger.reserve(&quotas, start("a", 3), soon());
+        tokio::select! { _ = request => false, () = store.arrived.notified() => true }
+    };
+    assert!(gone, "the write was to be held up");
+    store.go.notify_one();
+    store
+        .until("the write has happened", || {
+            store.version.load(Ordering::Relaxed) > 1
+        })
+        .await;
+    store
+        .until("the hold is taken back", || {
+            store.book("default").pending.is_empty()
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn what_is_not_decided_by_the_deadline_asks_to_come_again_and_holds_nothing() {
+    let store = Memory::with(&[("default", 5)]);
+    store.fault(Fault::Held);
+    let ledger = replica(&store);
+    let verdict = ledger
+        .reserve(
+            &[key("default")],
+            start("a", 3),
+            Instant::now() + Duration::from_millis(200),
+        )
+        .await;
+    assert_eq!(*reason(&verdict), Reason::Contended);
+    let Verdict::Refused(refusal) = &verdict else {
+        panic!()
+    };
+    assert_eq!(
+        (refusal.code().number(), refusal.retry_after_seconds()),
+        (429, Some(1))
+    );
+    store.go.notify_one();
+    store
+        .until("the write has happened", || {
+            store.version.load(Ordering::Relaxed) > 1
+        })
+        .await;
+    store
+        .until("the hold is taken back", || {
+            store.book("default").pending.is_empty()
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn several_quotas_hold_together_or_not_at_all() {
+    let store = Memory::with(&[("a", 10), ("b", 10), ("small", 2)]);
+    let ledger = replica(&store);
+    let all = [key("small"), key("b"), key("a"), key("a")];
+    let verdict = ledger.reserve(&all, start("x", 3), soon()).await;
+    assert_eq!(*reason(&verdict), Reason::OverLimit);
+    let Verdict::Refused(refusal) = &verdict else {
+        panic!()
+    };
+    assert_eq!(refusal.quota, key("small"));
+    store
+        .until("the others are taken back", || {
+            ["a", "b"]
+                .iter()
+                .all(|name| store.book(name).pending.is_empty())
+        })
+        .await;
+    assert!(admitted(&ledger.reserve(&all, start("y", 2), soon()).await));
+    assert!(
+        ["a", "b", "small"]
+            .iter()
+            .all(|name| store.book(name).pending.len() == 1)
+    );
+}
+
+#[tokio::test]
+async fn modes_that_do_not_enforce_hold_wherever_they_can() {
+    let store = Memory::with(&[("a", 2), ("b", 10)]);
+    store
+        .quotas
+        .lock()
+        .unwrap()
+        .get_mut(&key("b"))
+        .unwrap()
+        .status = None;
+    let request = Reserve {
+        enforcement: Enforcement::LetThrough,
+        ..start("x", 3)
+    };
+    let verdict = replica(&store)
+        .reserve(&[key("a"), key("b")], request, soon())
+        .await;
+    let Verdict::Admitted { over } = verdict else {
+        panic!("{verdict:?}")
+    };
+    let reasons: Vec<_> = over
+        .iter()
+        .map(|over| over.refusal.reason.clone())
+        .collect();
+    assert_eq!(reasons, [Reason::OverLimit, Reason::NotInitialised]);
+    assert_eq!(store.book("a").pending.len(), 1);
+}
+
+#[tokio::test]
+async fn a_dry_run_and_a_decrease_write_nothing() {
+    let store = Memory::with(&[("default", 5)]);
+    let ledger = replica(&store);
+    let dry = |cpu| Reserve {
+        run: Run::DryRun,
+        ..start("a", cpu)
+    };
+    assert!(admitted(
+        &ledger.reserve(&[key("default")], dry(5), soon()).await
+    ));
+    assert_eq!(
+        *reason(&ledger.reserve(&[key("default")], dry(6), soon()).await),
+        Reason::OverLimit
+    );
+    let reads = store.reads.load(Ordering::Relaxed);
+    let less = Reserve {
+        from: MilliCpu(9000),
+        ..start("a", 8)
+    };
+    assert!(admitted(
+        &ledger
+            .reserve(&[key("absent"), key("default")], less, soon())
+            .await
+    ));
+    assert_eq!(
+        store.reads.load(Ordering::Relaxed),
+        reads,
+        "a decrease asks nobody"
+    );
+    assert_eq!(store.version.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_quota_that_is_gone_limits_nothing_and_a_broken_one_says_so() {
+    let store = Memory::with(&[("broken", 5)]);
+    store
+        .quotas
+        .lock()
+        .unwrap()
+        .get_mut(&key("broken"))
+        .unwrap()
+        .spec
+        .hard
+        .cpu = json!("many");
+    let ledger = replica(&store);
+    assert!(admitted(
+        &ledger
+            .reserve(&[key("deleted")], start("a", 3), soon())
+            .await
+    ));
+    let verdict = ledger
+        .reserve(&[key("broken")], start("a", 3), soon())
+        .await;
+    let Verdict::Refused(refusal) = &verdict else {
+        panic!("{verdict:?}")
+    };
+    assert_eq!(
+        refusal.message("sessioncluster", "a"),
+        "CpuQuota \"team-a/broken\": starting sessioncluster \"a\" needs 3 CPU, but the quota cannot be read: spec.hard.cpu must be \
+         a number of CPUs such as 0.5, 2 or \"500m\". Nothing was changed; try again in a moment. If this lasts, correct the \
+         quota. [quota/cpu]"
+    );
+}
