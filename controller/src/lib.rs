@@ -1,1 +1,4 @@
 //! Sluice's controller: keeps the quota ledger true and performs the runtime transitions.
+
+pub mod leader;
+pub mod ledger;

@@ -1,0 +1,122 @@
+//! The leader's side of the quota ledger: it counts every quota from an exact view of all workloads, drops holds that this
+//! view covers, and sees to holds that stay undecided.
+//!
+//! * [`resources`]: list and watch of each workload resource, at exact revisions;
+//! * [`quotas`]: list and watch, reads and writes of the quotas themselves;
+//! * [`keeper`]: the loop that decides when to count what, with `sluice_policy::ledger`;
+//! * [`undecided`]: reads, fences and drops for holds that are due.
+//!
+//! Safe with several leaders: every write is a compare-and-swap, and what may be written is decided from the copy that it is
+//! swapped against. Taking holds is `sluice_webhook::ledger`'s work.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use serde_json::Value;
+use sluice_policy::MilliCpu;
+use sluice_policy::ledger::expire::UNDECIDED;
+
+use crate::leader::Leadership;
+
+pub mod keeper;
+pub mod quotas;
+pub mod resources;
+pub mod undecided;
+
+/// A resource whose objects may be charged.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Resource {
+    /// API group.
+    pub group: String,
+    /// Version to list and watch.
+    pub version: String,
+    /// Plural.
+    pub plural: String,
+}
+
+impl Resource {
+    /// `plural.group`, as the ledger writes it.
+    pub fn key(&self) -> String {
+        format!("{}.{}", self.plural, self.group)
+    }
+
+    /// Path of all its objects.
+    pub fn path(&self) -> String {
+        format!("/apis/{}/{}/{}", self.group, self.version, self.plural)
+    }
+
+    /// Path of the objects of a namespace.
+    pub fn path_in(&self, namespace: &str) -> String {
+        format!(
+            "/apis/{}/{}/namespaces/{namespace}/{}",
+            self.group, self.version, self.plural
+        )
+    }
+}
+
+/// The charge of a stored object. A pure function of the object: the ledger is only as exact as that.
+pub type ChargeOf = Arc<dyn Fn(&Resource, &Value) -> MilliCpu + Send + Sync>;
+
+/// How the keeper works.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How long changes gather before quotas are counted again. Where usage falls it is done at once.
+    pub debounce: Duration,
+    /// How long a hold may stay undecided. Below [`UNDECIDED`] only in tests: a create may still land until then.
+    pub undecided: Duration,
+    /// Between looks for holds that are due.
+    pub expiry_tick: Duration,
+    /// Between looks whether a resource that is not served has come.
+    pub absent_retry: Duration,
+    /// Objects per page of a list.
+    pub page: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            debounce: Duration::from_millis(200),
+            undecided: UNDECIDED,
+            expiry_tick: Duration::from_secs(5),
+            absent_retry: Duration::from_secs(2),
+            page: 500,
+        }
+    }
+}
+
+/// What the keeper needs.
+#[derive(Clone)]
+pub struct LedgerKeeper {
+    /// The API server.
+    pub client: Client,
+    /// Every resource that may hold workloads, whether it is served or not.
+    pub resources: Vec<Resource>,
+    /// What an object costs.
+    pub charge: ChargeOf,
+    /// How to work.
+    pub settings: Settings,
+}
+
+impl fmt::Debug for LedgerKeeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LedgerKeeper")
+            .field("resources", &self.resources)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl LedgerKeeper {
+    /// Keeps the ledger of every quota while this process leads; never returns. Dropping the future ends all of it.
+    pub async fn run(&self, mut leadership: Leadership) {
+        loop {
+            leadership.acquired().await;
+            tokio::select! {
+                () = keeper::keep(self) => {}
+                () = leadership.lost() => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,414 @@
+//! The leader's loop: takes in news of workloads and quotas, and counts each quota when it is due.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sluice_api::quota::{ClusterCpuQuota, CpuQuota};
+use sluice_policy::ledger::{
+    Ages, Behind, Book, CHARGE_FN, Hold, Inventory, QuotaKey, Step, Watched, confirm, expire,
+};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval, sleep, sleep_until};
+
+use super::LedgerKeeper;
+use super::quotas::{self, Kind, QuotaCopy, QuotaError, QuotaNews};
+use super::resources::{self, News};
+use super::undecided;
+
+/// Attempts at one count while others keep writing first; then it is due again.
+const ATTEMPTS: u32 = 8;
+/// Least time between two writes to one quota, so that a mass deletion is not one write per object.
+const LEAST_GAP: Duration = Duration::from_millis(25);
+/// Pause after something failed.
+const RETRY: Duration = Duration::from_secs(1);
+/// From how many holds on the debounce is shortened: each batch rewrites all of them.
+const MANY_HOLDS: usize = 64;
+/// Holds looked at per quota and tick.
+const HOLDS_PER_TICK: usize = 64;
+
+/// What is known of a quota.
+struct Known {
+    copy: QuotaCopy,
+    ages: Ages,
+    due: Option<Instant>,
+    not_before: Instant,
+}
+
+struct Keeper<'a> {
+    of: &'a LedgerKeeper,
+    inventory: Inventory,
+    quotas: BTreeMap<QuotaKey, Known>,
+    started: Instant,
+}
+
+/// Keeps all ledgers for ever. Dropping the future ends its watches.
+pub async fn keep(of: &LedgerKeeper) {
+    let mut watches = JoinSet::new();
+    let (tell, mut news) = mpsc::channel(4096);
+    for resource in &of.resources {
+        watches.spawn(resources::follow(
+            of.client.clone(),
+            resource.clone(),
+            of.charge.clone(),
+            of.settings,
+            tell.clone(),
+        ));
+    }
+    let (tell_quotas, mut quota_news) = mpsc::channel(1024);
+    watches.spawn(quotas::follow::<CpuQuota>(
+        of.client.clone(),
+        Kind::Namespaced,
+        tell_quotas.clone(),
+    ));
+    watches.spawn(quotas::follow::<ClusterCpuQuota>(
+        of.client.clone(),
+        Kind::Cluster,
+        tell_quotas,
+    ));
+    let mut keeper = Keeper {
+        of,
+        inventory: Inventory::of(of.resources.iter().map(super::Resource::key)),
+        quotas: BTreeMap::new(),
+        started: Instant::now(),
+    };
+    let mut ticks = interval(of.settings.expiry_tick);
+    loop {
+        let next = keeper
+            .quotas
+            .values()
+            .filter_map(|known| known.due.map(|due| due.max(known.not_before)))
+            .min();
+        tokio::select! {
+            biased;
+            Some((resource, what)) = news.recv() => keeper.learn(&resource, what),
+            Some(what) = quota_news.recv() => keeper.learn_quota(what),
+            () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => keeper.count_due().await,
+            _ = ticks.tick() => keeper.see_to_undecided().await,
+        }
+    }
+}
+
+impl Keeper<'_> {
+    fn learn(&mut self, resource: &str, what: News) {
+        let now = Instant::now();
+        let later = now + self.of.settings.debounce;
+        match what {
+            News::Listed(listing) => {
+                let listing = match self.inventory.get(resource) {
+                    Some(Watched::At(older)) => listing.after(older),
+                    _ => listing,
+                };
+                self.inventory.set(resource, Watched::At(listing));
+                self.mark(|_| Some(now));
+            }
+            News::Absent => {
+                if !matches!(self.inventory.get(resource), Some(Watched::Absent)) {
+                    self.inventory.set(resource, Watched::Absent);
+                    self.mark(|_| Some(now));
+                }
+            }
+            News::Put { uid, seen } => {
+                let Some(listing) = self.inventory.listing_mut(resource) else {
+                    return;
+                };
+                let before = listing
+                    .get(&uid)
+                    .map(|before| before.charge)
+                    .unwrap_or_default();
+                let (charge, namespace) = (seen.charge, seen.namespace.clone());
+                listing.put(uid, seen);
+                self.mark(|known| {
+                    let counts = known.copy.scope.contains(&namespace);
+                    match charge.cmp(&before) {
+                        std::cmp::Ordering::Less if counts => Some(now),
+                        std::cmp::Ordering::Greater if counts => Some(later),
+                        _ => holds(known).then_some(later),
+                    }
+                });
+            }
+            News::Deleted { uid, at } => {
+                let Some(listing) = self.inventory.listing_mut(resource) else {
+                    return;
+                };
+                let before = listing.get(&uid).cloned();
+                listing.delete(&uid, at);
+                self.mark(|known| match &before {
+                    Some(seen)
+                        if seen.charge.0 > 0 && known.copy.scope.contains(&seen.namespace) =>
+                    {
+                        Some(now)
+                    }
+                    _ => holds(known).then_some(later),
+                });
+            }
+            News::Bookmark(at) => {
+                if let Some(listing) = self.inventory.listing_mut(resource) {
+                    listing.advance(at);
+                }
+                self.mark(|known| holds(known).then_some(later));
+            }
+        }
+    }
+
+    fn learn_quota(&mut self, what: QuotaNews) {
+        match what {
+            QuotaNews::Listed(kind, copies) => {
+                self.quotas
+                    .retain(|key, _| !kind.has(key) || copies.iter().any(|copy| copy.key == *key));
+                for copy in copies {
+                    self.put_quota(copy);
+                }
+            }
+            QuotaNews::Put(copy) => self.put_quota(copy),
+            QuotaNews::Deleted(key) => {
+                self.quotas.remove(&key);
+            }
+        }
+    }
+
+    fn put_quota(&mut self, copy: QuotaCopy) {
+        let now = Instant::now();
+        let (due, log) = match &copy.account {
+            Err(error) => (None, Some(error.to_string())),
+            Ok(account) => {
+                let book = &account.book;
+                let urgent =
+                    book.charge_fn != CHARGE_FN || book.observed_generation != account.generation;
+                let debounce = if book.pending.len() > MANY_HOLDS {
+                    self.of.settings.debounce / 4
+                } else {
+                    self.of.settings.debounce
+                };
+                let stale = !book.pending.is_empty()
+                    || book.confirmed != self.inventory.charge(&copy.scope);
+                let due = if urgent {
+                    Some(now)
+                } else {
+                    stale.then_some(now + debounce)
+                };
+                (due, None)
+            }
+        };
+        if let Some(error) = log {
+            tracing::warn!(quota = %copy.key, error, "a quota cannot be read; nothing starts in its scope until it is corrected");
+        }
+        let known = self
+            .quotas
+            .entry(copy.key.clone())
+            .or_insert_with(|| Known {
+                copy: copy.clone(),
+                ages: Ages::new(self.of.settings.undecided),
+                due: None,
+                not_before: now,
+            });
+        known.copy = copy;
+        known.due = earlier(known.due, due);
+    }
+
+    fn mark(&mut self, due: impl Fn(&Known) -> Option<Instant>) {
+        for known in self.quotas.values_mut() {
+            known.due = earlier(known.due, due(known));
+        }
+    }
+
+    async fn count_due(&mut self) {
+        let now = Instant::now();
+        let is_due = |known: &Known| {
+            known
+                .due
+                .is_some_and(|due| due.max(known.not_before) <= now)
+        };
+        let due: Vec<_> = self
+            .quotas
+            .iter()
+            .filter(|(_, known)| is_due(known))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in due {
+            self.count(&key).await;
+        }
+    }
+
+    async fn count(&mut self, key: &QuotaKey) {
+        let Some(known) = self.quotas.get_mut(key) else {
+            return;
+        };
+        known.due = None;
+        let watched = known.copy.clone();
+        // The watched copy tells whether there is anything to do; it is seldom new enough to write at.
+        if matches!(self.decide(&watched), Ok(None)) {
+            return;
+        }
+        for attempt in 0..ATTEMPTS {
+            if attempt > 1 {
+                sleep(Duration::from_millis(u64::from(attempt))).await;
+            }
+            let copy = match QuotaCopy::read(&self.of.client, key).await {
+                Ok(copy) => copy,
+                Err(QuotaError::Gone) => {
+                    self.quotas.remove(key);
+                    return;
+                }
+                Err(error) => {
+                    tracing::warn!(quota = %key, %error, "reading a quota failed; it is counted later");
+                    return self.again(key, RETRY);
+                }
+            };
+            let Ok(account) = &copy.account else { return };
+            let book = match self.decide_with_proof(&copy).await {
+                Ok(Some(book)) => book,
+                Ok(None) => return,
+                Err(behind) => {
+                    tracing::debug!(quota = %key, %behind, "a quota is counted later");
+                    return self.again(key, RETRY);
+                }
+            };
+            match copy.write(&self.of.client, account, &book).await {
+                Ok(written) => {
+                    if let Some(known) = self.quotas.get_mut(key) {
+                        known.copy = written;
+                        known.not_before = Instant::now() + LEAST_GAP;
+                    }
+                    return;
+                }
+                Err(QuotaError::Conflict) => {}
+                Err(QuotaError::Gone) => {
+                    self.quotas.remove(key);
+                    return;
+                }
+                Err(error) => {
+                    tracing::warn!(quota = %key, %error, "writing a quota failed; it is counted later");
+                    return self.again(key, RETRY);
+                }
+            }
+        }
+        self.again(key, LEAST_GAP);
+    }
+
+    fn decide(&self, copy: &QuotaCopy) -> Result<Option<Book>, Behind> {
+        copy.account.as_ref().map_or(Ok(None), |account| {
+            confirm(account, &copy.scope, &self.inventory)
+        })
+    }
+
+    /// As [`Self::decide`]; a resource that was counted and is not served any more is asked for anew, now that the quota has
+    /// been read.
+    async fn decide_with_proof(&mut self, copy: &QuotaCopy) -> Result<Option<Book>, Behind> {
+        let mut proven = Vec::new();
+        for resource in &self.of.resources {
+            let key = resource.key();
+            let counted = copy
+                .account
+                .as_ref()
+                .is_ok_and(|account| account.book.snapshot.contains_key(&key));
+            if counted
+                && matches!(self.inventory.get(&key), Some(Watched::Absent))
+                && matches!(
+                    resources::is_served(&self.of.client, resource).await,
+                    Ok(false)
+                )
+            {
+                self.inventory.set(&key, Watched::ProvenAbsent);
+                proven.push(key);
+            }
+        }
+        let decided = self.decide(copy);
+        for key in proven {
+            self.inventory.set(&key, Watched::Absent);
+        }
+        decided
+    }
+
+    fn again(&mut self, key: &QuotaKey, after: Duration) {
+        if let Some(known) = self.quotas.get_mut(key) {
+            known.due = earlier(known.due, Some(Instant::now() + after));
+        }
+    }
+
+    async fn see_to_undecided(&mut self) {
+        let now = self.started.elapsed();
+        let mut due: Vec<(QuotaKey, Hold)> = Vec::new();
+        for (key, known) in &mut self.quotas {
+            if let Ok(account) = &known.copy.account {
+                let holds = known.ages.due(now, &account.book);
+                due.extend(
+                    holds
+                        .into_iter()
+                        .take(HOLDS_PER_TICK)
+                        .map(|hold| (key.clone(), hold.clone())),
+                );
+            }
+        }
+        for (key, hold) in due {
+            self.see_to(&key, &hold).await;
+        }
+    }
+
+    async fn see_to(&mut self, key: &QuotaKey, hold: &Hold) {
+        let Some(resource) = self
+            .of
+            .resources
+            .iter()
+            .find(|resource| resource.key() == hold.object.resource)
+        else {
+            tracing::warn!(quota = %key, resource = hold.object.resource, "a hold is for a resource that this version does not know");
+            return;
+        };
+        let found = match undecided::find(&self.of.client, resource, hold).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(quota = %key, hold = hold.id, %error, "the object of an undecided hold could not be read");
+                return;
+            }
+        };
+        match expire::decide(hold, &found) {
+            Step::LeaveToConfirm => {}
+            Step::Fence => {
+                if let Err(error) = undecided::fence(&self.of.client, resource, hold).await {
+                    tracing::warn!(quota = %key, hold = hold.id, %error, "an undecided hold could not be fenced");
+                }
+            }
+            Step::Drop => self.drop_hold(key, hold).await,
+        }
+        // Fenced or not, the next count covers what has moved.
+        self.again(key, self.of.settings.debounce);
+    }
+
+    async fn drop_hold(&mut self, key: &QuotaKey, hold: &Hold) {
+        let Ok(copy) = QuotaCopy::read(&self.of.client, key).await else {
+            return;
+        };
+        let Ok(account) = &copy.account else { return };
+        let Some(book) = account.book.release(std::slice::from_ref(&hold.id)) else {
+            return;
+        };
+        match copy.write(&self.of.client, account, &book).await {
+            Ok(written) => {
+                tracing::info!(quota = %key, hold = hold.id, object = hold.object.name, "dropped the hold of a create that never came");
+                if let Some(known) = self.quotas.get_mut(key) {
+                    known.copy = written;
+                }
+            }
+            // The next tick finds it again.
+            Err(error) => {
+                tracing::debug!(quota = %key, hold = hold.id, %error, "a hold is dropped later");
+            }
+        }
+    }
+}
+
+fn holds(known: &Known) -> bool {
+    known
+        .copy
+        .account
+        .as_ref()
+        .is_ok_and(|account| !account.book.pending.is_empty())
+}
+
+fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}

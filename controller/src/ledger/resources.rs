@@ -1,0 +1,269 @@
+//! List and watch of the workload resources. Raw, because the ledger needs what watchers usually hide: the exact revision of
+//! the list, and bookmarks.
+
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use kube::Client;
+use kube::core::params::{ListParams, WatchParams};
+use kube::core::{Request, WatchEvent};
+use serde::Deserialize;
+use serde_json::Value;
+use sluice_policy::ledger::{Listing, Revision, Seen};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use super::{ChargeOf, Resource, Settings};
+
+/// Seconds that one watch lasts; then it is opened anew from where it was.
+const WATCH_SECONDS: u32 = 290;
+/// Pause after a failed call.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// News of a resource.
+#[derive(Debug)]
+pub enum News {
+    /// All its objects.
+    Listed(Listing),
+    /// It is not served.
+    Absent,
+    /// An object was added or changed.
+    Put {
+        /// Its uid.
+        uid: String,
+        /// What the ledger keeps of it.
+        seen: Seen,
+    },
+    /// An object was deleted.
+    Deleted {
+        /// Its uid.
+        uid: String,
+        /// When.
+        at: Revision,
+    },
+    /// Nothing else happened up to this revision.
+    Bookmark(Revision),
+}
+
+/// Why a list or watch ended.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchError {
+    /// The resource is not served.
+    #[error("the resource is not served")]
+    Absent,
+    /// The revision is too old to go on from.
+    #[error("the revision is too old to go on from")]
+    TooOld,
+    /// An object or a list has no readable revision, uid or namespace.
+    #[error("{0} cannot be read from the API server's answer")]
+    Unreadable(&'static str),
+    /// The call failed.
+    #[error(transparent)]
+    Call(Box<kube::Error>),
+}
+
+impl From<kube::Error> for WatchError {
+    fn from(error: kube::Error) -> Self {
+        match &error {
+            kube::Error::Api(status) if status.code == 404 => Self::Absent,
+            kube::Error::Api(status) if status.code == 410 => Self::TooOld,
+            _ => Self::Call(Box::new(error)),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Page {
+    metadata: PageMeta,
+    #[serde(default)]
+    items: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+struct PageMeta {
+    #[serde(rename = "resourceVersion", default)]
+    resource_version: String,
+    #[serde(rename = "continue", default)]
+    next: String,
+}
+
+/// Follows a resource for ever and tells its news under its key.
+pub async fn follow(
+    client: Client,
+    resource: Resource,
+    charge: ChargeOf,
+    settings: Settings,
+    news: mpsc::Sender<(String, News)>,
+) {
+    let key = resource.key();
+    let teller = Teller {
+        key: key.clone(),
+        news,
+    };
+    loop {
+        let listing = match list(&client, &resource, &charge, settings.page).await {
+            Ok(listing) => listing,
+            Err(WatchError::Absent) => {
+                if teller.tell(News::Absent).await.is_err() {
+                    return;
+                }
+                sleep(settings.absent_retry).await;
+                continue;
+            }
+            Err(error) => {
+                tracing::warn!(resource = key, %error, "listing a workload resource failed; quotas are not counted until it succeeds");
+                sleep(RETRY).await;
+                continue;
+            }
+        };
+        let mut at = listing.revision();
+        if teller.tell(News::Listed(listing)).await.is_err() {
+            return;
+        }
+        loop {
+            match watch(&client, &resource, &charge, &mut at, &teller).await {
+                Ok(()) => {}
+                Err(Ended::Deaf) => return,
+                Err(Ended::By(WatchError::TooOld | WatchError::Absent)) => break,
+                Err(Ended::By(error)) => {
+                    tracing::debug!(resource = key, %error, "a watch ended; it goes on from where it was");
+                    sleep(RETRY).await;
+                }
+            }
+        }
+    }
+}
+
+/// Lists at one exact revision, read from a quorum: no resourceVersion is given, not even 0.
+pub async fn list(
+    client: &Client,
+    resource: &Resource,
+    charge: &ChargeOf,
+    page: u32,
+) -> Result<Listing, WatchError> {
+    let mut params = ListParams::default().limit(page);
+    let mut objects = Vec::new();
+    loop {
+        let page: Page = client
+            .request(
+                Request::new(resource.path())
+                    .list(&params)
+                    .map_err(unbuilt)?,
+            )
+            .await?;
+        for item in &page.items {
+            objects.push(seen(resource, item, charge)?);
+        }
+        if page.metadata.next.is_empty() {
+            let revision = Revision::parse(&page.metadata.resource_version)
+                .ok_or(WatchError::Unreadable("the list's resourceVersion"))?;
+            return Ok(Listing::new(revision, objects));
+        }
+        params = params.continue_token(&page.metadata.next);
+    }
+}
+
+/// Whether the API server serves a resource now, past every cache.
+pub async fn is_served(client: &Client, resource: &Resource) -> Result<bool, WatchError> {
+    let params = ListParams::default().limit(1);
+    let request = Request::new(resource.path())
+        .list(&params)
+        .map_err(unbuilt)?;
+    match client
+        .request::<Value>(request)
+        .await
+        .map_err(WatchError::from)
+    {
+        Ok(_) => Ok(true),
+        Err(WatchError::Absent) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+enum Ended {
+    /// Nobody listens any more.
+    Deaf,
+    By(WatchError),
+}
+
+impl<E: Into<WatchError>> From<E> for Ended {
+    fn from(error: E) -> Self {
+        Self::By(error.into())
+    }
+}
+
+/// Tells the news of one resource.
+struct Teller {
+    key: String,
+    news: mpsc::Sender<(String, News)>,
+}
+
+impl Teller {
+    async fn tell(&self, what: News) -> Result<(), Ended> {
+        self.news
+            .send((self.key.clone(), what))
+            .await
+            .map_err(|_| Ended::Deaf)
+    }
+}
+
+async fn watch(
+    client: &Client,
+    resource: &Resource,
+    charge: &ChargeOf,
+    at: &mut Revision,
+    teller: &Teller,
+) -> Result<(), Ended> {
+    let params = WatchParams::default().timeout(WATCH_SECONDS);
+    let request = Request::new(resource.path())
+        .watch(&params, &at.to_string())
+        .map_err(unbuilt)?;
+    let events = client.request_events::<Value>(request).await?;
+    tokio::pin!(events);
+    while let Some(event) = events.try_next().await? {
+        let (news, revision) = match event {
+            WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                let (uid, seen) = seen(resource, &object, charge)?;
+                let revision = seen.revision;
+                (News::Put { uid, seen }, revision)
+            }
+            WatchEvent::Deleted(object) => {
+                let (uid, seen) = seen(resource, &object, charge)?;
+                let at = seen.revision;
+                (News::Deleted { uid, at }, at)
+            }
+            WatchEvent::Bookmark(bookmark) => {
+                let revision = Revision::parse(&bookmark.metadata.resource_version)
+                    .ok_or(WatchError::Unreadable("a bookmark's resourceVersion"))?;
+                (News::Bookmark(revision), revision)
+            }
+            WatchEvent::Error(status) if status.code == 410 => {
+                return Err(Ended::By(WatchError::TooOld));
+            }
+            WatchEvent::Error(status) => return Err(kube::Error::Api(status).into()),
+        };
+        teller.tell(news).await?;
+        *at = revision;
+    }
+    Ok(())
+}
+
+fn unbuilt(error: kube::core::request::Error) -> WatchError {
+    WatchError::Call(Box::new(kube::Error::BuildRequest(error)))
+}
+
+fn seen(
+    resource: &Resource,
+    object: &Value,
+    charge: &ChargeOf,
+) -> Result<(String, Seen), WatchError> {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
+    let uid = text("/metadata/uid").ok_or(WatchError::Unreadable("metadata.uid"))?;
+    let revision = text("/metadata/resourceVersion").and_then(Revision::parse);
+    let seen = Seen {
+        namespace: text("/metadata/namespace").unwrap_or_default().to_owned(),
+        revision: revision.ok_or(WatchError::Unreadable("metadata.resourceVersion"))?,
+        charge: charge(resource, object),
+    };
+    Ok((uid.to_owned(), seen))
+}
