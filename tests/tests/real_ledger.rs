@@ -1,0 +1,686 @@
+//! The quota ledger on a real API server: replicas of the webhook's actors and two leaders of the controller at once, with
+//! processes that die in between. No webhook is registered: the test plays the API server's part, so that it can do what a
+//! real one seldom does. One test, so that the control plane is started once.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::needless_pass_by_value,
+    reason = "a test; clippy exempts only functions marked #[test], not their helpers"
+)]
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::future::join_all;
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::Client;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+use sluice_api::SessionCluster;
+use sluice_api::quota::{ClusterCpuQuota, CpuQuota, QuotaStatus};
+use sluice_cluster::{Assets, AssetsCache, Binary, Cluster, ClusterOptions};
+use sluice_controller::leader::{Elector, Leadership, Times};
+use sluice_controller::ledger::{LedgerKeeper, Resource, Settings as KeeperSettings};
+use sluice_policy::MilliCpu;
+use sluice_policy::ledger::{Ask, Enforcement, ObjectKey, QuotaKey, Reason, Revision, Run};
+use sluice_webhook::ledger::{KubeStore, Ledger, LedgerMetrics, Reserve, Settings, Verdict};
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+const NAMESPACE: &str = "team-a";
+const CLUSTERS: usize = 200;
+const ROOM: usize = 50;
+
+/// Waits until a condition holds; the message tells what was seen last.
+async fn until<T: std::fmt::Debug>(what: &str, mut look: impl AsyncFnMut() -> (bool, T)) -> T {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    let mut every = tokio::time::interval(Duration::from_millis(50));
+    loop {
+        every.tick().await;
+        let (done, seen) = look().await;
+        if done {
+            return seen;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "waited in vain until {what}; last seen: {seen:?}"
+        );
+    }
+}
+
+async fn install(client: &Client) {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    for crd in sluice_api::crds() {
+        api.create(&PostParams::default(), &crd).await.unwrap();
+    }
+    let sessions: Api<SessionCluster> = Api::namespaced(client.clone(), NAMESPACE);
+    let quotas: Api<CpuQuota> = Api::namespaced(client.clone(), NAMESPACE);
+    let all: Api<ClusterCpuQuota> = Api::all(client.clone());
+    until("the kinds are served", async || {
+        let one = ListParams::default().limit(1);
+        let served = sessions.list(&one).await.is_ok()
+            && quotas.list(&one).await.is_ok()
+            && all.list(&one).await.is_ok();
+        (served, ())
+    })
+    .await;
+}
+
+/// As simple as a charge can be: a CPU for each TaskManager of what is told to run.
+fn charge(object: &Value) -> MilliCpu {
+    let running = object.pointer("/spec/state") == Some(&json!("RUNNING"));
+    let count = object
+        .pointer("/spec/numberOfTaskManagers")
+        .and_then(Value::as_u64)
+        .unwrap_or_default();
+    if running {
+        MilliCpu(count * 1000)
+    } else {
+        MilliCpu::ZERO
+    }
+}
+
+fn keeper(client: &Client) -> LedgerKeeper {
+    let resource = |group: &str, version: &str, plural: &str| Resource {
+        group: group.into(),
+        version: version.into(),
+        plural: plural.into(),
+    };
+    LedgerKeeper {
+        client: client.clone(),
+        resources: vec![
+            resource("sluice.dev", "v1alpha1", "sessionclusters"),
+            resource("flink.apache.org", "v1beta1", "flinkdeployments"),
+        ],
+        charge: Arc::new(|_, object| charge(object)),
+        settings: KeeperSettings {
+            undecided: Duration::from_secs(3),
+            expiry_tick: Duration::from_millis(500),
+            page: 70,
+            ..KeeperSettings::default()
+        },
+    }
+}
+
+/// A webhook process: its actors live in a runtime of its own, which can be killed.
+struct Replica {
+    runtime: Option<Runtime>,
+    ledger: Ledger,
+}
+
+impl Replica {
+    fn new(cluster: &Cluster) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let ledger = std::thread::scope(|scope| {
+            let start = || {
+                runtime.block_on(async {
+                    let store = KubeStore::new(cluster.client().await.unwrap());
+                    Ledger::new(
+                        Arc::new(store),
+                        Settings::default(),
+                        LedgerMetrics::default(),
+                    )
+                })
+            };
+            scope.spawn(start).join().unwrap()
+        });
+        Self {
+            runtime: Some(runtime),
+            ledger,
+        }
+    }
+
+    /// Asks within the replica's own runtime; `None` if it died over it.
+    async fn ask(&self, quotas: Vec<QuotaKey>, reserve: Reserve) -> Option<Verdict> {
+        let ledger = self.ledger.clone();
+        let runtime = self.runtime.as_ref().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(4);
+        runtime
+            .spawn(async move { ledger.reserve(&quotas, reserve, deadline).await })
+            .await
+            .ok()
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        self.runtime.take().unwrap().shutdown_background();
+    }
+}
+
+struct World {
+    client: Client,
+    cluster: Cluster,
+    replicas: Mutex<Vec<Arc<Replica>>>,
+    quotas: Vec<QuotaKey>,
+}
+
+enum Start {
+    Running,
+    Refused(Reason),
+}
+
+impl World {
+    fn sessions(&self) -> Api<SessionCluster> {
+        Api::namespaced(self.client.clone(), NAMESPACE)
+    }
+
+    fn replica(&self, index: usize) -> Arc<Replica> {
+        Arc::clone(&self.replicas.lock().unwrap()[index])
+    }
+
+    /// Kills a replica at this instant and starts another in its place.
+    fn crash(&self, index: usize) {
+        let fresh = Arc::new(Replica::new(&self.cluster));
+        self.replicas.lock().unwrap()[index] = fresh;
+    }
+
+    async fn get(&self, name: &str) -> SessionCluster {
+        self.sessions().get(name).await.unwrap()
+    }
+
+    fn rise(object: &SessionCluster, to: usize) -> Reserve {
+        let before = serde_json::to_value(object).unwrap();
+        Reserve {
+            object: ObjectKey {
+                resource: "sessionclusters.sluice.dev".into(),
+                namespace: NAMESPACE.into(),
+                name: object.metadata.name.clone().unwrap(),
+            },
+            uid: object.metadata.uid.clone().unwrap(),
+            base: Revision::parse(object.metadata.resource_version.as_deref().unwrap()).unwrap(),
+            from: charge(&before),
+            to: MilliCpu(to as u64 * 1000),
+            by: "ann".into(),
+            ask: Ask::Start,
+            enforcement: Enforcement::Enforce,
+            run: Run::Real,
+        }
+    }
+
+    async fn put(
+        &self,
+        object: &SessionCluster,
+        state: &str,
+        count: usize,
+    ) -> kube::Result<SessionCluster> {
+        let mut next = serde_json::to_value(object).unwrap();
+        next["spec"]["state"] = json!(state);
+        next["spec"]["numberOfTaskManagers"] = json!(count);
+        let next: SessionCluster = serde_json::from_value(next).unwrap();
+        let name = object.metadata.name.clone().unwrap();
+        self.sessions()
+            .replace(&name, &PostParams::default(), &next)
+            .await
+    }
+
+    /// What `kubectl` and the API server do to start a session cluster: ask, come again on 429 or after a conflict.
+    async fn start(&self, name: &str, replica: usize) -> Start {
+        for attempt in 0..200 {
+            let object = self.get(name).await;
+            let verdict = self
+                .replica((replica + attempt) % 3)
+                .ask(self.quotas.clone(), Self::rise(&object, 1))
+                .await;
+            match verdict {
+                Some(Verdict::Admitted { over }) => {
+                    assert!(over.is_empty(), "{over:?}");
+                    if self.put(&object, "RUNNING", 1).await.is_ok() {
+                        return Start::Running;
+                    }
+                }
+                Some(Verdict::Refused(refusal)) if refusal.code().number() == 403 => {
+                    return Start::Refused(refusal.reason);
+                }
+                Some(Verdict::Refused(_)) | None => {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+        panic!("{name} was neither started nor refused");
+    }
+
+    async fn running(&self) -> usize {
+        let all = self.sessions().list(&ListParams::default()).await.unwrap();
+        all.items
+            .iter()
+            .map(|object| charge(&serde_json::to_value(object).unwrap()).0 / 1000)
+            .sum::<u64>() as usize
+    }
+
+    async fn statuses(&self) -> Vec<QuotaStatus> {
+        let namespaced: Api<CpuQuota> = Api::namespaced(self.client.clone(), NAMESPACE);
+        let cluster: Api<ClusterCpuQuota> = Api::all(self.client.clone());
+        vec![
+            namespaced
+                .get("default")
+                .await
+                .unwrap()
+                .status
+                .unwrap_or_default(),
+            cluster
+                .get("everybody")
+                .await
+                .unwrap()
+                .status
+                .unwrap_or_default(),
+        ]
+    }
+
+    /// Waits until no hold is left and usage is what exists.
+    async fn quiet(&self, cpu: usize) {
+        until("no hold is left and usage is exact", async || {
+            let statuses = self.statuses().await;
+            let exact = |status: &QuotaStatus| {
+                status.pending.is_empty() && status.confirmed_milli == Some(cpu as u64 * 1000)
+            };
+            (statuses.iter().all(exact), statuses)
+        })
+        .await;
+        assert_eq!(self.running().await, cpu);
+    }
+}
+
+fn quota(kind: &str, name: &str, spec: Value) -> Value {
+    json!({"apiVersion": "sluice.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec})
+}
+
+async fn set_up(cluster: Cluster) -> Arc<World> {
+    let client = cluster.client().await.unwrap();
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let namespace: Namespace =
+        serde_json::from_value(json!({"metadata": {"name": NAMESPACE}})).unwrap();
+    namespaces
+        .create(&PostParams::default(), &namespace)
+        .await
+        .unwrap();
+    install(&client).await;
+    let default = quota("CpuQuota", "default", json!({"hard": {"cpu": ROOM}}));
+    let quotas: Api<CpuQuota> = Api::namespaced(client.clone(), NAMESPACE);
+    quotas
+        .create(
+            &PostParams::default(),
+            &serde_json::from_value(default).unwrap(),
+        )
+        .await
+        .unwrap();
+    let everybody = quota(
+        "ClusterCpuQuota",
+        "everybody",
+        json!({"hard": {"cpu": "60"}, "namespaces": ["*"]}),
+    );
+    let all: Api<ClusterCpuQuota> = Api::all(client.clone());
+    all.create(
+        &PostParams::default(),
+        &serde_json::from_value(everybody).unwrap(),
+    )
+    .await
+    .unwrap();
+    let sessions: Api<SessionCluster> = Api::namespaced(client.clone(), NAMESPACE);
+    for index in 0..CLUSTERS {
+        let spec = json!({"state": "STOPPED", "numberOfTaskManagers": 1, "flinkVersion": "1.20"});
+        let object = quota("SessionCluster", &format!("c{index}"), spec);
+        sessions
+            .create(
+                &PostParams::default(),
+                &serde_json::from_value(object).unwrap(),
+            )
+            .await
+            .unwrap();
+    }
+    let replicas = (0..3).map(|_| Arc::new(Replica::new(&cluster))).collect();
+    Arc::new(World {
+        client,
+        cluster,
+        replicas: Mutex::new(replicas),
+        quotas: vec![
+            QuotaKey::Namespaced {
+                namespace: NAMESPACE.into(),
+                name: "default".into(),
+            },
+            QuotaKey::Cluster {
+                name: "everybody".into(),
+            },
+        ],
+    })
+}
+
+#[test]
+fn the_ledger_is_exact_on_a_real_api_server() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let assets = Assets::obtain(&AssetsCache::Default, Binary::ALL)
+            .await
+            .unwrap();
+        let cluster = Cluster::start(ClusterOptions::new(assets)).await.unwrap();
+        let world = set_up(cluster).await;
+        nothing_starts_before_the_first_count(&world).await;
+        let leaders: Vec<JoinHandle<()>> = (0..2)
+            .map(|_| {
+                let keeper = keeper(&world.client);
+                tokio::spawn(async move { keeper.run(Leadership::always()).await })
+            })
+            .collect();
+        world.quiet(0).await;
+        for round in 0..3 {
+            exactly_what_fits_is_started(&world, round).await;
+            lowering_a_limit_touches_nothing(&world).await;
+            all_stop(&world).await;
+        }
+        a_late_write_is_fenced(&world).await;
+        the_dead_leave_nothing(&world).await;
+        a_new_kind_is_counted_once_it_is_served(&world).await;
+        for leader in leaders {
+            leader.abort();
+        }
+        one_leads_and_another_takes_over(&world.client).await;
+        let world = Arc::into_inner(world).unwrap();
+        drop(world.replicas);
+        world.cluster.stop().await.unwrap();
+    });
+}
+
+async fn nothing_starts_before_the_first_count(world: &World) {
+    let object = world.get("c0").await;
+    let verdict = world
+        .replica(0)
+        .ask(world.quotas.clone(), World::rise(&object, 1))
+        .await
+        .unwrap();
+    let Verdict::Refused(refusal) = verdict else {
+        panic!("{verdict:?}")
+    };
+    assert_eq!(
+        (refusal.reason, refusal.quota.to_string()),
+        (
+            Reason::NotInitialised,
+            "ClusterCpuQuota \"everybody\"".into()
+        )
+    );
+}
+
+async fn exactly_what_fits_is_started(world: &Arc<World>, round: usize) {
+    let starts: Vec<_> = (0..CLUSTERS)
+        .map(|index| {
+            let world = Arc::clone(world);
+            tokio::spawn(async move { world.start(&format!("c{index}"), index).await })
+        })
+        .collect();
+    let crashes = {
+        let world = Arc::clone(world);
+        tokio::spawn(async move {
+            for crash in 0..6 {
+                tokio::time::sleep(Duration::from_millis(40 + 60 * (crash + round as u64))).await;
+                assert!(world.running().await <= ROOM);
+                world.crash((crash as usize + round) % 3);
+            }
+        })
+    };
+    let ends: Vec<_> = join_all(starts)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    crashes.await.unwrap();
+    let started = ends
+        .iter()
+        .filter(|end| matches!(end, Start::Running))
+        .count();
+    assert_eq!(started, ROOM, "round {round}");
+    assert!(
+        ends.iter()
+            .all(|end| !matches!(end, Start::Refused(reason) if *reason != Reason::OverLimit))
+    );
+    world.quiet(ROOM).await;
+}
+
+async fn lowering_a_limit_touches_nothing(world: &World) {
+    let quotas: Api<CpuQuota> = Api::namespaced(world.client.clone(), NAMESPACE);
+    let limit = async |cpu: usize| {
+        let patch = json!({"spec": {"hard": {"cpu": cpu}}});
+        quotas
+            .patch("default", &PatchParams::default(), &Patch::Merge(&patch))
+            .await
+            .unwrap()
+    };
+    let generation = limit(10).await.metadata.generation;
+    let status = until("the new limit is observed", async || {
+        let status = world.statuses().await.remove(0);
+        (status.observed_generation == generation, status)
+    })
+    .await;
+    let exceeded = status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == "QuotaExceeded")
+        .unwrap();
+    assert_eq!(exceeded.status, "True");
+    assert_eq!(
+        exceeded.message,
+        "50 of 10 CPU are in use, 40 over the limit. What runs is left alone; nothing starts."
+    );
+    assert_eq!(
+        (status.used.as_deref(), status.free.as_deref()),
+        (Some("50"), Some("0"))
+    );
+    assert_eq!(world.running().await, ROOM);
+    let stopped = world.sessions().list(&ListParams::default()).await.unwrap();
+    let stopped = stopped
+        .items
+        .iter()
+        .find(|object| charge(&serde_json::to_value(object).unwrap()) == MilliCpu::ZERO)
+        .unwrap();
+    let verdict = world
+        .replica(0)
+        .ask(vec![world.quotas[0].clone()], World::rise(stopped, 2))
+        .await
+        .unwrap();
+    let Verdict::Refused(refusal) = verdict else {
+        panic!("{verdict:?}")
+    };
+    assert_eq!(
+        refusal.message("sessioncluster", "x"),
+        "CpuQuota \"team-a/default\": starting sessioncluster \"x\" needs 2 CPU; 0 of 10 are free (50 in use, 0 reserved). \
+         Stop a workload or ask for 42 more CPU. [quota/cpu]"
+    );
+    let generation = limit(ROOM).await.metadata.generation;
+    until("the old limit is back", async || {
+        let status = world.statuses().await.remove(0);
+        (status.observed_generation == generation, status)
+    })
+    .await;
+}
+
+async fn all_stop(world: &World) {
+    let all = world.sessions().list(&ListParams::default()).await.unwrap();
+    let running = all
+        .items
+        .iter()
+        .filter(|object| charge(&serde_json::to_value(object).unwrap()) > MilliCpu::ZERO);
+    for stopped in join_all(running.map(|object| world.put(object, "STOPPED", 1))).await {
+        stopped.unwrap();
+    }
+    world.quiet(0).await;
+}
+
+async fn a_late_write_is_fenced(world: &World) {
+    let object = world.get("c7").await;
+    let verdict = world
+        .replica(0)
+        .ask(world.quotas.clone(), World::rise(&object, 9))
+        .await
+        .unwrap();
+    assert_eq!(verdict, Verdict::Admitted { over: vec![] });
+    world.quiet(0).await;
+    let fenced = world.get("c7").await;
+    assert!(
+        fenced
+            .metadata
+            .annotations
+            .unwrap()
+            .contains_key("sluice.dev/fence")
+    );
+    let Err(kube::Error::Api(status)) = world.put(&object, "RUNNING", 9).await else {
+        panic!("the late write went through")
+    };
+    assert_eq!(status.code, 409);
+}
+
+async fn the_dead_leave_nothing(world: &World) {
+    let object = world.get("c8").await;
+    let absent = Reserve {
+        uid: "00000000-0000-0000-0000-000000000000".into(),
+        base: Revision::NONE,
+        ..World::rise(&object, 5)
+    };
+    for reserve in [World::rise(&object, 4), absent] {
+        let verdict = world
+            .replica(1)
+            .ask(world.quotas.clone(), reserve)
+            .await
+            .unwrap();
+        assert_eq!(verdict, Verdict::Admitted { over: vec![] });
+    }
+    world.crash(1);
+    world.quiet(0).await;
+    // A hold whose object is deleted goes with it.
+    let verdict = world
+        .replica(1)
+        .ask(world.quotas.clone(), World::rise(&world.get("c9").await, 4))
+        .await
+        .unwrap();
+    assert_eq!(verdict, Verdict::Admitted { over: vec![] });
+    world
+        .sessions()
+        .delete("c9", &DeleteParams::default())
+        .await
+        .unwrap();
+    world.quiet(0).await;
+}
+
+async fn a_new_kind_is_counted_once_it_is_served(world: &World) {
+    let crd = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "flinkdeployments.flink.apache.org"},
+        "spec": {"group": "flink.apache.org", "scope": "Namespaced",
+            "names": {"kind": "FlinkDeployment", "plural": "flinkdeployments", "singular": "flinkdeployment"},
+            "versions": [{"name": "v1beta1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}]},
+    });
+    let crds: Api<CustomResourceDefinition> = Api::all(world.client.clone());
+    crds.create(
+        &PostParams::default(),
+        &serde_json::from_value(crd).unwrap(),
+    )
+    .await
+    .unwrap();
+    let resource = kube::api::ApiResource::from_gvk_with_plural(
+        &kube::core::GroupVersionKind::gvk("flink.apache.org", "v1beta1", "FlinkDeployment"),
+        "flinkdeployments",
+    );
+    let api: Api<kube::api::DynamicObject> =
+        Api::namespaced_with(world.client.clone(), NAMESPACE, &resource);
+    let object = kube::api::DynamicObject::new("f", &resource)
+        .data(json!({"spec": {"state": "RUNNING", "numberOfTaskManagers": 3}}));
+    until("the kind is served", async || {
+        (
+            api.create(&PostParams::default(), &object).await.is_ok(),
+            (),
+        )
+    })
+    .await;
+    let used = async |cpu: u64| {
+        until("usage follows", async || {
+            let statuses = world.statuses().await;
+            (
+                statuses
+                    .iter()
+                    .all(|status| status.confirmed_milli == Some(cpu * 1000)),
+                statuses,
+            )
+        })
+        .await
+    };
+    let statuses = used(3).await;
+    assert!(statuses.iter().all(|status| {
+        status
+            .snapshot
+            .contains_key("flinkdeployments.flink.apache.org")
+    }));
+    crds.delete(
+        "flinkdeployments.flink.apache.org",
+        &DeleteParams::default(),
+    )
+    .await
+    .unwrap();
+    used(0).await;
+    // Other kinds are counted on.
+    world
+        .put(&world.get("c3").await, "RUNNING", 2)
+        .await
+        .unwrap();
+    used(2).await;
+    world
+        .put(&world.get("c3").await, "STOPPED", 2)
+        .await
+        .unwrap();
+    used(0).await;
+}
+
+async fn one_leads_and_another_takes_over(client: &Client) {
+    let times = Times {
+        lease: Duration::from_secs(2),
+        renew: Duration::from_millis(1500),
+        retry: Duration::from_millis(200),
+    };
+    let elect = |identity: &str| {
+        let (elector, leadership) = Elector::new(
+            client.clone(),
+            "default",
+            "sluice-controller",
+            identity,
+            times,
+        );
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let task = tokio::spawn(elector.run(async move {
+            let _ = stopped.await;
+        }));
+        (leadership, stop, task)
+    };
+    let (mut a, _stop_a, task_a) = elect("a");
+    a.acquired().await;
+    let (mut b, stop_b, task_b) = elect("b");
+    let early = tokio::time::timeout(Duration::from_millis(2500), b.acquired()).await;
+    assert!(early.is_err() && a.leads() && !b.leads(), "two leaders");
+    // Killed: nothing is given back, so b waits for the Lease to run out, and a must know that it no longer leads by then.
+    task_a.abort();
+    b.acquired().await;
+    assert!(
+        !a.leads(),
+        "the old leader believes in itself for longer than the Lease"
+    );
+    a.lost().await;
+    let (mut c, _stop_c, task_c) = elect("c");
+    stop_b.send(()).unwrap();
+    task_b.await.unwrap();
+    let given_back = Instant::now();
+    c.acquired().await;
+    assert!(
+        given_back.elapsed() < Duration::from_millis(1500),
+        "a Lease that was given back is free at once"
+    );
+    task_c.abort();
+}
