@@ -160,19 +160,34 @@ async fn start(
     let servers = servers::Servers::plan(cluster, args.replicas)?;
     install::crds(&client, crds).await?;
     install::namespaces(&client).await?;
-    if servers::are_built() {
-        running.balancer = servers.balance().await?;
-        let fleet = running
-            .fleet
-            .insert(Fleet::start(cluster, servers.specs()?, args.restart));
-        // Whatever goes wrong from here on, the servers' own last words say most about it.
-        let ready = async {
+    let (webhook, controller) = (
+        servers::is_built("webhook"),
+        servers::is_built("controller"),
+    );
+    if webhook {
+        install::registration(&client, servers.url()).await?;
+    }
+    running.balancer = servers.balance().await?;
+    let fleet = running
+        .fleet
+        .insert(Fleet::start(cluster, servers.specs()?, args.restart));
+    // Whatever goes wrong from here on, the servers' own last words say most about it.
+    let ready = async {
+        if webhook {
+            servers.ready().await?;
             install::team_a(&client).await?;
-            canary::wait(&client).await
-        };
-        ready.await.map_err(|failure| fleet.explain(&failure))?;
-    } else {
-        greeting::tell("this build has no webhook and no controller yet: nothing is gated");
+            canary::wait(&client).await?;
+        }
+        if controller {
+            install::quota_counts(&client).await?;
+        }
+        Ok::<_, Failure>(())
+    };
+    ready.await.map_err(|failure| fleet.explain(&failure))?;
+    for (name, built) in [("webhook", webhook), ("controller", controller)] {
+        if !built {
+            greeting::tell(&format!("this build has no {name} yet"));
+        }
     }
 
     greeting::print(cluster).context("writing the greeting")?;

@@ -32,5 +32,5 @@ mod process;
 pub use assets::{Assets, AssetsCache, Binary};
 pub use cluster::{Cluster, ClusterOptions, Component, ControllerManager, DataDir};
 pub use error::ClusterError;
-pub use ports::free_loopback_port;
+pub use ports::{free_loopback_port, probe_http};
 pub use process::{OnParentDeath, Process, ProcessSpec, log_tail};

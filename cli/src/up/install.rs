@@ -9,8 +9,11 @@ use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use sluice_api::names::field_managers;
+use sluice_webhook::registration::{Address, Registration, guard};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::exit::Failure;
@@ -117,6 +120,35 @@ fn is_established(crd: &CustomResourceDefinition) -> bool {
         .any(|condition| condition.type_ == "Established" && condition.status == "True")
 }
 
+/// Tells the API server where to ask, and guards the labels by which a namespace says how strictly.
+pub(super) async fn registration(client: &Client, url: String) -> Result<(), Failure> {
+    let registration = Registration {
+        address: Address::Url(url),
+        excluded_namespaces: vec![SYSTEM.to_owned()],
+    };
+    apply(client, &registration.mutating()).await?;
+    apply(client, &registration.validating()).await?;
+    apply(client, &guard::policy()).await?;
+    apply(client, &guard::binding()).await
+}
+
+/// Applies an object that is ours, whoever has changed it. What others own of it stays, such as the `caBundle`.
+async fn apply<K>(client: &Client, object: &K) -> Result<(), Failure>
+where
+    K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + Serialize + DeserializeOwned,
+{
+    let name = object.name_any();
+    Api::<K>::all(client.clone())
+        .patch(
+            &name,
+            &PatchParams::apply(field_managers::CLI).force(),
+            &Patch::Apply(object),
+        )
+        .await
+        .map_err(|error| refused(&K::kind(&()), &name, &error))?;
+    Ok(())
+}
+
 /// Makes the namespaces.
 pub(super) async fn namespaces(client: &Client) -> Result<(), Failure> {
     let api: Api<Namespace> = Api::all(client.clone());
@@ -132,8 +164,7 @@ pub(super) async fn namespaces(client: &Client) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Gives team-a its quota and its defaults, and waits until the quota counts: before that it refuses every start.
-/// Admission judges both, so this waits for the webhooks too.
+/// Gives team-a its quota and its defaults, which admission judges.
 pub(super) async fn team_a(client: &Client) -> Result<(), Failure> {
     let quota = json!({
         "apiVersion": sluice_api::API_VERSION,
@@ -150,13 +181,17 @@ pub(super) async fn team_a(client: &Client) -> Result<(), Failure> {
             "template": {"spec": {"flinkConfiguration": {"taskmanager.numberOfTaskSlots": "2"}}},
         },
     });
-    let quotas = api(client, "cpuquotas", "CpuQuota");
-    create(&quotas, &quota).await?;
+    create(&api(client, "cpuquotas", "CpuQuota"), &quota).await?;
     create(
         &api(client, "deploymentdefaults", "DeploymentDefaults"),
         &defaults,
     )
-    .await?;
+    .await
+}
+
+/// Waits until the controller has counted team-a's quota for the first time: before that it refuses every start.
+pub(super) async fn quota_counts(client: &Client) -> Result<(), Failure> {
+    let quotas = api(client, "cpuquotas", "CpuQuota");
     eventually("CpuQuota team-a/default counts", async || {
         let stored = quotas
             .get("default")
@@ -216,7 +251,7 @@ fn is_there_already(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 409)
 }
 
-fn from_json<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, Failure> {
+fn from_json<T: DeserializeOwned>(value: Value) -> Result<T, Failure> {
     Ok(serde_json::from_value(value).context("building an object of ours")?)
 }
 

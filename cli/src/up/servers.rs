@@ -1,25 +1,22 @@
 //! Which webhook and controller processes `sluice up` runs, on which ports, and under which address the API server
 //! finds them.
 
-use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::CommandFactory;
-use sluice_cluster::{Cluster, ProcessSpec, free_loopback_port};
+use sluice_cluster::{Cluster, ProcessSpec, free_loopback_port, probe_http};
 
 use super::balancer::Balancer;
+use super::install::eventually;
 use super::unreachable;
 use crate::args::Cli;
 use crate::exit::Failure;
 
-/// Whether this binary has the servers' subcommands.
-pub(super) fn are_built() -> bool {
-    let cli = Cli::command();
-    ["webhook", "controller"]
-        .iter()
-        .all(|name| cli.find_subcommand(name).is_some())
+/// Whether this binary has a server's subcommand.
+pub(super) fn is_built(name: &str) -> bool {
+    Cli::command().find_subcommand(name).is_some()
 }
 
 /// Ports and files of the servers.
@@ -77,28 +74,49 @@ impl Servers {
         Ok(Some(balancer))
     }
 
+    /// The URL under which the API server finds them.
+    pub(super) fn url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.front)
+    }
+
     /// The processes: this very binary with other subcommands.
     pub(super) fn specs(&self) -> Result<Vec<ProcessSpec>, Failure> {
         let binary = std::env::current_exe().context("finding our own binary")?;
-        let spec = |name: String, args: Vec<OsString>| {
+        let spec = |name: &str, subcommand: &str| {
             let log = self.logs.join(format!("{name}.log"));
+            // What a pod gets from its manifest: who it is, and how to reach the API server.
             ProcessSpec::new(name, binary.clone(), log)
-                .args(args)
-                .env("KUBECONFIG", self.kubeconfig.clone())
+                .arg(subcommand)
+                .env("POD_NAME", name)
+                .env("KUBECONFIG", &self.kubeconfig)
         };
-        let loopback = |port: u16| OsString::from(format!("127.0.0.1:{port}"));
-        let webhooks = self.webhooks.iter().enumerate().map(|(index, webhook)| {
-            let args = [
-                "webhook".into(),
-                "--listen".into(),
-                loopback(webhook.serving),
-                "--health".into(),
-                loopback(webhook.health),
-            ];
-            spec(format!("webhook-{index}"), args.to_vec())
-        });
-        Ok(webhooks
-            .chain([spec("controller".to_owned(), vec!["controller".into()])])
-            .collect())
+        let webhook = |(index, webhook): (usize, &Webhook)| {
+            spec(&format!("webhook-{index}"), "webhook").args([
+                format!("--listen=127.0.0.1:{}", webhook.serving),
+                format!("--metrics-listen=127.0.0.1:{}", webhook.health),
+                format!("--url={}", self.url()),
+                // Nobody goes on sending to a webhook that stops here: the balancer goes round it.
+                "--shutdown-grace=0".to_owned(),
+            ])
+        };
+        let mut specs = Vec::new();
+        if is_built("webhook") {
+            specs.extend(self.webhooks.iter().enumerate().map(webhook));
+        }
+        if is_built("controller") {
+            specs.push(spec("controller", "controller"));
+        }
+        Ok(specs)
+    }
+
+    /// Waits until every webhook says that it is ready: certificates made and trusted, caches filled.
+    pub(super) async fn ready(&self) -> Result<(), Failure> {
+        for (index, webhook) in self.webhooks.iter().enumerate() {
+            eventually(&format!("webhook-{index} is ready"), async || {
+                probe_http(webhook.health, "/readyz").await
+            })
+            .await?;
+        }
+        Ok(())
     }
 }

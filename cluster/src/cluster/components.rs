@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Api;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::{ClusterOptions, Component, ControllerManager};
 use crate::pki::Pki;
+use crate::ports::probe_http;
 use crate::{ClusterError, Process, ProcessSpec};
 
 /// How often readiness is asked for, and how long one answer may take.
@@ -161,7 +160,7 @@ impl Layout {
         client: Option<&kube::Client>,
     ) -> Result<(), String> {
         match (component, client) {
-            (Component::Etcd, _) => self.probe_etcd().await,
+            (Component::Etcd, _) => probe_http(self.etcd_client, "/health").await,
             (_, None) => Err("no client".into()),
             (Component::ApiServer, Some(client)) => {
                 let request = http::Request::get("/readyz")
@@ -182,25 +181,6 @@ impl Layout {
                     .map(drop)
                     .map_err(|error| error.to_string())
             }
-        }
-    }
-
-    /// One HTTP request by hand: not worth a client.
-    async fn probe_etcd(&self) -> Result<(), String> {
-        let ask = async {
-            let mut stream = TcpStream::connect(("127.0.0.1", self.etcd_client)).await?;
-            stream
-                .write_all(b"GET /health HTTP/1.0\r\nHost: etcd\r\n\r\n")
-                .await?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).await?;
-            Ok::<_, std::io::Error>(answer)
-        };
-        let answer = ask.await.map_err(|error| error.to_string())?;
-        if answer.starts_with("HTTP/1.0 200") {
-            Ok(())
-        } else {
-            Err(answer.lines().next().unwrap_or("").to_owned())
         }
     }
 }
