@@ -153,6 +153,11 @@ pub fn one_line(message: &str) -> String {
     line
 }
 
+/// How many causes a message lists; a manifest with thousands of bad entries must not make a reply of megabytes.
+const LISTED: usize = 25;
+/// How many causes a refusal carries.
+const CAUSES: usize = 100;
+
 /// A refusal: what the user sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -173,7 +178,7 @@ impl Refusal {
     ///
     /// A malformed field (422) outranks a broken rule (403), since the rule may only be broken because of it. The
     /// message lists every cause; `subject` is for example `sessioncluster "analytics"`.
-    pub fn of(subject: &str, causes: Vec<Cause>) -> Option<Self> {
+    pub fn of(subject: &str, mut causes: Vec<Cause>) -> Option<Self> {
         let lead = causes
             .iter()
             .max_by_key(|cause| (cause.rule.code == Code::Invalid, std::cmp::Reverse(0)))?;
@@ -184,7 +189,7 @@ impl Refusal {
             .rule;
         let mut message = subject.to_owned();
         message.push_str(": ");
-        for (position, cause) in causes.iter().enumerate() {
+        for (position, cause) in causes.iter().take(LISTED).enumerate() {
             if position > 0 {
                 message.push(' ');
             }
@@ -200,6 +205,10 @@ impl Refusal {
                 message.extend([" [", cause.rule.id, "]"]);
             }
         }
+        if causes.len() > LISTED {
+            message.extend([" And ", &(causes.len() - LISTED).to_string(), " more."]);
+        }
+        causes.truncate(CAUSES);
         message.extend([" [", lead.id, "]"]);
         Some(Self {
             rule: lead,
@@ -219,5 +228,49 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static RULE: Rule = Rule {
+        id: "a/b",
+        family: Family::Validation,
+        code: Code::Forbidden,
+        summary: "",
+        explain: "",
+        source: "",
+    };
+
+    #[test]
+    fn a_refusal_of_thousands_of_fields_stays_readable() {
+        let mut findings = Findings::default();
+        for index in 0..5000 {
+            let field = FieldPath::of("spec.jars").index(index);
+            findings.refuse(&RULE, field, CauseReason::Invalid, "is no URL");
+        }
+        let refusal = Refusal::of("toy \"t\"", findings.causes).unwrap();
+        assert!(
+            refusal
+                .message
+                .starts_with("toy \"t\": spec.jars[0]: is no URL. spec.jars[1]: is no URL.")
+        );
+        assert!(
+            refusal
+                .message
+                .ends_with("spec.jars[24]: is no URL. And 4975 more. [a/b]")
+        );
+        assert_eq!(refusal.causes.len(), 100);
+    }
+
+    #[test]
+    fn a_warning_is_one_line_that_the_api_server_passes_on() {
+        let line = one_line(&"wörd \n ".repeat(100));
+        assert!(
+            line.len() <= 255 && !line.contains('\n') && line.ends_with("..."),
+            "{line}"
+        );
     }
 }
