@@ -41,16 +41,21 @@ pub struct ConvertArgs {
 }
 
 /// What the arguments say about each object.
-struct Wishes<'a> {
-    name: Option<&'a str>,
-    namespace: Option<&'a str>,
-    session: Option<&'a str>,
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wishes<'a> {
+    /// Its name.
+    pub name: Option<&'a str>,
+    /// Its namespace.
+    pub namespace: Option<&'a str>,
+    /// The session of session jobs.
+    pub session: Option<&'a str>,
 }
 
 /// What could not be converted, and why; every line names file, place and field.
 struct Faults<'d> {
     document: &'d Document,
     lines: Vec<String>,
+    notes: Vec<String>,
 }
 
 impl Faults<'_> {
@@ -80,24 +85,49 @@ pub fn run(args: &ConvertArgs) -> Result<Outcome, Failure> {
         namespace: args.namespace.as_deref(),
         session: args.session.as_deref(),
     };
+    let converted = convert_all(&documents, &wishes)
+        .map_err(|lines| Failure::Input(lines.join("\nsluice: ")))?;
+    for note in &converted.notes {
+        crate::note(format_args!("{note}"));
+    }
+    std::io::stdout()
+        .lock()
+        .write_all(converted.yaml.as_bytes())?;
+    Ok(Outcome::Fine)
+}
+
+/// Documents as Sluice's kinds.
+#[derive(Clone, Debug)]
+pub struct Converted {
+    /// All of them, in YAML.
+    pub yaml: String,
+    /// What the user should know about them.
+    pub notes: Vec<String>,
+}
+
+/// Converts documents; the error is every line of what is in the way.
+pub fn convert_all(documents: &[Document], wishes: &Wishes<'_>) -> Result<Converted, Vec<String>> {
     let mut lines = Vec::new();
+    let mut notes = Vec::new();
     let mut converted = Vec::new();
-    for document in &documents {
+    for document in documents {
         let mut faults = Faults {
             document,
             lines: Vec::new(),
+            notes: Vec::new(),
         };
-        let node = convert(document, &wishes, &mut faults);
+        let node = convert(document, wishes, &mut faults);
         lines.append(&mut faults.lines);
+        notes.append(&mut faults.notes);
         converted.extend(node.map(|node| (document, node)));
     }
     collisions(&converted, &mut lines);
-    if !lines.is_empty() {
-        return Err(Failure::Input(lines.join("\nsluice: ")));
+    if lines.is_empty() {
+        let yaml = write::write_all(converted.iter().map(|(_, node)| node));
+        Ok(Converted { yaml, notes })
+    } else {
+        Err(lines)
     }
-    let text = write::write_all(converted.iter().map(|(_, node)| node));
-    std::io::stdout().lock().write_all(text.as_bytes())?;
-    Ok(Outcome::Fine)
 }
 
 fn convert(document: &Document, wishes: &Wishes<'_>, faults: &mut Faults<'_>) -> Option<Node> {

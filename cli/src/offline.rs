@@ -127,6 +127,23 @@ impl Gate {
     /// Objects that exist: they are found by look-ups, their CPU is in use. Quotas, defaults, environments and namespaces
     /// among them take effect.
     pub fn exists(&mut self, documents: &[Document]) -> Result<(), Failure> {
+        self.add(documents, &mut |_, _| Ok(()))
+    }
+
+    /// Settings that exist. What the gate would refuse cannot exist, so a wrong one is an error of the input.
+    pub fn settings(&mut self, documents: &[Document]) -> Result<(), Failure> {
+        self.add(documents, &mut |document, refused| {
+            Err(Failure::Input(
+                document.fault(document.root.at, &refused.message),
+            ))
+        })
+    }
+
+    fn add(
+        &mut self,
+        documents: &[Document],
+        refused: &mut dyn FnMut(&Document, &Refused) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         let mut all = Vec::new();
         for document in documents {
             let manifest = self.manifest(document)?;
@@ -135,27 +152,21 @@ impl Gate {
             self.usage
                 .learn(&manifest.id, &object)
                 .map_err(|message| Failure::Input(document.fault(manifest.at, message)))?;
-            all.push((manifest, object));
+            all.push((document, manifest, object));
         }
-        // Only now, since the CPU of a session job follows from its cluster.
-        for (manifest, object) in all {
-            self.count(&manifest, &object);
-        }
-        Ok(())
-    }
-
-    /// Settings that exist. What the gate would refuse cannot exist, so a wrong one is an error of the input.
-    pub fn settings(&mut self, documents: &[Document]) -> Result<(), Failure> {
-        self.exists(documents)?;
-        for document in documents {
-            let manifest = self.manifest(document)?;
-            let settings = manifest
-                .dialect
-                .filter(|dialect| dialect.class() == Class::Configuration);
-            if let Some(dialect) = settings
-                && let Some(refused) = self.decide(&manifest, dialect, None, Verb::Create).refused
-            {
-                return Err(Failure::Input(document.fault(manifest.at, refused.message)));
+        for (document, manifest, object) in all {
+            match manifest.dialect {
+                Some(dialect) if dialect.class() == Class::Configuration => {
+                    // Settings take effect as the gate would have stored them.
+                    let verdict = self.decide(&manifest, dialect, None, Verb::Create);
+                    match &verdict.refused {
+                        Some(why) => refused(document, why)?,
+                        None => self.world.put(manifest.id, Arc::new(verdict.object)),
+                    }
+                }
+                // Only now, since the CPU of a session job follows from its cluster.
+                Some(_) => self.count(&manifest, &object),
+                None => {}
             }
         }
         Ok(())

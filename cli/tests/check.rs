@@ -1,5 +1,7 @@
 //! `sluice check`, by the real binary: contract, order, quota, updates, look-ups.
 
+#![allow(clippy::expect_used, clippy::panic)] // tests
+
 mod support;
 
 use serde_json::{Value, json};
@@ -568,5 +570,25 @@ fn every_seed_is_admitted() {
         .give("-f", &all.join("\n---\n"))
         .give("--policy", &quota(100, ""));
     let run = files.run(&["-o", "json"]).expect_code(0);
-    assert_eq!(run.json().as_array().map(Vec::len), Some(8));
+    assert_eq!(run.stderr, "", "every kind reaches the gate");
+    let verdicts = run.json();
+    let charges: Vec<String> = verdicts
+        .as_array()
+        .expect("one array")
+        .iter()
+        .map(|verdict| {
+            format!(
+                "{} {}: {}",
+                verdict["kind"], verdict["name"], verdict["chargeMilli"]
+            )
+        })
+        .collect();
+    insta::assert_debug_snapshot!("seed_charges", charges);
+    let warnings: Vec<&Value> = verdicts
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|verdict| &verdict["warnings"])
+        .collect();
+    insta::assert_debug_snapshot!("seed_warnings", warnings);
 }

@@ -1,5 +1,7 @@
 //! `sluice render`, `rules`, `explain` and what all commands share, by the real binary.
 
+#![allow(clippy::expect_used, clippy::panic)] // tests
+
 mod support;
 
 use support::{Folder, seed, sluice, sluice_with};

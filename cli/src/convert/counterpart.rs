@@ -4,24 +4,27 @@
 use super::Faults;
 use crate::yaml::{Content, Node};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use sluice_policy::FieldPath;
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 /// Leaves that are numbers although the schema leaves their type open.
 const QUANTITIES: [&str; 3] = ["cpu", "memory", "ephemeralStorage"];
 
 /// The schema of a kind's `spec`.
-pub(super) fn spec_schema(kind: &str) -> Option<JSONSchemaProps> {
-    let crd = sluice_api::crds()
-        .into_iter()
-        .find(|crd| crd.spec.names.kind == kind)?;
-    let version = crd.spec.versions.into_iter().next()?;
-    version
-        .schema?
-        .open_api_v3_schema?
-        .properties?
-        .remove("spec")
+pub(super) fn spec_schema(kind: &str) -> Option<&'static JSONSchemaProps> {
+    // Made of the types, which takes a while; and a folder holds many objects of a kind.
+    static SCHEMAS: LazyLock<HashMap<String, JSONSchemaProps>> = LazyLock::new(|| {
+        let spec = |crd: CustomResourceDefinition| {
+            let version = crd.spec.versions.into_iter().next()?;
+            let mut properties = version.schema?.open_api_v3_schema?.properties?;
+            Some((crd.spec.names.kind, properties.remove("spec")?))
+        };
+        sluice_api::crds().into_iter().filter_map(spec).collect()
+    });
+    SCHEMAS.get(kind)
 }
 
 /// Holds a value against its schema. What the schema does not know is a fault; a field without a value is left out, as it

@@ -77,9 +77,9 @@ fn job(root: &Node, wishes: &Wishes<'_>, faults: &mut Faults<'_>) -> Node {
                 format_args!("--session: no DNS label can be made of \"{session}\""),
             );
         }
-        None => crate::note(format_args!(
-            "{}: the body does not say which session the job is for; add --session NAME, or set spec.sessionClusterName",
-            faults.document.file
+        None => faults.notes.push(faults.document.fault(
+            root.at,
+            "the body does not say which session the job is for; add --session NAME, or set spec.sessionClusterName",
         )),
     }
     fields(root, &JOB, "SessionJob", &mut spec, faults);
@@ -126,7 +126,7 @@ fn object(
     faults: &mut Faults<'_>,
 ) -> Node {
     if let Some(schema) = counterpart::spec_schema(kind) {
-        counterpart::fit(&mut spec, &schema, &FieldPath::of("spec"), kind, faults);
+        counterpart::fit(&mut spec, schema, &FieldPath::of("spec"), kind, faults);
     }
     let mut metadata = Node::map();
     if let Some(name) = root.get("name") {

@@ -47,7 +47,7 @@ pub(super) fn convert(
             kind
         };
         if let Some(schema) = counterpart::spec_schema(shape) {
-            counterpart::fit(spec, &schema, &FieldPath::of("spec"), kind, faults);
+            counterpart::fit(spec, schema, &FieldPath::of("spec"), kind, faults);
         }
         references(spec, faults);
     }
