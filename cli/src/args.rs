@@ -1,6 +1,6 @@
 //! Raw arguments: the subcommands and what they share. What an argument means is decided by its subcommand.
 
-use crate::{check, convert, render, rules, up};
+use crate::{check, convert, render, rules, up, webhook};
 use clap::{Parser, Subcommand};
 
 /// The whole command line.
@@ -35,4 +35,6 @@ pub enum Command {
     Explain(rules::ExplainArgs),
     /// Start a local control plane with Sluice in front of it, in the foreground.
     Up(up::UpArgs),
+    /// Run the admission webhook until SIGTERM.
+    Webhook(webhook::WebhookArgs),
 }

@@ -15,6 +15,7 @@ pub mod offline;
 pub mod render;
 pub mod rules;
 pub mod up;
+pub mod webhook;
 pub mod yaml;
 
 use args::{Cli, Command};
@@ -47,6 +48,7 @@ fn run(command: Command) -> Result<Outcome, Failure> {
         Command::Rules(args) => rules::list(&args),
         Command::Explain(args) => rules::explain(&args),
         Command::Up(args) => up::run(&args),
+        Command::Webhook(args) => webhook::run(&args),
     }
 }
 

@@ -17,10 +17,10 @@ use tokio::time::Instant;
 /// Events that may wait to be written; more are dropped and counted.
 const WAITING: usize = 128;
 
-/// The same sentence about the same object is not told again for this long.
+/// The same refusal of the same object is not told again for this long: clients resend by themselves.
 const QUIET: Duration = Duration::from_mins(1);
 
-/// Sentences remembered at most; beyond it, old ones are forgotten.
+/// Refusals remembered at most; beyond it, old ones are forgotten.
 const REMEMBERED: usize = 1024;
 
 /// Kubernetes takes notes of at most 1024 bytes.
@@ -42,6 +42,8 @@ pub struct Note {
     pub reason: &'static str,
     /// `type`: Normal or Warning.
     pub event_type: &'static str,
+    /// What it is about, for telling it once only.
+    pub subject: String,
     /// The sentence.
     pub note: String,
 }
@@ -96,6 +98,7 @@ impl Events {
             regarding,
             reason: incident.reason.as_str(),
             event_type: incident.reason.event_type().as_str(),
+            subject: incident.subject.clone(),
             note: cut(&incident.note),
         };
         if self.queue.try_send(note).is_err() {
@@ -120,7 +123,11 @@ pub async fn write(
         if told.len() >= REMEMBERED {
             told.clear();
         }
-        let key = (note.regarding.uid.clone(), note.reason, note.note.clone());
+        let key = (
+            note.regarding.uid.clone(),
+            note.reason,
+            note.subject.clone(),
+        );
         if told
             .get(&key)
             .is_some_and(|at| now.duration_since(*at) < QUIET)

@@ -76,15 +76,6 @@ impl Verb {
     }
 }
 
-/// When an answer is due.
-#[derive(Clone, Copy, Debug)]
-pub struct Deadlines {
-    /// The ledger's: early enough for its own message to reach the user.
-    pub ledger: Instant,
-    /// Anything else's.
-    pub answer: Instant,
-}
-
 /// What was decided.
 #[derive(Default)]
 pub struct Decision {
@@ -148,12 +139,13 @@ impl Gate {
         }
     }
 
-    /// Decides one request.
+    /// Decides one request; `due` is when the answer must be on its way. The ledger keeps a margin under it, so that
+    /// its own message reaches the user.
     pub async fn decide(
         &self,
         endpoint: Endpoint,
         request: &Request<'_>,
-        due: Deadlines,
+        due: Instant,
     ) -> Decision {
         let verb = Verb::of(request);
         if verb == Verb::Other {
@@ -195,7 +187,7 @@ impl Gate {
         endpoint: Endpoint,
         request: &Request<'_>,
         review: &Review<'_>,
-        due: Deadlines,
+        due: Instant,
     ) -> Decision {
         match endpoint {
             Endpoint::Mutate => self.mutate(review),
@@ -214,12 +206,7 @@ impl Gate {
         }
     }
 
-    async fn validate(
-        &self,
-        request: &Request<'_>,
-        review: &Review<'_>,
-        due: Deadlines,
-    ) -> Decision {
+    async fn validate(&self, request: &Request<'_>, review: &Review<'_>, due: Instant) -> Decision {
         let judgement = sluice_policy::validate(review, self.world.as_ref());
         let mut decision = Decision {
             warnings: judgement.warnings,
@@ -250,7 +237,7 @@ impl Gate {
             run,
             mode: self.world.modes(review.namespace).quota,
         };
-        let answer = self.quota.reserve(ask, due.ledger).await;
+        let answer = self.quota.reserve(ask, due).await;
         if run == Run::Real {
             self.tell(review, &answer);
         }

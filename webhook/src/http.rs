@@ -2,7 +2,7 @@
 
 mod delivery;
 
-use crate::gate::{Deadlines, Decision, Endpoint, Gate, Verb};
+use crate::gate::{Decision, Endpoint, Gate, Verb};
 use crate::metrics::{Answered, Metrics};
 use crate::review::body::{granted, receive};
 use crate::review::request::parse;
@@ -28,9 +28,6 @@ const LONGEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The answer must travel back.
 const TRAVEL: Duration = Duration::from_millis(100);
-
-/// The ledger stops this long before the API server does, so that its own message reaches the user.
-const LEDGER_MARGIN: Duration = Duration::from_secs(1);
 
 /// What the handlers share.
 pub struct Service {
@@ -62,10 +59,7 @@ impl Service {
             .unwrap_or(DEFAULT_TIMEOUT)
             .min(LONGEST_TIMEOUT);
         let began = Instant::now();
-        let due = Deadlines {
-            answer: began + timeout.saturating_sub(TRAVEL),
-            ledger: began + timeout.saturating_sub(LEDGER_MARGIN).max(timeout / 4),
-        };
+        let due = began + timeout.saturating_sub(TRAVEL);
         let (parts, body) = request.into_parts();
         let header = |name| {
             parts
@@ -74,7 +68,7 @@ impl Service {
                 .map(|value: &HeaderValue| value.to_str().unwrap_or("?"))
         };
         let announced = header(CONTENT_LENGTH).and_then(|length| length.parse().ok());
-        let received = receive(body, announced, self.limits, due.answer).await;
+        let received = receive(body, announced, self.limits, due).await;
         let arrived = Instant::now();
         match received {
             Received::Whole(bytes) => {
@@ -113,7 +107,7 @@ impl Service {
         endpoint: Endpoint,
         content_type: Option<&str>,
         bytes: &[u8],
-        due: Deadlines,
+        due: Instant,
         arrived: Instant,
     ) -> Response<Body> {
         let request = match parse(content_type, bytes) {
@@ -122,8 +116,7 @@ impl Service {
                 return self.refuse(endpoint, Some(uid), &refusal, arrived);
             }
         };
-        let decided =
-            tokio::time::timeout_at(due.answer, self.gate.decide(endpoint, &request, due)).await;
+        let decided = tokio::time::timeout_at(due, self.gate.decide(endpoint, &request, due)).await;
         let decision = decided.unwrap_or_else(|_| {
             let message = "could not be judged in time; send the request again";
             let refusal = rules::refusal(&SLOW, "", message);

@@ -27,7 +27,7 @@ pub mod store;
 pub use metrics::LedgerMetrics;
 pub use store::{KubeStore, QuotaStore, StoreError, Stored};
 
-use actor::{Actor, Answer, Message, Waiting};
+use actor::{Actor, Answer, Guard, Message, Waiting};
 
 /// How the actors behave.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +86,26 @@ pub enum Verdict {
     Refused(Refusal),
 }
 
+/// Holds of an attempt whose answer has not gone out. Dropped, they are taken back.
+#[derive(Debug, Default)]
+pub struct Untold {
+    guards: Vec<Guard>,
+}
+
+impl Untold {
+    /// The answer is on its way: from now on only the leader may free the holds.
+    pub fn told(self) {
+        for guard in self.guards {
+            guard.answered();
+        }
+    }
+
+    /// Whether there is nothing to take back.
+    pub fn is_empty(&self) -> bool {
+        self.guards.is_empty()
+    }
+}
+
 /// Takes holds. Cheap to clone.
 #[derive(Clone)]
 pub struct Ledger {
@@ -130,8 +150,22 @@ impl Ledger {
         reserve: Reserve,
         deadline: Instant,
     ) -> Verdict {
+        let (verdict, untold) = self.reserve_untold(quotas, reserve, deadline).await;
+        untold.told();
+        verdict
+    }
+
+    /// Like [`Ledger::reserve`], for a caller that knows whether the answer went out: until [`Untold::told`], dropping what
+    /// comes with the verdict takes the holds back.
+    pub async fn reserve_untold(
+        &self,
+        quotas: &[QuotaKey],
+        reserve: Reserve,
+        deadline: Instant,
+    ) -> (Verdict, Untold) {
         if reserve.to <= reserve.from {
-            return Verdict::Admitted { over: Vec::new() };
+            let nothing = Verdict::Admitted { over: Vec::new() };
+            return (nothing, Untold::default());
         }
         let mut quotas = quotas.to_vec();
         quotas.sort();
@@ -159,13 +193,12 @@ impl Ledger {
                     });
                 }
                 // Dropping the guards takes back what this attempt holds in earlier quotas.
-                Outcome::Refused(refusal) => return Verdict::Refused(refusal),
+                Outcome::Refused(refusal) => {
+                    return (Verdict::Refused(refusal), Untold::default());
+                }
             }
         }
-        for guard in guards {
-            guard.answered();
-        }
-        Verdict::Admitted { over }
+        (Verdict::Admitted { over }, Untold { guards })
     }
 
     fn request(&self, reserve: &Reserve) -> Request {

@@ -4,6 +4,7 @@
 //! rule in `warn` sees what `enforce` would refuse.
 
 use crate::gate::{Endpoint, Verb};
+use crate::ledger::LedgerMetrics;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -74,24 +75,13 @@ pub struct Answered {
     pub took: Duration,
 }
 
-/// What became of an attempt to write a quota's ledger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LedgerWrite {
-    /// Written.
-    Committed,
-    /// Somebody else was first; evaluated again.
-    Conflict,
-    /// The API did not take it.
-    Failed,
-}
-
 /// All metrics of the webhook.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     latency: Family<EndpointLabels, Histogram>,
-    ledger: Family<OutcomeLabels, Counter>,
+    ledger: LedgerMetrics,
     events: Family<OutcomeLabels, Counter>,
     synced: Family<ResourceLabels, Gauge>,
     objects: Family<ResourceLabels, Gauge>,
@@ -110,10 +100,10 @@ fn latency_histogram() -> Histogram {
 impl Default for Metrics {
     fn default() -> Self {
         let mut metrics = Self {
-            registry: Registry::with_prefix("sluice"),
+            registry: Registry::default(),
             requests: Family::default(),
             latency: Family::new_with_constructor(latency_histogram),
-            ledger: Family::default(),
+            ledger: LedgerMetrics::default(),
             events: Family::default(),
             synced: Family::default(),
             objects: Family::default(),
@@ -123,53 +113,49 @@ impl Default for Metrics {
             connections: Gauge::default(),
         };
         let registry = &mut metrics.registry;
+        metrics.ledger.register(registry);
         registry.register(
-            "admission_requests",
+            "sluice_admission_requests",
             "Reviews answered; verdict and rule before the namespace's mode was applied, answer after",
             metrics.requests.clone(),
         );
         registry.register(
-            "admission_duration_seconds",
+            "sluice_admission_duration_seconds",
             "From the last byte of a review to its answer",
             metrics.latency.clone(),
         );
         registry.register(
-            "ledger_writes",
-            "Attempts to write a quota's ledger",
-            metrics.ledger.clone(),
-        );
-        registry.register(
-            "events",
+            "sluice_events",
             "Events about refusals, by what became of them",
             metrics.events.clone(),
         );
         registry.register(
-            "cache_synced",
+            "sluice_cache_synced",
             "1 if the cache of a resource is full",
             metrics.synced.clone(),
         );
         registry.register(
-            "cache_objects",
+            "sluice_cache_objects",
             "Objects in the cache of a resource",
             metrics.objects.clone(),
         );
         registry.register(
-            "cache_last_heard_timestamp_seconds",
+            "sluice_cache_last_heard_timestamp_seconds",
             "When the watch of a resource last said anything (bookmarks count)",
             metrics.heard.clone(),
         );
         registry.register(
-            "certificate_not_after_timestamp_seconds",
+            "sluice_certificate_not_after_timestamp_seconds",
             "When the certificate ends",
             metrics.certificate_ends.clone(),
         );
         registry.register(
-            "ready",
+            "sluice_ready",
             "1 if this process is ready to answer",
             metrics.ready.clone(),
         );
         registry.register(
-            "connections",
+            "sluice_connections",
             "Open TLS connections",
             metrics.connections.clone(),
         );
@@ -196,14 +182,9 @@ impl Metrics {
             .observe(answered.took.as_secs_f64());
     }
 
-    /// Counts an attempt to write a ledger.
-    pub fn ledger(&self, write: LedgerWrite) {
-        let outcome = match write {
-            LedgerWrite::Committed => "committed",
-            LedgerWrite::Conflict => "conflict",
-            LedgerWrite::Failed => "failed",
-        };
-        self.ledger.get_or_create(&OutcomeLabels { outcome }).inc();
+    /// The ledger's own counters.
+    pub fn ledger(&self) -> LedgerMetrics {
+        self.ledger.clone()
     }
 
     /// Counts an Event: `written`, `repeated` (told before), `dropped` (too many waiting), `failed`.

@@ -4,8 +4,9 @@ use crate::config::Config;
 use crate::events::{self, Events};
 use crate::gate::{Gate, LiveParents};
 use crate::http::Service;
+use crate::ledger::{self, KubeStore, Ledger};
 use crate::metrics::Metrics;
-use crate::quota::{NoQuota, QuotaGate};
+use crate::quota::ByLedger;
 use crate::review::Limits;
 use crate::server::{Server, Stop, ops, tls};
 use crate::world::Caches;
@@ -13,6 +14,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use sluice_certs::bundle::{Target, TargetKind};
 use sluice_certs::{Keeper, LeafResolver, Settings, State};
 use sluice_policy::dialects;
+use sluice_policy::ledger::QuotaKey;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -183,7 +185,14 @@ impl Webhook {
             }
         });
 
-        let quota: Arc<dyn QuotaGate> = Arc::new(NoQuota);
+        let copies = Arc::clone(&caches);
+        let newest = move |key: &QuotaKey| copies.quota(key)?.stored.clone();
+        let ledger = Ledger::new(
+            Arc::new(KubeStore::with_watch(client.clone(), Arc::new(newest))),
+            ledger::Settings::default(),
+            metrics.ledger(),
+        );
+        let quota = Arc::new(ByLedger::new(Arc::clone(&caches), ledger));
         let gate = Gate::new(caches, quota, Arc::new(LiveParents::new(client)), events);
         let router = Service::new(gate, Arc::clone(&metrics), Limits::default()).router();
         let drain = CancellationToken::new();

@@ -2,6 +2,10 @@
 //!
 //! The ledger itself, with its actors and its compare-and-swap, is in `ledger/`.
 
+mod by_ledger;
+
+pub use by_ledger::ByLedger;
+
 use futures::future::BoxFuture;
 use sluice_api::events::EventReason;
 use sluice_policy::admit::Demand;
@@ -46,6 +50,8 @@ pub struct Ask<'a> {
 pub struct Incident {
     /// Which quota.
     pub quota: QuotaRef,
+    /// What was refused: the same one is not told of again and again, whatever the figures are by then.
+    pub subject: String,
     /// What happened.
     pub reason: EventReason,
     /// The sentence.

@@ -8,12 +8,15 @@
 //! judgement looks up is kept; `/scale` reads its parent live.
 
 pub mod kinds;
+pub mod quotas;
 pub mod store;
 pub mod watch;
 
 use crate::metrics::Metrics;
 use kinds::Keep;
+use quotas::{CLUSTER_CPU_QUOTAS, CPU_QUOTAS, Quota};
 use serde_json::Value;
+use sluice_policy::ledger::QuotaKey;
 use sluice_policy::mode::Modes;
 use sluice_policy::world::{Layer, Lookup, World};
 use sluice_policy::{Dialect, KindInfo};
@@ -96,6 +99,35 @@ impl Caches {
         })
     }
 
+    /// The quotas that cover a namespace; an error says which cache is not filled yet.
+    pub fn quotas_of(&self, namespace: &str) -> Result<Vec<Arc<Quota>>, String> {
+        let mut found = Vec::new();
+        for (plural, place) in [(CPU_QUOTAS, namespace), (CLUSTER_CPU_QUOTAS, "")] {
+            let Some(store) = self.store(sluice_api::GROUP, plural) else {
+                continue;
+            };
+            if let Some(why) = store.obstacle() {
+                return Err(why);
+            }
+            let covering = store
+                .quotas(place)
+                .into_iter()
+                .filter(|quota| quota.scope.contains(namespace));
+            found.extend(covering);
+        }
+        Ok(found)
+    }
+
+    /// One quota as the watch brought it last.
+    pub fn quota(&self, key: &QuotaKey) -> Option<Arc<Quota>> {
+        let (plural, namespace, name) = match key {
+            QuotaKey::Namespaced { namespace, name } => (CPU_QUOTAS, namespace.as_str(), name),
+            QuotaKey::Cluster { name } => (CLUSTER_CPU_QUOTAS, "", name),
+        };
+        self.store(sluice_api::GROUP, plural)?
+            .quota(namespace, name)
+    }
+
     fn layers(
         &self,
         plural: &str,
@@ -122,8 +154,12 @@ impl Caches {
     }
 
     fn looked_up<'s>(&'s self, kind: &KindInfo) -> Option<&'s Arc<Store>> {
-        self.store(kind.group, kind.plural)
-            .filter(|store| !matches!(store.watched().keep, Keep::Labels | Keep::Presence))
+        self.store(kind.group, kind.plural).filter(|store| {
+            !matches!(
+                store.watched().keep,
+                Keep::Labels | Keep::Presence | Keep::Quota(_)
+            )
+        })
     }
 }
 

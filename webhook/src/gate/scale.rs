@@ -1,6 +1,6 @@
 //! `/scale`: the review holds a number, not the object, so its parent is read once, live (decision 7).
 
-use super::{Deadlines, Decision, Endpoint, Gate, metadata, name_of};
+use super::{Decision, Endpoint, Gate, metadata, name_of};
 use crate::review::Request;
 use crate::review::rules::{self, MALFORMED, SLOW, STALE_PARENT};
 use futures::future::BoxFuture;
@@ -75,7 +75,7 @@ impl Gate {
         endpoint: Endpoint,
         request: &Request<'_>,
         dialect: &'static dyn Dialect,
-        due: Deadlines,
+        due: Instant,
     ) -> Decision {
         let Some(wanted) = replicas(&request.object) else {
             return Decision::refused(rules::refusal(
@@ -88,18 +88,16 @@ impl Gate {
         match (endpoint, rises) {
             // Nothing to judge, and nothing may stand in the way.
             (Endpoint::Validate, false) => Decision::default(),
-            (Endpoint::Validate, true) => {
-                match self.parent(request, dialect.kind(), due.answer).await {
-                    Read::Refused(decision) => decision,
-                    Read::Parent(parent) => {
-                        self.scaled(endpoint, request, dialect, &parent, wanted, due)
-                            .await
-                    }
+            (Endpoint::Validate, true) => match self.parent(request, dialect.kind(), due).await {
+                Read::Refused(decision) => decision,
+                Read::Parent(parent) => {
+                    self.scaled(endpoint, request, dialect, &parent, wanted, due)
+                        .await
                 }
-            }
+            },
             // Only warnings come of it, so a parent that cannot be read in time is no reason for anything.
             (Endpoint::Mutate, _) => {
-                let soon = due.answer.min(Instant::now() + FOR_A_WARNING);
+                let soon = due.min(Instant::now() + FOR_A_WARNING);
                 match self.parent(request, dialect.kind(), soon).await {
                     Read::Refused(_) => Decision::default(),
                     Read::Parent(parent) => {
@@ -118,7 +116,7 @@ impl Gate {
         dialect: &'static dyn Dialect,
         parent: &Value,
         replicas: i64,
-        due: Deadlines,
+        due: Instant,
     ) -> Decision {
         let Some(object) = sluice_policy::review::scaled(dialect, parent, replicas) else {
             return Decision::default(); // a kind without a scale; the API server would not have asked

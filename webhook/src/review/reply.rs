@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use json_patch::PatchOperation;
 use serde::Serialize;
 use sluice_policy::finding::one_line;
-use sluice_policy::{Cause, Refusal};
+use sluice_policy::{Cause, Code, Refusal};
 
 /// What a reply is about, for `status.details`: kubectl prints `The SessionCluster "analytics" is invalid: ...` of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,8 +114,8 @@ impl Reply<'_> {
 
     fn status<'s>(&'s self, refusal: &'s Refusal) -> Status<'s> {
         let mut causes: Vec<CauseOut> = refusal.causes.iter().map(cause_out).collect();
-        if causes.is_empty() {
-            // For 422 kubectl prints the causes and nothing else.
+        if causes.is_empty() && refusal.code == Code::Invalid {
+            // For these kubectl prints the causes and nothing else.
             causes.push(CauseOut {
                 reason: "FieldValueInvalid",
                 message: refusal.message.clone(),

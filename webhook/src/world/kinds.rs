@@ -1,5 +1,6 @@
 //! What is watched, and how little of each object is kept.
 
+use super::quotas::{CLUSTER_CPU_QUOTAS, CPU_QUOTAS, QuotaKind};
 use serde_json::{Value, json};
 use sluice_policy::Dialect;
 
@@ -36,6 +37,8 @@ pub enum Keep {
     Whole,
     /// What its dialect says.
     Facts(&'static dyn Dialect),
+    /// All that the ledger needs of a quota.
+    Quota(QuotaKind),
     /// Nothing but that it exists.
     Presence,
 }
@@ -53,7 +56,7 @@ impl Keep {
             Keep::Spec => Some(object.get("spec").cloned().unwrap_or_else(|| json!({}))),
             Keep::Whole => Some(json!({ "spec": object.get("spec") })),
             Keep::Facts(dialect) => dialect.facts(object),
-            Keep::Presence => Some(Value::Null),
+            Keep::Presence | Keep::Quota(_) => Some(Value::Null),
         }
     }
 
@@ -97,6 +100,8 @@ pub fn watched(dialects: &[&'static dyn Dialect]) -> Vec<Watched> {
         own(DEFAULTS, Keep::Spec),
         own(CLUSTER_DEFAULTS, Keep::Spec),
         own(ENVIRONMENTS, Keep::Spec),
+        own(CPU_QUOTAS, Keep::Quota(QuotaKind::Namespaced)),
+        own(CLUSTER_CPU_QUOTAS, Keep::Quota(QuotaKind::Cluster)),
         // Confluent's environments: looked up by its applications, never judged.
         Watched {
             group: "platform.confluent.io",

@@ -3,6 +3,7 @@
 //! Readers take a lock that writers hold for one insertion at a time.
 
 use super::kinds::{Keep, Watched};
+use super::quotas::Quota;
 use crate::metrics::Metrics;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ pub struct Entry {
 enum Kept {
     Parsed(Arc<Value>),
     Packed(Box<str>),
+    Quota(Arc<Quota>),
 }
 
 impl Entry {
@@ -38,6 +40,7 @@ impl Entry {
         match &self.kept {
             Kept::Parsed(value) => Some(Arc::clone(value)),
             Kept::Packed(text) => serde_json::from_str(text).ok().map(Arc::new),
+            Kept::Quota(_) => None,
         }
     }
 }
@@ -63,7 +66,13 @@ impl Objects {
             .pointer("/metadata/uid")
             .and_then(Value::as_str)
             .unwrap_or_default();
-        let kept = if keep.packed() {
+        let quota = match keep {
+            Keep::Quota(kind) => Quota::read(kind, object),
+            _ => None,
+        };
+        let kept = if let Some(quota) = quota {
+            Kept::Quota(Arc::new(quota))
+        } else if keep.packed() {
             Kept::Packed(part.to_string().into_boxed_str())
         } else {
             Kept::Parsed(Arc::new(part))
@@ -203,6 +212,35 @@ impl Store {
             .iter()
             .filter_map(|(name, entry)| Some((name.to_string(), entry.value()?)))
             .collect()
+    }
+
+    /// All quotas of a namespace (empty: those beside all namespaces), if this caches quotas.
+    pub fn quotas(&self, namespace: &str) -> Vec<Arc<Quota>> {
+        let inner = self.read();
+        let names = inner.objects.by_namespace.get(namespace);
+        names
+            .into_iter()
+            .flat_map(BTreeMap::values)
+            .filter_map(|entry| match &entry.kept {
+                Kept::Quota(quota) => Some(Arc::clone(quota)),
+                Kept::Parsed(_) | Kept::Packed(_) => None,
+            })
+            .collect()
+    }
+
+    /// One quota.
+    pub fn quota(&self, namespace: &str, name: &str) -> Option<Arc<Quota>> {
+        match &self
+            .read()
+            .objects
+            .by_namespace
+            .get(namespace)?
+            .get(name)?
+            .kept
+        {
+            Kept::Quota(quota) => Some(Arc::clone(quota)),
+            Kept::Parsed(_) | Kept::Packed(_) => None,
+        }
     }
 
     /// Everything that a list held.

@@ -1,0 +1,106 @@
+//! `sluice webhook`: the admission webhook as a process, until SIGTERM.
+//!
+//! Arguments become a [`Config`]; everything else is in `sluice_webhook`.
+
+use crate::exit::{Failure, Outcome};
+use clap::Args;
+use sluice_webhook::Config;
+use sluice_webhook::config::log_json;
+use sluice_webhook::registration::Address;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Run the admission webhook until SIGTERM.
+#[derive(Debug, Args)]
+pub struct WebhookArgs {
+    /// Where reviews are taken, over TLS
+    #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:10250")]
+    pub listen: SocketAddr,
+    /// Where /metrics, /healthz and /readyz are shown, in plain HTTP
+    #[arg(
+        long,
+        value_name = "ADDR:PORT",
+        default_value = "0.0.0.0:8080",
+        alias = "health"
+    )]
+    pub metrics_listen: SocketAddr,
+    /// Kubeconfig file; without it KUBECONFIG, else the pod's service account
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Namespace of the CA's Secret, of leases and of the Service
+    #[arg(long, value_name = "NAMESPACE", default_value = "sluice-system")]
+    pub namespace: String,
+    /// URL by which the API server reaches this webhook, where there is no Service: https://HOST:PORT
+    #[arg(long, value_name = "URL", conflicts_with = "service")]
+    pub url: Option<String>,
+    /// Service by which the API server reaches this webhook
+    #[arg(long, value_name = "NAME", default_value = "sluice")]
+    pub service: String,
+    /// Name of the two webhook configurations whose caBundle is kept
+    #[arg(long, value_name = "NAME", default_value = sluice_webhook::registration::NAME)]
+    pub configuration: String,
+    /// After SIGTERM: seconds of unready but still accepting, while endpoints hear of it
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    pub shutdown_grace: u64,
+    /// What is logged, as in RUST_LOG: info, debug, sluice_webhook=debug
+    #[arg(
+        long,
+        value_name = "FILTER",
+        default_value = "info",
+        env = "SLUICE_LOG"
+    )]
+    pub log: String,
+}
+
+impl WebhookArgs {
+    fn config(&self) -> Result<Config, Failure> {
+        let address = match &self.url {
+            Some(url) if url.starts_with("https://") => Address::Url(url.clone()),
+            Some(url) => {
+                return Err(Failure::Input(format!(
+                    "--url {url}: the API server calls webhooks over TLS only; give https://HOST:PORT"
+                )));
+            }
+            None => Address::Service {
+                namespace: self.namespace.clone(),
+                name: self.service.clone(),
+                port: 443,
+            },
+        };
+        let mut config = Config::new(address);
+        config.listen = self.listen;
+        config.metrics_listen = self.metrics_listen;
+        config.kubeconfig.clone_from(&self.kubeconfig);
+        config.namespace.clone_from(&self.namespace);
+        config.configuration.clone_from(&self.configuration);
+        config.shutdown_grace = Duration::from_secs(self.shutdown_grace);
+        Ok(config)
+    }
+}
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`Failure::Input`] for arguments that cannot be followed or ports that are taken, [`Failure::Unreachable`] if there is
+/// no cluster to talk to.
+pub fn run(args: &WebhookArgs) -> Result<Outcome, Failure> {
+    let config = args.config()?;
+    log_json(&args.log).map_err(|error| {
+        Failure::Input(format!("--log {}: {error}; give info or debug", args.log))
+    })?;
+    let runtime = sluice_webhook::runtime().map_err(failure)?;
+    runtime
+        .block_on(sluice_webhook::run(config))
+        .map_err(failure)?;
+    Ok(Outcome::Fine)
+}
+
+fn failure(error: sluice_webhook::Error) -> Failure {
+    use sluice_webhook::Error;
+    match error {
+        Error::Listen { .. } | Error::Kubeconfig { .. } => Failure::Input(error.to_string()),
+        Error::NoCluster(_) | Error::Client(_) => Failure::Unreachable(error.into()),
+        Error::Tls(_) | Error::System(_) => Failure::Internal(error.into()),
+    }
+}
