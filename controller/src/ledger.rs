@@ -4,6 +4,7 @@
 //! * [`resources`]: list and watch of each workload resource, at exact revisions;
 //! * [`quotas`]: list and watch, reads and writes of the quotas themselves;
 //! * [`keeper`]: the loop that decides when to count what, with `sluice_policy::ledger`;
+//! * [`dialects`]: which resources those are, and what their objects cost;
 //! * [`undecided`]: reads, fences and drops for holds that are due.
 //!
 //! Safe with several leaders: every write is a compare-and-swap, and what may be written is decided from the copy that it is
@@ -20,6 +21,7 @@ use sluice_policy::ledger::expire::UNDECIDED;
 
 use crate::leader::Leadership;
 
+pub mod dialects;
 pub mod keeper;
 pub mod quotas;
 pub mod resources;

@@ -1,0 +1,92 @@
+//! The controller's process: an election, and while it leads, the ledger.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use sluice_policy::World;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::leader::{Elector, Times};
+use crate::ledger::{LedgerKeeper, Settings, dialects};
+
+/// How the controller is started.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Kubeconfig file; `None`: the service account, or `KUBECONFIG`.
+    pub kubeconfig: Option<PathBuf>,
+    /// Namespace of the Lease.
+    pub namespace: String,
+    /// Name of the Lease.
+    pub lease: String,
+    /// Name of this instance, such as the pod's; made unique for each process.
+    pub instance: String,
+}
+
+/// What keeps the process from running.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The kubeconfig file cannot be read.
+    #[error("cannot read the kubeconfig (--kubeconfig): {0}")]
+    Kubeconfig(#[from] kube::config::KubeconfigError),
+    /// There is neither a kubeconfig nor a service account.
+    #[error("no cluster to talk to: {0}; give --kubeconfig, set KUBECONFIG, or run in a pod")]
+    NoCluster(#[from] kube::config::InferConfigError),
+    /// A client cannot be made of the configuration.
+    #[error("cannot make a Kubernetes client: {0}")]
+    Client(Box<kube::Error>),
+    /// Signals cannot be listened to.
+    #[error("the operating system refused: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// Runs until SIGTERM or SIGINT, then gives the Lease back.
+///
+/// `world` is what charges of objects that depend on others are read from; the same facts as the webhook's.
+pub async fn run(config: Config, world: Arc<dyn World + Send + Sync>) -> Result<(), Error> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let cluster = match &config.kubeconfig {
+        None => kube::Config::infer().await?,
+        Some(path) => {
+            kube::Config::from_custom_kubeconfig(
+                Kubeconfig::read_from(path)?,
+                &KubeConfigOptions::default(),
+            )
+            .await?
+        }
+    };
+    let client = kube::Client::try_from(cluster).map_err(|error| Error::Client(Box::new(error)))?;
+    let identity = format!("{}-{:08x}", config.instance, rand::random::<u32>());
+    let (elector, leadership) = Elector::new(
+        client.clone(),
+        &config.namespace,
+        &config.lease,
+        &identity,
+        Times::default(),
+    );
+    let keeper = LedgerKeeper {
+        client,
+        resources: dialects::resources(),
+        charge: dialects::charge(world),
+        settings: Settings::default(),
+    };
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    tracing::info!(
+        identity,
+        namespace = config.namespace,
+        lease = config.lease,
+        "the controller takes part in the election"
+    );
+    tokio::select! {
+        () = elector.run(stop) => {}
+        () = keeper.run(leadership) => {}
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
