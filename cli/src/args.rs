@@ -1,6 +1,6 @@
 //! Raw arguments: the subcommands and what they share. What an argument means is decided by its subcommand.
 
-use crate::{check, convert, render, rules, up, webhook};
+use crate::{check, convert, manifests, render, rules, up, webhook};
 use clap::{Parser, Subcommand};
 
 /// The whole command line.
@@ -29,6 +29,8 @@ pub enum Command {
     Convert(convert::ConvertArgs),
     /// Show manifests as the webhook would store them: normalised, with defaults filled in.
     Render(render::RenderArgs),
+    /// Print what an installation needs: CRDs, RBAC, Deployment, Service and registration.
+    Manifests(manifests::ManifestsArgs),
     /// List the rules: their ids, codes and the namespace label that softens them.
     Rules(rules::RulesArgs),
     /// Explain a rule: what is judged, why, and the way out.

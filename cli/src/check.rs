@@ -79,9 +79,14 @@ pub fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
     let mut verdicts = Vec::with_capacity(manifests.len());
     for manifest in &manifests {
         if manifest.dialect.is_none() {
+            let id = &manifest.id;
+            let hint = if crate::convert::is_convertible(&manifest.api_version, &id.kind) {
+                "; it is Ververica Platform's, turn it into Sluice's with `sluice convert`"
+            } else {
+                ""
+            };
             crate::note(format_args!(
-                "{} is not judged: its kind never reaches the gate",
-                manifest.id
+                "{id} is not judged: its kind never reaches the gate{hint}"
             ));
         } else if gate.exists_unasked(&manifest.id) {
             crate::note(format_args!(

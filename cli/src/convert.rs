@@ -153,9 +153,7 @@ fn convert(document: &Document, wishes: &Wishes<'_>, faults: &mut Faults<'_>) ->
         kind.spelling().unwrap_or_default(),
     );
     match version.split_once('/').map(|(group, _)| group) {
-        None if version == "v1" && vvp::KINDS.contains(&kind) => {
-            Some(vvp::convert(root, kind, wishes, faults))
-        }
+        None if is_convertible(version, kind) => Some(vvp::convert(root, kind, wishes, faults)),
         Some("sluice.dev" | "flink.apache.org" | "cmf.confluent.io" | "platform.confluent.io") => {
             // Nothing is left to convert; the object's own name and namespace still obey the arguments.
             let mut node = root.clone();
@@ -174,6 +172,11 @@ fn convert(document: &Document, wishes: &Wishes<'_>, faults: &mut Faults<'_>) ->
             None
         }
     }
+}
+
+/// Whether a kind is Ververica Platform's.
+pub(crate) fn is_convertible(api_version: &str, kind: &str) -> bool {
+    api_version == "v1" && vvp::KINDS.contains(&kind)
 }
 
 /// Two names may become one; then the second would overwrite the first.

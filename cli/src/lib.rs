@@ -11,6 +11,7 @@ pub mod check;
 pub mod convert;
 pub mod exit;
 pub mod input;
+pub mod manifests;
 pub mod offline;
 pub mod render;
 pub mod rules;
@@ -44,6 +45,7 @@ fn run(command: Command) -> Result<Outcome, Failure> {
     match command {
         Command::Check(args) => check::run(&args),
         Command::Convert(args) => convert::run(&args),
+        Command::Manifests(args) => manifests::run(&args),
         Command::Render(args) => render::run(&args),
         Command::Rules(args) => rules::list(&args),
         Command::Explain(args) => rules::explain(&args),

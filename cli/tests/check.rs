@@ -592,3 +592,62 @@ fn every_seed_is_admitted() {
         .collect();
     insta::assert_debug_snapshot!("seed_warnings", warnings);
 }
+
+#[test]
+fn applying_the_same_file_again_changes_nothing_even_when_the_defaults_have() {
+    let short = "apiVersion: sluice.dev/v1alpha1\nkind: SessionCluster\nmetadata: {name: a, namespace: team-a}\nspec: {state: running, \
+                 flinkVersion: 1.12}\n";
+    let stored = Files::new().give("-f", short).verdicts(0)[0]["object"].clone();
+    let defaults = "apiVersion: sluice.dev/v1alpha1\nkind: DeploymentDefaults\nmetadata: {name: default, namespace: team-a}\nspec: \
+                    {sessionCluster: {numberOfTaskManagers: 7}}\n";
+    let again = Files::new()
+        .give("-f", short)
+        .give("--old", &stored.to_string())
+        .give("--policy", defaults)
+        .verdicts(0);
+    assert_eq!(again[0]["object"], stored);
+}
+
+#[test]
+fn settings_take_effect_as_the_gate_would_have_stored_them() {
+    let defaults = "apiVersion: sluice.dev/v1alpha1\nkind: DeploymentDefaults\nmetadata: {name: default, namespace: team-a}\nspec: \
+                    {sessionCluster: {state: running, resources: {jobManager: {cpu: 3}}}}\n";
+    let short = "apiVersion: sluice.dev/v1alpha1\nkind: SessionCluster\nmetadata: {name: a, namespace: team-a}\nspec: {flinkVersion: '1.20'}\n";
+    let verdict = &Files::new()
+        .give("-f", short)
+        .give("--policy", defaults)
+        .verdicts(0)[0];
+    assert_eq!(verdict["object"]["spec"]["state"], "RUNNING");
+    assert_eq!(
+        verdict["object"]["spec"]["resources"]["jobmanager"]["cpu"],
+        3
+    );
+    assert_eq!(verdict["chargeMilli"], 4000);
+
+    let wrong = defaults.replace("cpu: 3", "cpu: -3");
+    let run = Files::new()
+        .give("-f", short)
+        .give("--policy", &wrong)
+        .run(&[])
+        .expect_code(2);
+    assert!(
+        run.stderr.contains("line 1, column 1: ") && run.stderr.contains("cpu"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn a_manifest_that_was_not_converted_is_told_so() {
+    let run = sluice_with(
+        b"apiVersion: v1\nkind: SessionCluster\nmetadata: {name: a}\n",
+        &["check", "-f", "-"],
+    )
+    .expect_code(0);
+    assert!(
+        run.stderr
+            .contains("turn it into Sluice's with `sluice convert`"),
+        "{}",
+        run.stderr
+    );
+}

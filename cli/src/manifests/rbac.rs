@@ -1,0 +1,93 @@
+//! Who may do what: one service account for webhook and controller, which run side by side in one pod.
+
+use super::{Installation, NAME, labels};
+use serde_json::{Value, json};
+use sluice_policy::dialect::{Class, dialects};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Service account, roles and bindings.
+pub(super) fn objects(installation: &Installation<'_>) -> Vec<Value> {
+    let namespace = installation.namespace;
+    let subjects = json!([{"kind": "ServiceAccount", "name": NAME, "namespace": namespace}]);
+    let role =
+        |kind: &str| json!({"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": NAME});
+    vec![
+        json!({
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {"name": NAME, "namespace": namespace, "labels": labels()},
+        }),
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRole",
+            "metadata": {"name": NAME, "labels": labels()},
+            "rules": cluster_rules(),
+        }),
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": NAME, "labels": labels()},
+            "roleRef": role("ClusterRole"),
+            "subjects": subjects,
+        }),
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "Role",
+            "metadata": {"name": NAME, "namespace": namespace, "labels": labels()},
+            "rules": [
+                // Creating cannot be limited by name: the name is in the body.
+                {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
+                {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["sluice-ca"], "verbs": ["get", "update"]},
+                {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
+                {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["sluice-controller"], "verbs": ["get", "update"]},
+            ],
+        }),
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": NAME, "namespace": namespace, "labels": labels()},
+            "roleRef": role("Role"),
+            "subjects": subjects,
+        }),
+        // For whoever may soften a namespace's modes; bound to nobody here.
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRole",
+            "metadata": {"name": "sluice-modes", "labels": labels()},
+            "rules": [{"apiGroups": [sluice_api::GROUP], "resources": ["modes"], "verbs": ["set"]}],
+        }),
+    ]
+}
+
+fn cluster_rules() -> Value {
+    let mut groups: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for dialect in dialects()
+        .iter()
+        .filter(|dialect| dialect.class() == Class::Workload)
+    {
+        groups
+            .entry(dialect.kind().group)
+            .or_default()
+            .insert(dialect.kind().plural);
+    }
+    // Workloads are read by the caches and by the ledger; `patch` fences a hold (an annotation, nothing else).
+    let mut rules: Vec<Value> = groups
+        .into_iter()
+        .map(|(group, resources)| json!({"apiGroups": [group], "resources": resources, "verbs": ["get", "list", "watch", "patch"]}))
+        .collect();
+    rules.extend([
+        json!({"apiGroups": [sluice_api::GROUP], "resources": ["*"], "verbs": ["get", "list", "watch"]}),
+        json!({"apiGroups": [sluice_api::GROUP], "resources": ["cpuquotas/status", "clustercpuquotas/status"], "verbs": ["get", "update"]}),
+        json!({"apiGroups": ["platform.confluent.io"], "resources": ["flinkenvironments"], "verbs": ["get", "list", "watch"]}),
+        json!({"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch"]}),
+        json!({"apiGroups": ["apiextensions.k8s.io"], "resources": ["customresourcedefinitions"], "verbs": ["get", "list", "watch"]}),
+        json!({"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]}),
+        json!({
+            "apiGroups": ["admissionregistration.k8s.io"],
+            "resources": ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"],
+            "resourceNames": [sluice_webhook::registration::NAME],
+            "verbs": ["get", "patch"],
+        }),
+    ]);
+    Value::from(rules)
+}
