@@ -2,6 +2,7 @@
 
 use super::{Installation, NAME, labels};
 use serde_json::{Value, json};
+use sluice_policy::KindInfo;
 use sluice_policy::dialect::{Class, dialects};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -60,21 +61,25 @@ pub(super) fn objects(installation: &Installation<'_>) -> Vec<Value> {
 }
 
 fn cluster_rules() -> Value {
-    let mut groups: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for dialect in dialects()
-        .iter()
-        .filter(|dialect| dialect.class() == Class::Workload)
-    {
+    let resources = |wanted: &dyn Fn(&KindInfo, Class) -> bool| {
+        let mut groups: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for dialect in dialects() {
+            let kind = dialect.kind();
+            if wanted(kind, dialect.class()) {
+                groups.entry(kind.group).or_default().insert(kind.plural);
+            }
+        }
         groups
-            .entry(dialect.kind().group)
-            .or_default()
-            .insert(dialect.kind().plural);
+    };
+    let mut rules = Vec::new();
+    // What is judged, looked up or charged is watched.
+    for (group, resources) in resources(&|kind, _| kind.group != sluice_api::GROUP) {
+        rules.push(json!({"apiGroups": [group], "resources": resources, "verbs": ["get", "list", "watch"]}));
     }
-    // Workloads are read by the caches and by the ledger; `patch` fences a hold (an annotation, nothing else).
-    let mut rules: Vec<Value> = groups
-        .into_iter()
-        .map(|(group, resources)| json!({"apiGroups": [group], "resources": resources, "verbs": ["get", "list", "watch", "patch"]}))
-        .collect();
+    // The ledger's fence is an annotation on a workload.
+    for (group, resources) in resources(&|_, class| class == Class::Workload) {
+        rules.push(json!({"apiGroups": [group], "resources": resources, "verbs": ["patch"]}));
+    }
     rules.extend([
         json!({"apiGroups": [sluice_api::GROUP], "resources": ["*"], "verbs": ["get", "list", "watch"]}),
         json!({"apiGroups": [sluice_api::GROUP], "resources": ["cpuquotas/status", "clustercpuquotas/status"], "verbs": ["get", "update"]}),
