@@ -3,8 +3,6 @@
 //! Six or seven fields: second, minute, hour, day of month, month, day of week and year. Its reader is lenient in odd
 //! places (what follows some complete forms is not looked at); those are kept, so that nothing is refused that runs.
 
-use std::collections::BTreeSet;
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Field {
     Second,
@@ -31,13 +29,16 @@ const MONTHS: [&str; 12] = [
 ];
 const DAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
-/// What a field holds, as far as it matters for other fields.
+/// What the fields of days hold, as far as it matters for the others.
 #[derive(Default)]
 struct Seen {
-    /// `?` in day of month, and in day of week.
-    unspecified: BTreeSet<u8>,
-    /// Whether the highest value of the days of month is `?`.
-    month_days: BTreeSet<i64>,
+    /// Whether day of month is left open with `?`.
+    month_day_is_open: bool,
+    /// Whether day of week is.
+    week_day_is_open: bool,
+    /// Whether day of month has any value, and whether it is counted from the end of the month.
+    has_month_day: bool,
+    from_the_end: bool,
 }
 
 /// What `?` and `*` count as among the values.
@@ -47,11 +48,13 @@ const ALL: i64 = 99;
 /// Whether Quartz reads it.
 pub(crate) fn is_valid(expression: &str) -> bool {
     let upper = expression.to_uppercase();
+    // What follows the seventh field is not looked at.
     let fields: Vec<&str> = upper
         .split([' ', '\t'])
         .filter(|field| !field.is_empty())
+        .take(FIELDS.len())
         .collect();
-    if fields.len() < 6 || fields.len() > 7 {
+    if fields.len() < 6 {
         return false;
     }
     let mut seen = Seen::default();
@@ -61,17 +64,16 @@ pub(crate) fn is_valid(expression: &str) -> bool {
         }
     }
     // Exactly one of day of month and day of week is left open.
-    seen.unspecified.len() == 1
+    seen.month_day_is_open != seen.week_day_is_open
 }
 
 fn reads(field: Field, text: &str, seen: &mut Seen) -> Option<()> {
-    if field == Field::DayOfWeek {
-        if text.len() > 1 && text.contains('L') && text.contains(',') {
-            return None;
-        }
-        if text.matches('#').count() > 1 {
-            return None;
-        }
+    let is_of_days = matches!(field, Field::DayOfMonth | Field::DayOfWeek);
+    if is_of_days && text.len() > 1 && text.contains('L') && text.contains(',') {
+        return None;
+    }
+    if field == Field::DayOfWeek && text.matches('#').count() > 1 {
+        return None;
     }
     text.split(',')
         .filter(|part| !part.is_empty())
@@ -87,12 +89,14 @@ fn term(field: Field, text: &str, seen: &mut Seen) -> Option<()> {
             if text.len() > 2 && text.as_bytes().get(1) != Some(&b' ') {
                 return None;
             }
-            match field {
-                Field::DayOfMonth => seen.unspecified.insert(0),
-                Field::DayOfWeek if seen.month_days.last() == Some(&UNSPECIFIED) => return None,
-                Field::DayOfWeek => seen.unspecified.insert(1),
-                _ => return None,
+            let fits = match field {
+                Field::DayOfMonth => true,
+                Field::DayOfWeek => seen.from_the_end || seen.has_month_day,
+                _ => false,
             };
+            if !fits {
+                return None;
+            }
             add(field, UNSPECIFIED, -1, 0, seen)
         }
         b'*' | b'/' => star(field, text, seen),
@@ -170,9 +174,7 @@ fn last_day(field: Field, text: &str, seen: &mut Seen) -> Option<()> {
                     return None;
                 }
             }
-            if !rest.ends_with('W') {
-                seen.month_days.insert(62);
-            }
+            seen.from_the_end = true;
             Some(())
         }
         _ => Some(()),
@@ -188,8 +190,15 @@ fn number(field: Field, text: &str, seen: &mut Seen) -> Option<()> {
     let after = rest.get(next.len_utf8()..)?;
     match next {
         'L' => (field == Field::DayOfWeek && (1..=7).contains(&value)).then_some(()),
-        'W' => (field == Field::DayOfMonth && value <= 31).then_some(()),
-        '#' if field == Field::DayOfWeek => nth_day(after),
+        'W' if field == Field::DayOfMonth && value <= 31 => {
+            seen.has_month_day = true;
+            Some(())
+        }
+        'W' => None,
+        '#' if field == Field::DayOfWeek => {
+            seen.week_day_is_open |= value == UNSPECIFIED;
+            nth_day(after)
+        }
         '#' => None,
         '-' => range(field, value, after, seen),
         '/' => {
@@ -253,10 +262,16 @@ fn add(field: Field, value: i64, end: i64, increment: i64, seen: &mut Seen) -> O
     if !open && (value < lowest || value > highest || end > highest) {
         return None;
     }
+    let is_single = (increment == 0 || increment == -1) && value != ALL;
     if field == Field::DayOfMonth {
-        seen.month_days.insert(value);
+        // A range from the mark of an open field comes to nothing.
+        seen.has_month_day |= is_single || value != UNSPECIFIED;
+        seen.month_day_is_open |= is_single && value == UNSPECIFIED;
     }
-    if (increment == 0 || increment == -1) && value != ALL {
+    if field == Field::DayOfWeek {
+        seen.week_day_is_open |= is_single && value == UNSPECIFIED;
+    }
+    if is_single {
         return Some(());
     }
     // A year cannot run over into the next, and nothing moves on by nothing.
@@ -294,6 +309,7 @@ mod tests {
             "0  0 12\t* * ?",
             "0 0 12 * * ? *",
             "0 0 12 * * ? 2020-2030",
+            "* * * * * ? * and more",
         ] {
             assert!(is_valid(text), "{text}");
         }
@@ -326,11 +342,13 @@ mod tests {
             "* * * * * ? 2030-2020",
             "a b c d e f",
             "* * * L-31 * ?",
-            "* * * * * ? * *",
             "12:00-10:00",
             "0 0/ 1 * * ?",
             "5L * * * * ?",
             "* * 5W * * ?",
+            "0 0 12 , * ?",
+            "0 0 12 1,L * ?",
+            "0 0 12 ? * 98",
         ] {
             assert!(!is_valid(text), "{text}");
         }

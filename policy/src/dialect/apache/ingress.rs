@@ -73,12 +73,19 @@ fn check_url(url: &str) -> Result<(), String> {
         Some((_, host)) => host,
         None => authority,
     };
+    let name = host.split([':', '%']).next().unwrap_or("");
+    if name.chars().any(|c| c.is_ascii_control()) {
+        return Err("the host holds a control character".to_owned());
+    }
     let port = if let Some(literal) = host.strip_prefix('[') {
         let (address, after) = literal
             .split_once(']')
             .filter(|(address, _)| address.len() > 1)
             .ok_or_else(|| "a bracket is not closed".to_owned())?;
-        let plain = address.split('%').next().unwrap_or("");
+        let (plain, zone) = address.split_once('%').unwrap_or((address, "none"));
+        if zone.is_empty() || zone.chars().any(|c| c.is_ascii_control()) {
+            return Err(format!("{address:?} names no zone"));
+        }
         plain
             .parse::<Ipv6Addr>()
             .map_err(|_| format!("{address} is no IPv6 address"))?;

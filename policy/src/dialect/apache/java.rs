@@ -131,9 +131,18 @@ fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
     }
 }
 
-/// A list value: a YAML flow list (`[https, s3]`) or parts between semicolons.
+/// A list value: a YAML list (`[https, s3]`, or a line `- https` each) or parts between semicolons.
 pub(crate) fn list(text: &str) -> Option<Vec<String>> {
     let trimmed = text.trim();
+    if trimmed.starts_with("- ") {
+        let lines = trimmed.lines().filter(|line| !is_blank(line));
+        let items: Option<Vec<Vec<String>>> = lines
+            .map(|line| split_list(line.trim().strip_prefix("- ")?, '\n'))
+            .collect();
+        if let Some(items) = items {
+            return Some(items.concat());
+        }
+    }
     if let Some(inner) = trimmed
         .strip_prefix('[')
         .and_then(|inner| inner.strip_suffix(']'))

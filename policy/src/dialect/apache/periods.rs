@@ -5,8 +5,8 @@ use super::cron;
 /// Judges one expression of the list; an error says what is wrong.
 pub(crate) fn judge(expression: &str) -> Result<(), &'static str> {
     let mut parts: Vec<&str> = expression.split("&&").collect();
-    // Empty parts at the end do not count.
-    while parts.len() > 1 && parts.last() == Some(&"") {
+    // Empty parts at the end do not count, but an expression that is empty as a whole does.
+    while expression.contains("&&") && parts.last() == Some(&"") {
         parts.pop();
     }
     if parts.len() > 2 {
