@@ -31,6 +31,10 @@ const DAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
 /// What the fields of days hold, as far as it matters for the others.
 #[derive(Default)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "marks that are set on the way, no states"
+)]
 struct Seen {
     /// Whether day of month is left open with `?`.
     month_day_is_open: bool,
@@ -194,12 +198,11 @@ fn number(field: Field, text: &str, seen: &mut Seen) -> Option<()> {
             seen.has_month_day = true;
             Some(())
         }
-        'W' => None,
         '#' if field == Field::DayOfWeek => {
             seen.week_day_is_open |= value == UNSPECIFIED;
             nth_day(after)
         }
-        '#' => None,
+        'W' | '#' => None,
         '-' => range(field, value, after, seen),
         '/' => {
             let (increment, tail) = leading_number(after)?;

@@ -1,7 +1,7 @@
 //! What the tests of Apache's kinds share: the fixtures, a world of few objects, and short ways to judge an object.
-#![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::panic)]
 
 use serde_json::{Value, json};
+use sluice_policy::world::EmptyWorld;
 use sluice_policy::*;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -143,13 +143,13 @@ pub fn updated(old: &Value, object: &Value, world: &dyn World) -> Judgement {
 
 /// Asserts that an object is admitted.
 pub fn admits(object: &Value) {
-    let judgement = created(object, &world::EmptyWorld);
+    let judgement = created(object, &EmptyWorld);
     assert_eq!(judgement.refusal, None);
 }
 
 /// Asserts that an object is refused by one rule for one field, with a code and a piece of the message.
 pub fn refuses(object: &Value, rule: &str, field: &str, code: u16, piece: &str) {
-    refuses_in(object, &world::EmptyWorld, rule, field, code, piece);
+    refuses_in(object, &EmptyWorld, rule, field, code, piece);
 }
 
 pub fn refuses_in(
@@ -211,4 +211,51 @@ pub fn session_job() -> Value {
         "spec": {"deploymentName": "shared",
             "job": {"jarURI": "https://repo.example.org/job.jar", "parallelism": 4, "upgradeMode": "stateless"}}
     })
+}
+
+pub fn with(spec: Value) -> Value {
+    merged(&application(), &json!({ "spec": spec }))
+}
+
+pub fn configured(configuration: Value) -> Value {
+    with(json!({ "flinkConfiguration": configuration }))
+}
+
+/// An object as stored after the operator acted on it.
+pub fn deployed(object: &Value) -> Value {
+    let mut object = object.clone();
+    let spec = object["spec"].clone();
+    record(&mut object, &spec);
+    merge(
+        &mut object,
+        &json!({"status": {"lifecycleState": "STABLE", "observedGeneration": 1, "jobManagerDeploymentStatus": "READY"}}),
+    );
+    object
+}
+
+pub fn workload_in(object: &Value, world: &dyn World) -> Workload {
+    dialect_of(object).workload(object, world).unwrap()
+}
+
+pub fn workload(object: &Value) -> Workload {
+    workload_in(object, &EmptyWorld)
+}
+
+/// The charge of `base` with a merge patch on its spec, in milli-cores.
+pub fn milli(base: Value, spec: Value) -> u64 {
+    workload(&merged(&base, &json!({ "spec": spec })))
+        .charge()
+        .0
+}
+
+pub fn as_milli(value: &Value) -> u64 {
+    MilliCpu::parse(value).unwrap().0
+}
+
+/// An object as the operator reports it: recorded with `spec`, and this status.
+pub fn reported(object: &Value, recorded: &Value, status: Value) -> Value {
+    let mut object = object.clone();
+    record(&mut object, &recorded["spec"]);
+    merge(&mut object, &json!({ "status": status }));
+    object
 }

@@ -1,14 +1,6 @@
 //! Our judgement against the operator's own validator: the table of its verdicts, and its examples.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
 
-mod apache;
-
-use apache::{Known, created, dialect_of, fixture, fixture_text, merged, record, review, updated};
+use crate::support::*;
 use serde_json::{Value, json};
 use sluice_policy::world::EmptyWorld;
 use sluice_policy::{Findings, Operation, Review};

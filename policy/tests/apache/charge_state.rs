@@ -1,0 +1,164 @@
+//! What a workload costs in each state that the operator reports.
+
+use crate::support::*;
+use serde_json::{Value, json};
+use sluice_policy::*;
+
+#[test]
+fn a_suspended_job_costs_until_its_pods_are_gone() {
+    let running = application();
+    let suspended = merged(&running, &json!({"spec": {"job": {"state": "suspended"}}}));
+    assert_eq!(workload(&suspended).charge().0, 0, "never deployed");
+    assert_eq!(workload(&suspended).desired, Desired::Suspended);
+    let full = 1000 + 2 * 1500;
+    for (status, charge) in [
+        (
+            json!({"lifecycleState": "STABLE", "jobManagerDeploymentStatus": "READY", "observedGeneration": 1}),
+            full,
+        ),
+        (
+            json!({"lifecycleState": "UPGRADING", "jobManagerDeploymentStatus": "MISSING"}),
+            full,
+        ),
+        (
+            json!({"lifecycleState": "SUSPENDED", "jobManagerDeploymentStatus": "READY"}),
+            full,
+        ),
+        (
+            json!({"lifecycleState": "FAILED", "jobManagerDeploymentStatus": "MISSING"}),
+            full,
+        ),
+        (
+            json!({"lifecycleState": "SUSPENDED", "jobManagerDeploymentStatus": "MISSING"}),
+            0,
+        ),
+        (json!({"lifecycleState": "SUSPENDED"}), 0),
+        (
+            json!({"lifecycleState": "DELETED", "jobManagerDeploymentStatus": "MISSING"}),
+            0,
+        ),
+    ] {
+        let object = reported(&suspended, &running, status.clone());
+        assert_eq!(workload(&object).charge().0, charge, "{status}");
+    }
+    let resumed = reported(
+        &running,
+        &suspended,
+        json!({"lifecycleState": "SUSPENDED", "observedGeneration": 1}),
+    );
+    assert_eq!(
+        workload(&resumed).charge().0,
+        full,
+        "told to run costs at once"
+    );
+}
+
+#[test]
+fn a_lowered_job_costs_the_old_until_the_new_is_stable() {
+    let large = merged(
+        &application(),
+        &json!({"spec": {"job": {"parallelism": 40}}}),
+    );
+    let small = merged(&application(), &json!({"metadata": {"generation": 2}}));
+    let (much, little) = (1000 + 20 * 1500, 1000 + 2 * 1500);
+    let at = |recorded: &Value, stable: Option<&Value>, lifecycle: &str, generation: u64| {
+        let mut object = reported(
+            &small,
+            recorded,
+            json!({"lifecycleState": lifecycle, "jobManagerDeploymentStatus": "READY", "observedGeneration": generation}),
+        );
+        if let Some(stable) = stable {
+            let text = json!({"spec": stable["spec"], "resource_metadata": {}}).to_string();
+            merge(
+                &mut object,
+                &json!({"status": {"reconciliationStatus": {"lastStableSpec": text}}}),
+            );
+        }
+        workload(&object).charge().0
+    };
+    assert_eq!(
+        at(&large, Some(&large), "STABLE", 1),
+        much,
+        "not observed yet"
+    );
+    assert_eq!(
+        at(&small, Some(&large), "DEPLOYED", 2),
+        much,
+        "may be rolled back"
+    );
+    assert_eq!(at(&small, Some(&large), "ROLLED_BACK", 2), much);
+    assert_eq!(at(&small, Some(&small), "STABLE", 2), little);
+}
+
+#[test]
+fn a_status_write_of_the_autoscaler_does_not_raise_a_charge() {
+    let standalone = merged(&application(), &json!({"spec": {"mode": "standalone"}}));
+    let scaled = merged(
+        &standalone,
+        &json!({"spec": {"flinkConfiguration": {"pipeline.jobvertex-parallelism-overrides": "a:100"}}}),
+    );
+    let before = reported(
+        &standalone,
+        &standalone,
+        json!({"lifecycleState": "DEPLOYED", "observedGeneration": 1}),
+    );
+    let after = reported(
+        &standalone,
+        &scaled,
+        json!({"lifecycleState": "DEPLOYED", "observedGeneration": 1}),
+    );
+    assert_eq!(workload(&after).charge(), workload(&before).charge());
+}
+
+#[test]
+fn a_finished_job_costs_until_its_jobmanager_is_gone() {
+    let object = application();
+    let at = |manager: &str, generation: u64| {
+        workload(&reported(
+            &object,
+            &object,
+            json!({"lifecycleState": "STABLE", "jobStatus": {"state": "FINISHED"}, "jobManagerDeploymentStatus": manager, "observedGeneration": generation}),
+        ))
+    };
+    assert_eq!(at("READY", 1).charge().0, 4000);
+    assert_eq!(at("MISSING", 1).charge().0, 0);
+    assert_eq!(at("MISSING", 1).desired, Desired::Stopped);
+    assert_eq!(
+        at("MISSING", 0).charge().0,
+        4000,
+        "a change of the spec starts it again"
+    );
+    let failed = reported(
+        &object,
+        &object,
+        json!({"lifecycleState": "FAILED", "jobStatus": {"state": "FAILED"}, "observedGeneration": 1}),
+    );
+    assert_eq!(
+        workload(&failed).charge().0,
+        4000,
+        "the operator may start it again"
+    );
+    let job = session_job();
+    let over = reported(
+        &job,
+        &job,
+        json!({"jobStatus": {"state": "FINISHED"}, "lifecycleState": "STABLE", "observedGeneration": 1}),
+    );
+    assert_eq!(workload(&over).charge().0, 0);
+}
+
+#[test]
+fn what_is_being_deleted_asks_for_nothing_but_holds_its_pods() {
+    let running = application();
+    let status = json!({"lifecycleState": "DELETING", "jobManagerDeploymentStatus": "READY", "observedGeneration": 1});
+    let mut object = reported(&running, &running, status);
+    merge(
+        &mut object,
+        &json!({"metadata": {"deletionTimestamp": "2026-11-21T00:00:00Z"}}),
+    );
+    let workload = workload(&object);
+    assert_eq!(
+        (workload.desired, workload.demand, workload.charge().0),
+        (Desired::Stopped, MilliCpu::ZERO, 4000)
+    );
+}

@@ -1,0 +1,19 @@
+//! Kinds of the Apache operator, and Confluent's of the same shape.
+#![allow(
+    missing_docs,
+    clippy::needless_pass_by_value,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::wildcard_imports,
+    clippy::missing_panics_doc
+)]
+
+mod changes;
+mod charge;
+mod charge_state;
+mod other_kinds;
+mod properties;
+mod rules;
+mod support;
+mod verdicts;
