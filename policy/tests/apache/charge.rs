@@ -3,7 +3,6 @@
 use crate::support::*;
 use serde_json::{Value, json};
 use sluice_policy::world::EmptyWorld;
-use sluice_policy::*;
 
 #[test]
 fn the_table_of_units() {

@@ -347,6 +347,7 @@ fn one_mebibyte_less_is_not_enough() {
 /// Where we knowingly refuse what the operator's validator lets through.
 #[rstest]
 #[case::digits_of_other_scripts(json!({"taskManager": {"resource": {"memory": "٣g"}}}))]
+#[case::a_lone_point_which_is_read_as_nothing(json!({"taskManager": {"resource": {"memory": "."}}}))]
 #[case::hexadecimal_numbers(json!({"flinkConfiguration": {"job.autoscaler.enabled": true, "job.autoscaler.scale-up.max-factor": "0x1p3"}}))]
 #[case::cpu_that_no_cluster_has(json!({"taskManager": {"resources": {"requests": {"cpu": "1E"}}}}))]
 #[case::cpu_that_cannot_be_computed(json!({"flinkConfiguration": {"taskmanager.numberOfTaskSlots": "many"}}))]

@@ -124,21 +124,48 @@ pub(crate) fn check(object: &Value, tables: &[Table], findings: &mut Findings) {
             for (field, kind) in tables.iter().copied().flatten() {
                 let keys: Vec<&str> = field.split('.').collect();
                 if let Some(value) = json::present(object, &keys) {
-                    judge(FieldPath::of(field), *kind, value, findings);
+                    judge(field, *kind, value, findings);
                 }
             }
         }
     }
 }
 
-fn judge(path: FieldPath, kind: Kind, value: &Value, findings: &mut Findings) {
+/// Whether a value is what its field takes; the way of nearly every field, so nothing is made on it.
+fn fits(kind: Kind, value: &Value) -> bool {
+    let all_of_map =
+        |fits: fn(&Value) -> bool| value.as_object().is_some_and(|map| map.values().all(fits));
     match kind {
-        Kind::Map if !value.is_object() => wrong(findings, path, "a map", value),
-        Kind::Text if !value.is_string() => {
+        Kind::Map => value.is_object(),
+        Kind::Text => value.is_string(),
+        Kind::Whole => is_whole(value),
+        Kind::Number => value.is_number(),
+        Kind::Flag => value.is_boolean(),
+        Kind::Texts => value
+            .as_array()
+            .is_some_and(|list| list.iter().all(Value::is_string)),
+        Kind::TextMap => all_of_map(Value::is_string),
+        Kind::Quantities => all_of_map(is_quantity),
+        Kind::Word(words) => value.as_str().is_some_and(|word| words.contains(&word)),
+    }
+}
+
+fn is_quantity(value: &Value) -> bool {
+    value.is_string() || value.is_number() || value.is_null()
+}
+
+fn judge(field: &str, kind: Kind, value: &Value, findings: &mut Findings) {
+    if fits(kind, value) {
+        return;
+    }
+    let path = FieldPath::of(field);
+    match kind {
+        Kind::Map => wrong(findings, path, "a map", value),
+        Kind::Text => {
             wrong(findings, path, "a text (quote it)", value);
         }
-        Kind::Whole if !is_whole(value) => wrong(findings, path, "a whole number", value),
-        Kind::Number if !value.is_number() => {
+        Kind::Whole => wrong(findings, path, "a whole number", value),
+        Kind::Number => {
             wrong(
                 findings,
                 path,
@@ -146,7 +173,7 @@ fn judge(path: FieldPath, kind: Kind, value: &Value, findings: &mut Findings) {
                 value,
             );
         }
-        Kind::Flag if !value.is_boolean() => wrong(findings, path, "true or false", value),
+        Kind::Flag => wrong(findings, path, "true or false", value),
         Kind::Texts => match value.as_array() {
             None => wrong(findings, path, "a list of texts", value),
             Some(list) => {
@@ -166,11 +193,10 @@ fn judge(path: FieldPath, kind: Kind, value: &Value, findings: &mut Findings) {
             &path,
             value,
             findings,
-            |v| v.is_string() || v.is_number() || v.is_null(),
+            is_quantity,
             "a quantity such as \"500m\" or \"2Gi\"",
         ),
         Kind::Word(words) => match value.as_str() {
-            Some(word) if words.contains(&word) => {}
             Some(_) => findings.refuse(
                 &SHAPE,
                 path,
@@ -188,7 +214,6 @@ fn judge(path: FieldPath, kind: Kind, value: &Value, findings: &mut Findings) {
                 value,
             ),
         },
-        Kind::Map | Kind::Text | Kind::Whole | Kind::Number | Kind::Flag => {}
     }
 }
 
