@@ -1,6 +1,6 @@
 //! Raw arguments: the subcommands and what they share. What an argument means is decided by its subcommand.
 
-use crate::{check, convert, manifests, render, rules, up, webhook};
+use crate::{check, controller, convert, manifests, render, rules, up, webhook};
 use clap::{Parser, Subcommand};
 
 /// The whole command line.
@@ -39,4 +39,6 @@ pub enum Command {
     Up(up::UpArgs),
     /// Run the admission webhook until SIGTERM.
     Webhook(webhook::WebhookArgs),
+    /// Run the controller until SIGTERM.
+    Controller(controller::ControllerArgs),
 }

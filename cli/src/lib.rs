@@ -8,6 +8,7 @@
 
 pub mod args;
 pub mod check;
+pub mod controller;
 pub mod convert;
 pub mod exit;
 pub mod input;
@@ -44,6 +45,7 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> Result<Outcome, Failure> {
     match command {
         Command::Check(args) => check::run(&args),
+        Command::Controller(args) => controller::run(&args),
         Command::Convert(args) => convert::run(&args),
         Command::Manifests(args) => manifests::run(&args),
         Command::Render(args) => render::run(&args),

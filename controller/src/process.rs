@@ -40,12 +40,8 @@ pub enum Error {
     System(#[from] std::io::Error),
 }
 
-/// Runs until SIGTERM or SIGINT, then gives the Lease back.
-///
-/// `world` is what charges of objects that depend on others are read from; the same facts as the webhook's.
-pub async fn run(config: Config, world: Arc<dyn World + Send + Sync>) -> Result<(), Error> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+/// A client for the cluster that the configuration names.
+pub async fn client(config: &Config) -> Result<kube::Client, Error> {
     let cluster = match &config.kubeconfig {
         None => kube::Config::infer().await?,
         Some(path) => {
@@ -56,7 +52,19 @@ pub async fn run(config: Config, world: Arc<dyn World + Send + Sync>) -> Result<
             .await?
         }
     };
-    let client = kube::Client::try_from(cluster).map_err(|error| Error::Client(Box::new(error)))?;
+    kube::Client::try_from(cluster).map_err(|error| Error::Client(Box::new(error)))
+}
+
+/// Runs until SIGTERM or SIGINT, then gives the Lease back.
+///
+/// `world` is what charges of objects that depend on others are read from; the same facts as the webhook's.
+pub async fn run(
+    config: Config,
+    client: kube::Client,
+    world: Arc<dyn World + Send + Sync>,
+) -> Result<(), Error> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
     let identity = format!("{}-{:08x}", config.instance, rand::random::<u32>());
     let (elector, leadership) = Elector::new(
         client.clone(),

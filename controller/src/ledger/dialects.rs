@@ -32,10 +32,9 @@ pub fn resources() -> Vec<Resource> {
 /// An object that cannot be read costs nothing here: admission lets none in, and nothing can run from it.
 pub fn charge(world: Arc<dyn World + Send + Sync>) -> ChargeOf {
     Arc::new(move |resource, object| {
-        let dialect = dialect_for_resource(&resource.group, &resource.plural);
-        dialect
-            .and_then(|dialect| dialect.workload(object, world.as_ref()).ok())
-            .map_or(MilliCpu::ZERO, |workload| workload.charge())
+        dialect_for_resource(&resource.group, &resource.plural).map_or(MilliCpu::ZERO, |dialect| {
+            sluice_policy::admit::charge(dialect, object, world.as_ref())
+        })
     })
 }
 

@@ -1,0 +1,99 @@
+//! `sluice controller`: the controller as a process, until SIGTERM.
+//!
+//! It sees what the charges depend on through the same caches as the webhook, so that both count alike.
+
+use crate::exit::{Failure, Outcome};
+use clap::Args;
+use sluice_controller::process::{self, Config};
+use sluice_policy::{Modes, dialects};
+use sluice_webhook::config::log_json;
+use sluice_webhook::metrics::Metrics;
+use sluice_webhook::world::Caches;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// Run the controller until SIGTERM: it keeps the quota ledger true.
+#[derive(Debug, Args)]
+pub struct ControllerArgs {
+    /// Kubeconfig file; without it KUBECONFIG, else the pod's service account
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Namespace of the Lease
+    #[arg(long, value_name = "NAMESPACE", default_value = "sluice-system")]
+    pub namespace: String,
+    /// Name of the Lease by which the controllers elect one of them
+    #[arg(long, value_name = "NAME", default_value = "sluice-controller")]
+    pub lease: String,
+    /// Name of this instance in the Lease, such as the pod's
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "POD_NAME",
+        default_value = "sluice-controller"
+    )]
+    pub instance: String,
+    /// What is logged, as in RUST_LOG: info, debug, sluice_controller=debug
+    #[arg(
+        long,
+        value_name = "FILTER",
+        default_value = "info",
+        env = "SLUICE_LOG"
+    )]
+    pub log: String,
+}
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`Failure::Input`] for arguments that cannot be followed, [`Failure::Unreachable`] if there is no cluster to talk to.
+pub fn run(args: &ControllerArgs) -> Result<Outcome, Failure> {
+    log_json(&args.log).map_err(|error| {
+        Failure::Input(format!("--log {}: {error}; give info or debug", args.log))
+    })?;
+    let config = Config {
+        kubeconfig: args.kubeconfig.clone(),
+        namespace: args.namespace.clone(),
+        lease: args.lease.clone(),
+        instance: args.instance.clone(),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Internal(error.into()))?;
+    runtime.block_on(async {
+        let client = process::client(&config).await.map_err(failure)?;
+        let caches = Arc::new(Caches::new(
+            dialects(),
+            Modes::default(),
+            &Arc::new(Metrics::default()),
+        ));
+        let filling = {
+            let (caches, client) = (Arc::clone(&caches), client.clone());
+            tokio::spawn(async move { caches.run(client, CancellationToken::new()).await })
+        };
+        // What is counted before the facts are there would be counted wrong.
+        let changed = caches.changed();
+        loop {
+            let news = changed.notified();
+            if caches.obstacles().is_empty() {
+                break;
+            }
+            news.await;
+        }
+        let ended = process::run(config, client, caches).await.map_err(failure);
+        filling.abort();
+        ended
+    })?;
+    Ok(Outcome::Fine)
+}
+
+fn failure(error: process::Error) -> Failure {
+    use process::Error;
+    match error {
+        Error::Kubeconfig(_) => Failure::Input(error.to_string()),
+        Error::NoCluster(_) | Error::Client(_) => Failure::Unreachable(error.into()),
+        Error::System(_) => Failure::Internal(error.into()),
+    }
+}
