@@ -1,17 +1,12 @@
 //! `sluice controller`: the controller as a process, until SIGTERM.
 //!
-//! It sees what the charges depend on through the same caches as the webhook, so that both count alike.
+//! Arguments become a [`Config`]; everything else is in `sluice_controller`.
 
 use crate::exit::{Failure, Outcome};
 use clap::Args;
 use sluice_controller::process::{self, Config};
-use sluice_policy::{Modes, dialects};
 use sluice_webhook::config::log_json;
-use sluice_webhook::metrics::Metrics;
-use sluice_webhook::world::Caches;
 use std::path::PathBuf;
-use std::sync::Arc;
-use tokio_util::sync::CancellationToken;
 
 /// Run the controller until SIGTERM: it keeps the quota ledger true.
 #[derive(Debug, Args)]
@@ -62,30 +57,7 @@ pub fn run(args: &ControllerArgs) -> Result<Outcome, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::Internal(error.into()))?;
-    runtime.block_on(async {
-        let client = process::client(&config).await.map_err(failure)?;
-        let caches = Arc::new(Caches::new(
-            dialects(),
-            Modes::default(),
-            &Arc::new(Metrics::default()),
-        ));
-        let filling = {
-            let (caches, client) = (Arc::clone(&caches), client.clone());
-            tokio::spawn(async move { caches.run(client, CancellationToken::new()).await })
-        };
-        // What is counted before the facts are there would be counted wrong.
-        let changed = caches.changed();
-        loop {
-            let news = changed.notified();
-            if caches.obstacles().is_empty() {
-                break;
-            }
-            news.await;
-        }
-        let ended = process::run(config, client, caches).await.map_err(failure);
-        filling.abort();
-        ended
-    })?;
+    runtime.block_on(process::run(config)).map_err(failure)?;
     Ok(Outcome::Fine)
 }
 

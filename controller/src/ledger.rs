@@ -20,8 +20,10 @@ use sluice_policy::MilliCpu;
 use sluice_policy::ledger::expire::UNDECIDED;
 
 use crate::leader::Leadership;
+use facts::Facts;
 
 pub mod dialects;
+pub mod facts;
 pub mod keeper;
 pub mod quotas;
 pub mod resources;
@@ -58,7 +60,8 @@ impl Resource {
     }
 }
 
-/// The charge of a stored object. A pure function of the object: the ledger is only as exact as that.
+/// The charge of a stored object. A function of the object and of facts that the same watches bring ([`facts`]): the ledger
+/// is only as exact as that.
 pub type ChargeOf = Arc<dyn Fn(&Resource, &Value) -> MilliCpu + Send + Sync>;
 
 /// How the keeper works.
@@ -97,6 +100,8 @@ pub struct LedgerKeeper {
     pub resources: Vec<Resource>,
     /// What an object costs.
     pub charge: ChargeOf,
+    /// Where charges depend on other objects: which resources have to be listed anew.
+    pub facts: Option<Arc<Facts>>,
     /// How to work.
     pub settings: Settings,
 }

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use sluice_policy::World;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::leader::{Elector, Times};
+use crate::ledger::facts::Facts;
 use crate::ledger::{LedgerKeeper, Settings, dialects};
 
 /// How the controller is started.
@@ -41,7 +41,7 @@ pub enum Error {
 }
 
 /// A client for the cluster that the configuration names.
-pub async fn client(config: &Config) -> Result<kube::Client, Error> {
+async fn client(config: &Config) -> Result<kube::Client, Error> {
     let cluster = match &config.kubeconfig {
         None => kube::Config::infer().await?,
         Some(path) => {
@@ -56,13 +56,8 @@ pub async fn client(config: &Config) -> Result<kube::Client, Error> {
 }
 
 /// Runs until SIGTERM or SIGINT, then gives the Lease back.
-///
-/// `world` is what charges of objects that depend on others are read from; the same facts as the webhook's.
-pub async fn run(
-    config: Config,
-    client: kube::Client,
-    world: Arc<dyn World + Send + Sync>,
-) -> Result<(), Error> {
+pub async fn run(config: Config) -> Result<(), Error> {
+    let client = client(&config).await?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let identity = format!("{}-{:08x}", config.instance, rand::random::<u32>());
@@ -73,10 +68,14 @@ pub async fn run(
         &identity,
         Times::default(),
     );
+    let resources = dialects::resources();
+    let facts = Arc::new(Facts::of(&resources));
+    let charging = Arc::clone(&facts);
     let keeper = LedgerKeeper {
         client,
-        resources: dialects::resources(),
-        charge: dialects::charge(world),
+        resources,
+        charge: Arc::new(move |resource, object| charging.charge(resource, object)),
+        facts: Some(facts),
         settings: Settings::default(),
     };
     let stop = async move {

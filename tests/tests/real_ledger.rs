@@ -98,6 +98,7 @@ fn keeper(client: &Client) -> LedgerKeeper {
             resource("flink.apache.org", "v1beta1", "flinkdeployments"),
         ],
         charge: Arc::new(|_, object| charge(object)),
+        facts: None,
         settings: KeeperSettings {
             undecided: Duration::from_secs(3),
             expiry_tick: Duration::from_millis(500),

@@ -1,11 +1,9 @@
-//! Which resources hold workloads and what their objects cost, as the dialects say.
+//! Which resources hold workloads, as the dialects say. What their objects cost: [`super::facts`].
 
-use std::sync::Arc;
+use sluice_policy::dialect::Class;
+use sluice_policy::dialects;
 
-use sluice_policy::dialect::{Class, dialect_for_resource};
-use sluice_policy::{MilliCpu, World, dialects};
-
-use super::{ChargeOf, Resource};
+use super::Resource;
 
 /// Every resource that may hold workloads.
 pub fn resources() -> Vec<Resource> {
@@ -26,22 +24,12 @@ pub fn resources() -> Vec<Resource> {
     all
 }
 
-/// What the dialects charge. `world` must tell the same as the webhook's: where a charge depends on another object, both sides
-/// must see it alike.
-///
-/// An object that cannot be read costs nothing here: admission lets none in, and nothing can run from it.
-pub fn charge(world: Arc<dyn World + Send + Sync>) -> ChargeOf {
-    Arc::new(move |resource, object| {
-        dialect_for_resource(&resource.group, &resource.plural).map_or(MilliCpu::ZERO, |dialect| {
-            sluice_policy::admit::charge(dialect, object, world.as_ref())
-        })
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-    use sluice_policy::world::EmptyWorld;
+    use serde_json::{Value, json};
+    use sluice_policy::MilliCpu;
+
+    use crate::ledger::facts::Facts;
 
     use super::*;
 
@@ -64,7 +52,8 @@ mod tests {
 
     #[test]
     fn an_object_is_charged_by_its_dialect_and_nonsense_costs_nothing() {
-        let charge = charge(Arc::new(EmptyWorld));
+        let facts = Facts::of(&resources());
+        let charge = |resource: &Resource, object: &Value| facts.charge(resource, object);
         let resource = resources()
             .into_iter()
             .find(|resource| resource.key() == "sessionclusters.sluice.dev")

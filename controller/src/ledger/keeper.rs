@@ -51,6 +51,7 @@ pub async fn keep(of: &LedgerKeeper) {
             of.client.clone(),
             resource.clone(),
             of.charge.clone(),
+            of.facts.as_ref().and_then(|facts| facts.stale(resource)),
             of.settings,
             tell.clone(),
         ));

@@ -10,7 +10,7 @@ use kube::core::{Request, WatchEvent};
 use serde::Deserialize;
 use serde_json::Value;
 use sluice_policy::ledger::{Listing, Revision, Seen};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
 use super::{ChargeOf, Resource, Settings};
@@ -92,6 +92,7 @@ pub async fn follow(
     client: Client,
     resource: Resource,
     charge: ChargeOf,
+    mut stale: Option<watch::Receiver<u64>>,
     settings: Settings,
     news: mpsc::Sender<(String, News)>,
 ) {
@@ -101,6 +102,10 @@ pub async fn follow(
         news,
     };
     loop {
+        // What changes from here on is a reason to list again.
+        if let Some(stale) = &mut stale {
+            stale.mark_unchanged();
+        }
         let listing = match list(&client, &resource, &charge, settings.page).await {
             Ok(listing) => listing,
             Err(WatchError::Absent) => {
@@ -121,7 +126,15 @@ pub async fn follow(
             return;
         }
         loop {
-            match watch(&client, &resource, &charge, &mut at, &teller).await {
+            let ended = tokio::select! {
+                ended = watch_from(&client, &resource, &charge, &mut at, &teller) => ended,
+                () = changed(stale.as_mut()) => {
+                    // Changes that come together are one list.
+                    sleep(settings.debounce).await;
+                    break;
+                }
+            };
+            match ended {
                 Ok(()) => {}
                 Err(Ended::Deaf) => return,
                 Err(Ended::By(WatchError::TooOld | WatchError::Absent)) => break,
@@ -180,6 +193,16 @@ pub async fn is_served(client: &Client, resource: &Resource) -> Result<bool, Wat
     }
 }
 
+/// Ready when charges have to be computed anew; never where they depend on nothing else.
+async fn changed(stale: Option<&mut watch::Receiver<u64>>) {
+    if let Some(stale) = stale
+        && stale.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
+}
+
 enum Ended {
     /// Nobody listens any more.
     Deaf,
@@ -207,7 +230,7 @@ impl Teller {
     }
 }
 
-async fn watch(
+async fn watch_from(
     client: &Client,
     resource: &Resource,
     charge: &ChargeOf,

@@ -36,9 +36,14 @@ impl ByLedger {
             Err(why) => return unknown(&ask, &why),
         };
         let keys: Vec<QuotaKey> = quotas.iter().map(|quota| quota.key.clone()).collect();
+        // Taken for a create, the hold of an update would be dropped while its write can still land.
+        let Some(base) = Revision::parse(ask.base) else {
+            let why = format!("metadata.resourceVersion \"{}\" is no number", ask.base);
+            return unknown(&ask, &why);
+        };
         let (verdict, untold) = self
             .ledger
-            .reserve_untold(&keys, reserve(&ask), deadline)
+            .reserve_untold(&keys, reserve(&ask, base), deadline)
             .await;
         let mut answer = Answer {
             hold: (!untold.is_empty()).then(|| Box::new(untold) as Box<dyn Hold>),
@@ -99,7 +104,7 @@ fn unknown(ask: &Ask<'_>, why: &str) -> Answer {
     }
 }
 
-fn reserve(ask: &Ask<'_>) -> Reserve {
+fn reserve(ask: &Ask<'_>, base: Revision) -> Reserve {
     Reserve {
         object: ObjectKey {
             resource: format!("{}.{}", ask.kind.plural, ask.kind.group),
@@ -107,7 +112,7 @@ fn reserve(ask: &Ask<'_>) -> Reserve {
             name: ask.name.to_owned(),
         },
         uid: ask.uid.to_owned(),
-        base: Revision::parse(ask.base).unwrap_or(Revision::NONE),
+        base,
         from: ask.demand.from,
         to: ask.demand.to,
         by: ask.by.to_owned(),

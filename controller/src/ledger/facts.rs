@@ -1,0 +1,204 @@
+//! What charges look up of other objects: a session job on a native session cluster pays for TaskManagers of the size
+//! that its cluster says.
+//!
+//! The facts are learnt from the very objects that the ledger follows, so no second watch can disagree with it. When a
+//! fact changes that a charge has asked for, the resource of the one who asked is listed anew.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+use sluice_policy::dialect::dialect_for_resource;
+use sluice_policy::world::{Layer, Lookup};
+use sluice_policy::{KindInfo, MilliCpu, Modes, World};
+use tokio::sync::watch;
+
+use super::Resource;
+
+/// Facts about the followed objects, and who has asked for them.
+#[derive(Debug)]
+pub struct Facts {
+    known: Mutex<Known>,
+    stale: BTreeMap<String, watch::Sender<u64>>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// By [`key`]; as text, which is a fraction of the size of the tree.
+    facts: HashMap<String, String>,
+    /// Which resources' charges asked for a key.
+    askers: HashMap<String, BTreeSet<String>>,
+}
+
+fn key(resource: &str, namespace: &str, name: &str) -> String {
+    format!("{resource}/{namespace}/{name}")
+}
+
+impl Facts {
+    /// Nothing known yet about objects of these resources.
+    pub fn of(resources: &[Resource]) -> Self {
+        let stale = resources
+            .iter()
+            .map(|resource| (resource.key(), watch::Sender::new(0)))
+            .collect();
+        Self {
+            known: Mutex::default(),
+            stale,
+        }
+    }
+
+    /// Changes whenever charges of this resource's objects have to be computed anew.
+    pub fn stale(&self, resource: &Resource) -> Option<watch::Receiver<u64>> {
+        self.stale
+            .get(&resource.key())
+            .map(watch::Sender::subscribe)
+    }
+
+    /// The charge of an object, by its dialect. One that cannot be read costs nothing here: admission lets none in, and
+    /// nothing can run from it.
+    pub fn charge(&self, resource: &Resource, object: &Value) -> MilliCpu {
+        let Some(dialect) = dialect_for_resource(&resource.group, &resource.plural) else {
+            return MilliCpu::ZERO;
+        };
+        let resource = resource.key();
+        if let Some(facts) = dialect.facts(object) {
+            self.learn(&resource, object, &facts);
+        }
+        let asking = Asking {
+            facts: self,
+            resource: &resource,
+        };
+        sluice_policy::admit::charge(dialect, object, &asking)
+    }
+
+    fn learn(&self, resource: &str, object: &Value, facts: &Value) {
+        let text = |name| {
+            object
+                .pointer(name)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
+        let key = key(
+            resource,
+            text("/metadata/namespace"),
+            text("/metadata/name"),
+        );
+        let facts = facts.to_string();
+        let mut known = self.lock();
+        let changed = known.facts.get(&key) != Some(&facts);
+        if !changed {
+            return;
+        }
+        for asker in known.askers.get(&key).into_iter().flatten() {
+            if let Some(stale) = self.stale.get(asker) {
+                stale.send_modify(|epoch| *epoch += 1);
+            }
+        }
+        known.facts.insert(key, facts);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The world as a charge sees it: facts, and nothing else.
+struct Asking<'a> {
+    facts: &'a Facts,
+    resource: &'a str,
+}
+
+impl World for Asking<'_> {
+    fn modes(&self, _namespace: &str) -> Modes {
+        Modes::default()
+    }
+
+    fn defaults(&self, _namespace: &str) -> Vec<Layer> {
+        Vec::new()
+    }
+
+    fn environments(&self, _namespace: &str) -> Vec<Layer> {
+        Vec::new()
+    }
+
+    fn lookup(&self, kind: &KindInfo, namespace: &str, name: &str) -> Lookup {
+        let key = key(&format!("{}.{}", kind.plural, kind.group), namespace, name);
+        let mut known = self.facts.lock();
+        let facts = known
+            .facts
+            .get(&key)
+            .and_then(|text| serde_json::from_str(text).ok());
+        known
+            .askers
+            .entry(key)
+            .or_default()
+            .insert(self.resource.to_owned());
+        facts.map_or(Lookup::Unknown, |facts: Value| {
+            Lookup::Found(Arc::new(facts))
+        })
+    }
+
+    fn lookup_uid(&self, _kind: &KindInfo, _namespace: &str, _uid: &str) -> Lookup {
+        Lookup::Unknown
+    }
+
+    fn namespace_labels(&self, _namespace: &str) -> Option<Arc<Value>> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::ledger::dialects::resources;
+
+    fn find(key: &str) -> Resource {
+        resources()
+            .into_iter()
+            .find(|resource| resource.key() == key)
+            .unwrap()
+    }
+
+    #[test]
+    fn a_session_jobs_charge_follows_the_cluster_it_runs_on() {
+        let facts = Facts::of(&resources());
+        let jobs = find("flinksessionjobs.flink.apache.org");
+        let clusters = find("flinkdeployments.flink.apache.org");
+        let stale = facts.stale(&jobs).unwrap();
+        let job = json!({"apiVersion": "flink.apache.org/v1beta1", "kind": "FlinkSessionJob",
+            "metadata": {"name": "j", "namespace": "n"},
+            "spec": {"deploymentName": "c", "job": {"jarURI": "https://example.com/a.jar", "parallelism": 3, "state": "running"}}});
+        let cluster = |cpu: u32| {
+            json!({"apiVersion": "flink.apache.org/v1beta1", "kind": "FlinkDeployment",
+            "metadata": {"name": "c", "namespace": "n"},
+            "spec": {"flinkVersion": "v1_20", "serviceAccount": "flink",
+                "jobManager": {"resource": {"memory": "2048m", "cpu": 1}},
+                "taskManager": {"resource": {"memory": "2048m", "cpu": cpu}}}})
+        };
+        assert_eq!(facts.charge(&jobs, &job), MilliCpu(3000), "Flink's default");
+        assert!(!stale.has_changed().unwrap());
+        assert_eq!(facts.charge(&clusters, &cluster(4)), MilliCpu(1000));
+        assert!(stale.has_changed().unwrap(), "the jobs are listed anew");
+        assert_eq!(facts.charge(&jobs, &job), MilliCpu(12_000));
+        let stale = facts.stale(&jobs).unwrap();
+        facts.charge(&clusters, &cluster(4));
+        assert!(!stale.has_changed().unwrap(), "nothing has changed");
+        facts.charge(&clusters, &cluster(5));
+        assert!(stale.has_changed().unwrap());
+    }
+
+    #[test]
+    fn a_cluster_that_nobody_asks_for_makes_no_work() {
+        let facts = Facts::of(&resources());
+        let stale = facts
+            .stale(&find("flinksessionjobs.flink.apache.org"))
+            .unwrap();
+        facts.charge(
+            &find("flinkdeployments.flink.apache.org"),
+            &json!({"metadata": {"name": "c", "namespace": "n"}, "spec": {"flinkVersion": "v1_20"}}),
+        );
+        assert!(!stale.has_changed().unwrap());
+    }
+}
