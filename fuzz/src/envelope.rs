@@ -5,7 +5,7 @@ use serde_json::Value;
 use sluice_policy::KindInfo;
 use sluice_policy::world::EmptyWorld;
 use sluice_webhook::events::Events;
-use sluice_webhook::gate::{Deadlines, Endpoint, Gate, Parents};
+use sluice_webhook::gate::{Endpoint, Gate, Parents};
 use sluice_webhook::metrics::Metrics;
 use sluice_webhook::quota::NoQuota;
 use sluice_webhook::review::{Parsed, Reply, request};
@@ -64,16 +64,8 @@ pub fn fuzz(data: &[u8]) {
             );
             for endpoint in [Endpoint::Mutate, Endpoint::Validate] {
                 let due = Instant::now() + Duration::from_secs(5);
-                let decision = RUNTIME.with(|runtime| {
-                    runtime.block_on(gate.decide(
-                        endpoint,
-                        &request,
-                        Deadlines {
-                            ledger: due,
-                            answer: due,
-                        },
-                    ))
-                });
+                let decision =
+                    RUNTIME.with(|runtime| runtime.block_on(gate.decide(endpoint, &request, due)));
                 answered(&Reply {
                     uid: &request.uid,
                     refusal: decision.refusal.as_ref(),

@@ -104,7 +104,10 @@ pub fn mutate<'o>(review: &Review<'o>, world: &dyn World) -> Mutation<'o> {
             .dialect
             .notices(&about(review, draft.object()), world, &mut findings);
     }
-    let (object, patch) = draft.finish();
+    let (object, mut patch) = draft.finish();
+    if !patch.is_empty() && *object == *review.object {
+        patch.clear(); // a spelling that was brought into form, and then kept as it is stored, since it is frozen
+    }
     Mutation {
         object,
         patch,
@@ -229,7 +232,7 @@ fn completeness(review: &Review<'_>, world: &dyn World) -> Option<Refusal> {
     if let Some(refusal) = Refusal::of(&review.subject(), findings.causes) {
         return Some(refusal);
     }
-    if draft.is_untouched() {
+    if draft.is_untouched() || draft.object() == review.object {
         return None;
     }
     let mut missing: Vec<String> = filled
