@@ -35,7 +35,11 @@ pub struct Options {
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let world = Admins::default();
     let mut cases = Vec::new();
-    for kind in [Kind::SessionCluster, Kind::Deployment, Kind::FlinkDeployment] {
+    for kind in [
+        Kind::SessionCluster,
+        Kind::Deployment,
+        Kind::FlinkDeployment,
+    ] {
         let Some(dialect) = dialect_for(kind.group(), kind.name()) else {
             println!("{}: no dialect, left out", kind.name());
             continue;
@@ -143,11 +147,7 @@ fn with_a_change(kind: Kind, stored: &Value) -> anyhow::Result<Value> {
     };
     for (pointer, key, value) in [
         (spec, key, value),
-        (
-            "/metadata/labels",
-            "env",
-            json!("production"),
-        ),
+        ("/metadata/labels", "env", json!("production")),
     ] {
         changed
             .pointer_mut(pointer)
@@ -175,7 +175,11 @@ fn mutated(
     Ok(made)
 }
 
-fn review<'a>(dialect: &'static dyn Dialect, object: &'a Value, old: Option<&'a Value>) -> Review<'a> {
+fn review<'a>(
+    dialect: &'static dyn Dialect,
+    object: &'a Value,
+    old: Option<&'a Value>,
+) -> Review<'a> {
     Review {
         dialect,
         operation: old.map_or(Operation::Create, |old| Operation::Update { old }),

@@ -195,7 +195,11 @@ mod tests {
 
     #[test]
     fn objects_are_as_large_as_asked() {
-        for kind in [Kind::SessionCluster, Kind::Deployment, Kind::FlinkDeployment] {
+        for kind in [
+            Kind::SessionCluster,
+            Kind::Deployment,
+            Kind::FlinkDeployment,
+        ] {
             let size = of_size(kind, 10 * 1024).to_string().len();
             assert!((10 * 1024..11 * 1024).contains(&size), "{kind:?}: {size}");
         }

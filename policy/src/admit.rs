@@ -284,7 +284,7 @@ fn shape<'o>(
         return (draft, Vec::new());
     }
     let layers = defaults::layers(review.dialect, world, review.namespace, draft.object());
-    let (with_defaults, filled, left_out) = fill_acceptably(review, world, &draft, layers);
+    let (with_defaults, filled, left_out) = fill_acceptably(review, world, draft, layers);
     for source in left_out {
         findings.warn(format!(
             "{}: values of {source} were left out, as they would make it refused",
@@ -303,7 +303,7 @@ fn shape<'o>(
                 names.join(", ")
             ));
         }
-        return (draft, Vec::new());
+        return (normalised(review), Vec::new());
     }
     (with_defaults, filled)
 }
@@ -312,11 +312,10 @@ fn shape<'o>(
 fn fill_acceptably<'o>(
     review: &Review<'o>,
     world: &dyn World,
-    draft: &Draft<'o>,
+    draft: Draft<'o>,
     mut layers: Layers,
 ) -> (Draft<'o>, Vec<Filled>, Vec<String>) {
-    let attempt = |layers: &Layers| {
-        let mut draft = draft.clone();
+    let attempt = |mut draft: Draft<'o>, layers: &Layers| {
         let filled = defaults::fill(&mut draft, review.dialect, review.old(), layers);
         let refused = {
             let mut findings = Findings::default();
@@ -324,7 +323,7 @@ fn fill_acceptably<'o>(
                 layers
                     .defaults
                     .iter()
-                    .any(|(source, _)| *source == filled.source)
+                    .any(|layer| layer.source == filled.source)
             });
             if from_admin {
                 review
@@ -335,14 +334,14 @@ fn fill_acceptably<'o>(
         };
         (draft, filled, refused)
     };
-    let (first, filled, refused) = attempt(&layers);
+    let (first, filled, refused) = attempt(draft, &layers);
     if !refused {
         return (first, filled, Vec::new());
     }
     let mut left_out = Vec::new();
     while !layers.defaults.is_empty() {
-        left_out.push(layers.defaults.remove(0).0);
-        let (draft, filled, refused) = attempt(&layers);
+        left_out.push(layers.defaults.remove(0).source);
+        let (draft, filled, refused) = attempt(normalised(review), &layers);
         if !refused {
             // Only where leaving them out helps; an object that is wrong by itself is refused as it is.
             let mut findings = Findings::default();
@@ -355,6 +354,15 @@ fn fill_acceptably<'o>(
         }
     }
     (first, filled, Vec::new())
+}
+
+/// The object in form and without defaults, once more: only where they turn out to be unwelcome.
+fn normalised<'o>(review: &Review<'o>) -> Draft<'o> {
+    let mut draft = Draft::new(review.object);
+    review
+        .dialect
+        .normalise(&mut draft, review.old(), &mut Findings::default());
+    draft
 }
 
 fn about<'a>(review: &Review<'a>, object: &'a Value) -> Review<'a> {
@@ -373,7 +381,6 @@ fn is_same_as_stored(review: &Review<'_>) -> bool {
             object,
             &["metadata", "annotations", defaults::record::ANNOTATION],
         )
-        .cloned()
     };
     review.old().is_some_and(|old| {
         !review.dialect.is_exempt(old)

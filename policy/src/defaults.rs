@@ -13,7 +13,7 @@ pub use fill::{Filled, Layers, fill};
 
 use crate::dialect::Dialect;
 use crate::world::World;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Where values come from, for people.
 pub const BUILT_IN: &str = "built in";
@@ -22,25 +22,15 @@ pub const DERIVED: &str = "derived";
 
 /// The layers that apply to a kind in a namespace.
 pub fn layers(dialect: &dyn Dialect, world: &dyn World, namespace: &str, object: &Value) -> Layers {
-    let section = |layers: Vec<crate::world::Layer>| -> Vec<(String, Value)> {
-        layers
-            .into_iter()
-            .filter_map(|layer| {
-                let section = dialect.section_of(&layer.spec)?.into_owned();
-                Some((layer.source, json!({ "spec": section })))
-            })
-            .collect()
+    let (environments, defaults) = if dialect.section().is_some() && dialect.takes_defaults(object)
+    {
+        (world.environments(namespace), world.defaults(namespace))
+    } else {
+        (Vec::new(), Vec::new())
     };
-    if dialect.section().is_none() || !dialect.takes_defaults(object) {
-        return Layers {
-            environments: Vec::new(),
-            defaults: Vec::new(),
-            built_in: dialect.built_in(object),
-        };
-    }
     Layers {
-        environments: section(world.environments(namespace)),
-        defaults: section(world.defaults(namespace)),
+        environments,
+        defaults,
         built_in: dialect.built_in(object),
     }
 }

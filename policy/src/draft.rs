@@ -31,6 +31,11 @@ impl<'o> Draft<'o> {
         &self.object
     }
 
+    /// The object as it is now, to be read while the draft changes on. Copied only if it was edited already.
+    pub fn snapshot(&self) -> Cow<'o, Value> {
+        self.object.clone()
+    }
+
     /// Whether nothing was edited.
     pub fn is_untouched(&self) -> bool {
         self.operations.is_empty()

@@ -65,7 +65,11 @@ fn compare(
         (Some(a), Some(b)) if a == b => {}
         (Some(Value::Object(a)), Some(Value::Object(b))) => {
             for (key, value) in a {
-                compare(dialect, &path.key(key), Some(value), b.get(key), changes);
+                let new = b.get(key);
+                // Most fields are the same; no path is made for those.
+                if new != Some(value) {
+                    compare(dialect, &path.key(key), Some(value), new, changes);
+                }
             }
             for (key, value) in b.iter().filter(|(key, _)| !a.contains_key(*key)) {
                 compare(dialect, &path.key(key), None, Some(value), changes);

@@ -58,6 +58,21 @@ impl FieldPath {
         Self(steps)
     }
 
+    /// Goes one key further in place; for walks, which come back with [`FieldPath::pop`].
+    pub(crate) fn push(&mut self, key: &str) {
+        self.0.push(Step::Key(key.to_owned()));
+    }
+
+    /// Goes back one step in place.
+    pub(crate) fn pop(&mut self) {
+        self.0.pop();
+    }
+
+    /// Whether the path leads into the field `name` of the object.
+    pub(crate) fn is_below(&self, name: &str) -> bool {
+        matches!(self.0.first(), Some(Step::Key(key)) if key == name)
+    }
+
     /// The steps from the root.
     pub fn steps(&self) -> &[Step] {
         &self.0

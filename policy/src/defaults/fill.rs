@@ -7,17 +7,19 @@ use super::{BUILT_IN, DERIVED};
 use crate::dialect::{Derived, Dialect, Frozen};
 use crate::draft::Draft;
 use crate::path::FieldPath;
+use crate::world::Layer;
 use serde_json::Value;
-use std::collections::HashSet;
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashSet};
 
-/// The layers for one kind, each shaped like the object, the first that has a value wins.
+/// The layers for one kind, the first that has a value wins.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Layers {
-    /// Settings that win over what the user wrote, with their source.
-    pub environments: Vec<(String, Value)>,
-    /// Defaults of admins, with their source.
-    pub defaults: Vec<(String, Value)>,
-    /// Built-in defaults.
+    /// Settings that win over what the user wrote; the kind's part is [`Dialect::section_of`] them.
+    pub environments: Vec<Layer>,
+    /// Defaults of admins, likewise.
+    pub defaults: Vec<Layer>,
+    /// Built-in defaults, shaped like the object.
     pub built_in: Value,
 }
 
@@ -44,39 +46,58 @@ pub fn fill(
     old: Option<&Value>,
     layers: &Layers,
 ) -> Vec<Filled> {
-    let sent = draft.object().clone();
+    let sent = draft.snapshot();
+    let sent = sent.as_ref();
     let owned = if old.is_some() {
-        Owned::on_update(&sent)
+        Owned::on_update(sent)
     } else {
-        Owned::on_create(&sent)
+        Owned::on_create(sent)
+    };
+    let stored = old.map(Record::of).unwrap_or_default();
+    let sent_record = match old {
+        Some(old) if Record::is_same_in(old, sent) => Cow::Borrowed(&stored),
+        _ => Cow::Owned(Record::of(sent)),
     };
     let mut filler = Filler {
         exclusive: dialect.exclusive(),
         frozen: old.and_then(|old| dialect.frozen(old)),
-        stored: old.map(Record::of).unwrap_or_default(),
-        sent_record: Record::of(&sent),
+        stored: &stored,
+        sent_record,
         record: Record::default(),
         filled: Vec::new(),
         seen: HashSet::new(),
-        sent: &sent,
+        sent,
         old,
         owned,
         draft,
     };
     filler.keep_recorded(dialect);
-    for (source, tree) in &layers.defaults {
-        each_leaf(tree, &mut |path, value| filler.default(path, value, source));
+    for layer in &layers.defaults {
+        each_setting(dialect, layer, &mut |path, value| {
+            filler.default(path, value, &layer.source);
+        });
     }
-    each_leaf(&layers.built_in, &mut |path, value| {
-        filler.default(path, value, BUILT_IN);
-    });
+    each_leaf(
+        FieldPath::default(),
+        &layers.built_in,
+        &mut |path, value| {
+            filler.default(path, value, BUILT_IN);
+        },
+    );
     filler.derive(dialect);
     let changes_spec = old.is_none_or(|old| old.get("spec") != filler.draft.object().get("spec"));
     if changes_spec {
-        filler.override_with(&layers.environments);
+        filler.override_with(dialect, &layers.environments);
     }
     filler.write_record();
     filler.filled
+}
+
+/// The leaves of a layer's part for the kind, as paths of the object.
+fn each_setting(dialect: &dyn Dialect, layer: &Layer, visit: &mut dyn FnMut(&FieldPath, &Value)) {
+    if let Some(section) = dialect.section_of(&layer.spec) {
+        each_leaf(FieldPath::of("spec"), &section, visit);
+    }
 }
 
 struct Filler<'d, 'o, 's> {
@@ -85,8 +106,8 @@ struct Filler<'d, 'o, 's> {
     sent: &'s Value,
     old: Option<&'s Value>,
     owned: Owned<'s>,
-    stored: Record,
-    sent_record: Record,
+    stored: &'s Record,
+    sent_record: Cow<'s, Record>,
     record: Record,
     frozen: Option<Frozen>,
     exclusive: Vec<Vec<FieldPath>>,
@@ -103,24 +124,20 @@ impl Filler<'_, '_, '_> {
             .into_iter()
             .map(|derived| derived.path)
             .collect();
-        let paths: HashSet<FieldPath> = self
+        let paths: BTreeSet<FieldPath> = self
             .stored
             .paths()
             .chain(self.sent_record.paths())
+            .filter(|path| path.is_below("spec"))
             .cloned()
             .collect();
-        let mut paths: Vec<FieldPath> = paths
-            .into_iter()
-            .filter(|path| path.is_within(&FieldPath::of("spec")))
-            .collect();
-        paths.sort();
         for path in paths {
             if derived.contains(&path) {
                 continue;
             }
             if let Some(value) = given(self.sent, &path) {
                 if self.was_filled(&path, value) {
-                    self.record.note(path.clone(), &value.clone());
+                    self.record.note(path.clone(), value);
                 }
             } else if let Some(value) = self
                 .old
@@ -146,26 +163,26 @@ impl Filler<'_, '_, '_> {
     }
 
     /// One leaf of one layer of defaults.
-    fn default(&mut self, path: FieldPath, value: &Value, source: &str) {
-        if self.seen.contains(&path) || given(self.sent, &path).is_some() || self.rules_out(&path) {
+    fn default(&mut self, path: &FieldPath, value: &Value, source: &str) {
+        if given(self.sent, path).is_some() || self.seen.contains(path) || self.rules_out(path) {
             return;
         }
         // Defaults are applied once: at creation, or when something is left out that was there before. What is new in
         // them today reaches nobody who exists, or his next apply would restart him. Built-in values are no news.
-        let stored = self.old.and_then(|old| given(old, &path)).cloned();
+        let stored = self.old.and_then(|old| given(old, path));
         if self.old.is_some() && stored.is_none() && source != BUILT_IN {
             return;
         }
         self.seen.insert(path.clone());
-        if self.is_frozen(&path) {
+        if self.is_frozen(path) {
             // What runs keeps what it has; a default never alters a frozen field.
             if let Some(stored) = stored {
-                self.put(&path, &stored, KEPT);
+                self.put(path, stored, KEPT);
             }
             return;
         }
-        if self.put(&path, value, source) {
-            self.record.note(path, value);
+        if self.put(path, value, source) {
+            self.record.note(path.clone(), value);
         }
     }
 
@@ -211,19 +228,19 @@ impl Filler<'_, '_, '_> {
     }
 
     /// Environments win over everything but what is frozen, which keeps what it runs with.
-    fn override_with(&mut self, environments: &[(String, Value)]) {
+    fn override_with(&mut self, dialect: &dyn Dialect, environments: &[Layer]) {
         let mut seen = HashSet::new();
-        for (source, tree) in environments {
-            each_leaf(tree, &mut |path, value| {
+        for layer in environments {
+            each_setting(dialect, layer, &mut |path, value| {
                 if !seen.insert(path.clone()) {
                     return;
                 }
-                if self.is_frozen(&path) {
-                    if let Some(stored) = self.old.and_then(|old| given(old, &path)).cloned() {
-                        self.put(&path, &stored, KEPT);
+                if self.is_frozen(path) {
+                    if let Some(stored) = self.old.and_then(|old| given(old, path)) {
+                        self.put(path, stored, KEPT);
                     }
                 } else {
-                    self.put(&path, value, source);
+                    self.put(path, value, &layer.source);
                 }
             });
         }

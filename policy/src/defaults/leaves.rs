@@ -3,16 +3,20 @@
 use crate::path::FieldPath;
 use serde_json::Value;
 
-/// Calls `visit` for every leaf, in order.
-pub(super) fn each_leaf<'v>(tree: &'v Value, visit: &mut dyn FnMut(FieldPath, &'v Value)) {
-    walk(FieldPath::default(), tree, visit);
+/// Calls `visit` for every leaf, in order, with its path below `root`.
+pub(super) fn each_leaf(root: FieldPath, tree: &Value, visit: &mut dyn FnMut(&FieldPath, &Value)) {
+    let mut path = root;
+    walk(&mut path, tree, visit);
 }
 
-fn walk<'v>(path: FieldPath, value: &'v Value, visit: &mut dyn FnMut(FieldPath, &'v Value)) {
+/// One path is carried along and handed out by reference, as most leaves turn out to be given already.
+fn walk(path: &mut FieldPath, value: &Value, visit: &mut dyn FnMut(&FieldPath, &Value)) {
     match value {
         Value::Object(map) => {
             for (key, value) in map {
-                walk(path.key(key), value, visit);
+                path.push(key);
+                walk(path, value, visit);
+                path.pop();
             }
         }
         Value::Null => {}

@@ -5,6 +5,7 @@
 
 use crate::json;
 use crate::path::FieldPath;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -35,6 +36,12 @@ impl Record {
             .unwrap_or_default()
     }
 
+    /// Whether two objects carry the same record, so that it need be read only once.
+    pub fn is_same_in(a: &Value, b: &Value) -> bool {
+        let text = |object| json::text(object, &["metadata", "annotations", ANNOTATION]);
+        text(a) == text(b)
+    }
+
     /// Notes that a value was filled in.
     pub fn note(&mut self, path: FieldPath, value: &Value) {
         self.0.insert(path, kept(value));
@@ -49,7 +56,7 @@ impl Record {
     pub fn holds(&self, path: &FieldPath, value: &Value) -> bool {
         self.0
             .get(path)
-            .is_some_and(|recorded| *recorded == kept(value))
+            .is_some_and(|recorded| tells(recorded, value))
     }
 
     /// All recorded paths.
@@ -59,10 +66,8 @@ impl Record {
 
     /// Keeps only the entries that equal the object's values.
     pub fn retain_true(&mut self, object: &Value) {
-        self.0.retain(|path, recorded| {
-            path.get(object)
-                .is_some_and(|value| kept(value) == *recorded)
-        });
+        self.0
+            .retain(|path, recorded| path.get(object).is_some_and(|value| tells(recorded, value)));
     }
 
     /// The annotation's text, sorted; `None` if nothing is recorded.
@@ -70,16 +75,39 @@ impl Record {
         if self.0.is_empty() {
             return None;
         }
-        let map: Map<String, Value> = self
-            .0
-            .iter()
-            .map(|(path, kept)| (path.pointer(), kept.clone()))
-            .collect();
-        Some(Value::Object(map).to_string())
+        serde_json::to_string(self).ok()
+    }
+}
+
+impl Serialize for Record {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(path, kept)| (path.pointer(), kept)))
+    }
+}
+
+/// Whether a recorded entry stands for this value.
+fn tells(recorded: &Value, value: &Value) -> bool {
+    if is_surely_short(value) {
+        recorded == value
+    } else {
+        *recorded == kept(value)
+    }
+}
+
+/// Whether a value's JSON is short enough to be kept plain, as far as that can be seen without writing it.
+fn is_surely_short(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => true,
+        // A character may take six bytes as an escape, and there are the quotes.
+        Value::String(text) => text.len() <= (LONGEST_PLAIN - 2) / 6,
+        Value::Array(_) | Value::Object(_) => false,
     }
 }
 
 fn kept(value: &Value) -> Value {
+    if is_surely_short(value) {
+        return value.clone();
+    }
     let text = value.to_string();
     if text.len() <= LONGEST_PLAIN {
         return value.clone();
