@@ -296,3 +296,27 @@ fn null_is_left_out_and_a_wrong_type_is_left_alone() {
     assert_eq!(made["spec"]["parallelism"], 1);
     assert_eq!(made["spec"]["logging"], "loud");
 }
+
+/// The mutating call finds a field absent and the validating call finds it filled in; both must write the same record.
+#[test]
+fn a_claim_on_a_field_that_was_left_out_does_not_split_the_two_calls() {
+    let before = stored(&toy(json!({})), None, &Layers::default());
+    let mut replaced = toy(json!({"note": "x"}));
+    replaced["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"] =
+        json!("{\"spec\":{\"parallelism\":1}}");
+    replaced["metadata"]["managedFields"] = json!([{"manager": "kubectl-create", "operation": "Update",
+        "fieldsV1": {"f:spec": {".": {}, "f:logging": {}, "f:state": {}}}}]);
+    let after = stored(&replaced, Some(&before), &Layers::default());
+    assert_eq!(after["spec"]["parallelism"], 1);
+    assert_eq!(record(&after).get("/spec/parallelism"), None);
+    assert_eq!(record(&after).get("/spec/state"), None);
+    assert_eq!(
+        record(&after)["/spec/logging/profile"],
+        "default",
+        "who made the map has not set its keys"
+    );
+    assert_eq!(
+        validate(&review(&after, Some(&before)), &Layers::default()).refusal,
+        None
+    );
+}

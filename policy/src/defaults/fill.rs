@@ -249,6 +249,9 @@ impl Filler<'_, '_, '_> {
     fn write_record(&mut self) {
         let mut record = std::mem::take(&mut self.record);
         record.retain_true(self.draft.object());
+        // What somebody claims is not recorded, wherever its value came from; else the validating call, which finds the
+        // value in place, would come to another record than the mutating one.
+        record.retain_unclaimed(|path| self.owned.has(path));
         let annotation = FieldPath::of("metadata.annotations").key(ANNOTATION);
         match record.text() {
             Some(text) => {

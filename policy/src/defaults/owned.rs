@@ -61,14 +61,15 @@ fn last_applied(object: &Value) -> Option<Value> {
     .ok()
 }
 
-/// Walks a fieldsV1 set: `{"f:spec": {"f:parallelism": {}}}`. A leaf above the path claims all below it.
+/// Walks a fieldsV1 set: `{"f:spec": {"f:parallelism": {}}}`. An empty map claims the field itself and nothing below
+/// it: whoever owns a map without its keys made the map, not what stands in it now.
 fn claims(fields: &Value, path: &FieldPath) -> bool {
     let mut at = fields;
-    for (depth, step) in path.steps().iter().enumerate() {
+    for step in path.steps() {
         let Step::Key(key) = step else { return false };
         match at.get(format!("f:{key}")) {
             Some(next) => at = next,
-            None => return depth > 0 && at.as_object().is_some_and(serde_json::Map::is_empty),
+            None => return false,
         }
     }
     true
@@ -93,6 +94,9 @@ mod tests {
         assert!(owned.has(&FieldPath::of("spec.template.spec.parallelism")));
         assert!(!owned.has(&FieldPath::of("spec.template.spec.numberOfTaskManagers")));
         assert!(!owned.has(&FieldPath::of("status.state")));
+        let parent =
+            json!({"metadata": {"managedFields": [{"fieldsV1": {"f:spec": {"f:logging": {}}}}]}});
+        assert!(!Owned::on_update(&parent).has(&FieldPath::of("spec.logging.profile")));
         assert!(!Owned::on_create(&object).has(&FieldPath::of("spec.template.spec.parallelism")));
     }
 }

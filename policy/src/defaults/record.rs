@@ -70,6 +70,11 @@ impl Record {
             .retain(|path, recorded| path.get(object).is_some_and(|value| tells(recorded, value)));
     }
 
+    /// Drops the entries that somebody claims.
+    pub fn retain_unclaimed(&mut self, is_claimed: impl Fn(&FieldPath) -> bool) {
+        self.0.retain(|path, _| !is_claimed(path));
+    }
+
     /// The annotation's text, sorted; `None` if nothing is recorded.
     pub fn text(&self) -> Option<String> {
         if self.0.is_empty() {
