@@ -200,7 +200,7 @@ async fn changed(stale: Option<&mut watch::Receiver<u64>>) {
     {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 enum Ended {
