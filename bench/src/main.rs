@@ -2,10 +2,15 @@
 //!
 //! Ratios are taken between sides that alternate in short rounds of one run; absolute times are illustration only.
 
+mod admission;
 mod decision;
+mod load;
+mod memory;
 mod objects;
+mod stage;
 mod stats;
 mod table;
+mod usage;
 
 use clap::{Parser, Subcommand};
 
@@ -21,10 +26,26 @@ struct Arguments {
 enum What {
     /// One decision on a 10 KiB object, in process.
     Decision(decision::Options),
+    /// Creates through the API server: Sluice's two webhooks against a pair that does nothing.
+    Admission(admission::Options),
+    /// Creates that are charged to a quota: Sluice's against the in-tree one.
+    Quota(admission::Options),
+    /// Resident memory of the webhook with many objects known.
+    Memory(memory::Options),
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().what {
         What::Decision(options) => decision::run(&options),
+        What::Admission(options) => runtime()?.block_on(admission::admission(&options)),
+        What::Quota(options) => runtime()?.block_on(admission::quota(&options)),
+        What::Memory(options) => runtime()?.block_on(memory::run(&options)),
     }
+}
+
+/// The load comes from one thread: the machine has few cores, and they belong to those who are measured.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
 }

@@ -85,6 +85,26 @@ fn with_entries(kind: Kind, entries: usize) -> Value {
     })
 }
 
+/// A FlinkDeployment of about `bytes` of JSON as a client posts it, to be named by the API server.
+pub fn to_create(bytes: usize) -> Value {
+    let mut entries = 0;
+    loop {
+        let object = json!({
+            "apiVersion": Kind::FlinkDeployment.api_version(),
+            "kind": Kind::FlinkDeployment.name(),
+            "metadata": {
+                "generateName": "bench-",
+                "labels": {"app.kubernetes.io/part-of": "clickstream", "env": "testing", "team": "analytics"},
+            },
+            "spec": flink_deployment(entries),
+        });
+        if object.to_string().len() >= bytes {
+            return object;
+        }
+        entries += 1;
+    }
+}
+
 /// The fieldsV1 set of a value, as the API server writes it for objects with a structural schema.
 fn claimed(value: &Value) -> Value {
     match value {

@@ -15,6 +15,7 @@ impl Table {
     }
 
     /// Adds a row.
+    #[allow(clippy::needless_pass_by_value)] // rows are made where they are given
     pub fn row<const N: usize>(&mut self, cells: [String; N]) {
         self.rows.push(cells.to_vec());
     }
@@ -39,12 +40,12 @@ impl Table {
         let mut out = String::new();
         for (position, row) in self.rows.iter().enumerate() {
             for (cell, width) in row.iter().zip(&widths) {
-                out.push_str(&format!("| {cell:width$} "));
+                out.extend(["| ", &format!("{cell:width$}"), " "]);
             }
             out.push_str("|\n");
             if position == 0 {
                 for width in &widths {
-                    out.push_str(&format!("|{}", "-".repeat(width + 2)));
+                    out.extend(["|", &"-".repeat(width + 2)]);
                 }
                 out.push_str("|\n");
             }

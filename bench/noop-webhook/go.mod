@@ -1,0 +1,3 @@
+module sluice.dev/bench/noop-webhook
+
+go 1.24

@@ -1,0 +1,187 @@
+//! Creates a second through the API server: Sluice's pair against the do-nothing pair and nothing at all, and Sluice's
+//! quota against the in-tree one. The sides alternate in short rounds; what counts is their ratio within a round.
+
+use crate::load::{Burst, Load};
+use crate::objects;
+use crate::stage::{Side, Stage};
+use crate::stats::{Spread, percentile};
+use crate::table::Table;
+use crate::usage;
+use anyhow::bail;
+use clap::Args;
+use hyper::body::Bytes;
+use std::collections::BTreeMap;
+
+/// How much is measured.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Rounds for each number of connections; all sides take their turn in each.
+    #[arg(long, default_value_t = 15)]
+    rounds: usize,
+    /// Creates a round and side.
+    #[arg(long, default_value_t = 400)]
+    creates: usize,
+    /// Connections at once (repeatable).
+    #[arg(long, default_values_t = [8, 64])]
+    connections: Vec<usize>,
+}
+
+/// Both webhooks against a pair that does nothing.
+pub async fn admission(options: &Options) -> anyhow::Result<()> {
+    compare(options, &[Side::None, Side::Noop, Side::Sluice], Side::Noop).await
+}
+
+/// A quota charged on every create against the in-tree one.
+pub async fn quota(options: &Options) -> anyhow::Result<()> {
+    let sides = [Side::InTree, Side::InTreeNoop, Side::SluiceQuota];
+    compare(options, &sides, Side::InTree).await
+}
+
+async fn compare(options: &Options, sides: &[Side], yardstick: Side) -> anyhow::Result<()> {
+    let stage = Stage::set().await?;
+    let measured = measure(options, sides, yardstick, &stage).await;
+    stage.strike().await;
+    measured
+}
+
+async fn measure(
+    options: &Options,
+    sides: &[Side],
+    yardstick: Side,
+    stage: &Stage,
+) -> anyhow::Result<()> {
+    let body = Bytes::from(objects::to_create(1536).to_string());
+    println!(
+        "FlinkDeployments of {} bytes, CRD: {}. Median (min to max) over {} rounds of {} creates; the sides take turns \
+         on one API server.\n",
+        body.len(),
+        stage.crd,
+        options.rounds,
+        options.creates
+    );
+    let mut table = Table::new([
+        "connections",
+        "side",
+        "creates/s",
+        "of the yardstick",
+        "p50, ms",
+        "p99, ms",
+        "webhook CPU, µs a create",
+        "refused",
+    ]);
+    for connections in &options.connections {
+        let mut load = stage.api_server.connect(*connections).await?;
+        let mut figures: BTreeMap<Side, Figures> = BTreeMap::new();
+        for round in 0..=options.rounds {
+            let mut taken = BTreeMap::new();
+            for turn in 0..sides.len() {
+                // Each round begins with another side.
+                let Some(side) = sides.iter().cycle().nth(round + turn) else {
+                    continue;
+                };
+                taken.insert(
+                    *side,
+                    turn_of(*side, stage, &mut load, &body, options.creates).await?,
+                );
+            }
+            stage.sweep(sides).await?;
+            if round == 0 {
+                continue; // warms up connections, caches and the API server's compiled expressions
+            }
+            let base = taken.get(&yardstick).map_or(0.0, |turn| turn.burst.rate());
+            for (side, turn) in taken {
+                figures.entry(side).or_default().add(turn, base);
+            }
+        }
+        for side in sides {
+            let Some(figures) = figures.remove(side) else {
+                continue;
+            };
+            table.row([
+                connections.to_string(),
+                side.title().to_owned(),
+                Spread::of(figures.rate).show(0),
+                Spread::of(figures.ratio).show(3),
+                Spread::of(figures.p50).show(1),
+                Spread::of(figures.p99).show(1),
+                if figures.cpu.is_empty() {
+                    "-".to_owned()
+                } else {
+                    Spread::of(figures.cpu).show(0)
+                },
+                figures.refused.to_string(),
+            ]);
+            if let Some(message) = figures.message {
+                println!("{}, for example: {message}", side.title());
+            }
+        }
+    }
+    table.print();
+    Ok(())
+}
+
+struct Turn {
+    burst: Burst,
+    /// Of the webhook that judged, if one did.
+    cpu_micros: Option<f64>,
+}
+
+async fn turn_of(
+    side: Side,
+    stage: &Stage,
+    load: &mut Load,
+    body: &Bytes,
+    creates: usize,
+) -> anyhow::Result<Turn> {
+    let judge = match side {
+        Side::None | Side::InTree => None,
+        Side::Noop | Side::InTreeNoop => Some("noop-webhook"),
+        Side::Sluice | Side::SluiceQuota => Some("webhook-0"),
+    };
+    let processes = stage.processes()?;
+    let judge = judge.and_then(|name| processes.get(name)).copied();
+    let before = judge.map(usage::cpu).transpose()?;
+    let path = format!(
+        "/apis/flink.apache.org/v1beta1/namespaces/{}/flinkdeployments",
+        side.namespace()
+    );
+    let burst = load.fire(&path, body, creates).await?;
+    let after = judge.map(usage::cpu).transpose()?;
+    if burst.latencies.is_empty() {
+        bail!(
+            "{}: nothing was created: {}",
+            side.title(),
+            burst.refused.first().map_or("", String::as_str)
+        );
+    }
+    #[allow(clippy::cast_precision_loss)] // counts are small
+    let cpu_micros = before
+        .zip(after)
+        .map(|(before, after)| after.saturating_sub(before).as_secs_f64() * 1e6 / creates as f64);
+    Ok(Turn { burst, cpu_micros })
+}
+
+#[derive(Default)]
+struct Figures {
+    rate: Vec<f64>,
+    ratio: Vec<f64>,
+    p50: Vec<f64>,
+    p99: Vec<f64>,
+    cpu: Vec<f64>,
+    refused: usize,
+    message: Option<String>,
+}
+
+impl Figures {
+    fn add(&mut self, mut turn: Turn, base: f64) {
+        let rate = turn.burst.rate();
+        self.rate.push(rate);
+        self.ratio.push(rate / base.max(f64::EPSILON));
+        let mut millis = |share| percentile(&mut turn.burst.latencies, share).as_secs_f64() * 1e3;
+        self.p50.push(millis(0.5));
+        self.p99.push(millis(0.99));
+        self.cpu.extend(turn.cpu_micros);
+        self.refused += turn.burst.refused.len();
+        self.message = self.message.take().or(turn.burst.refused.pop());
+    }
+}
