@@ -284,7 +284,16 @@ fn shape<'o>(
         return (draft, Vec::new());
     }
     let layers = defaults::layers(review.dialect, world, review.namespace, draft.object());
-    let (with_defaults, filled, left_out) = fill_acceptably(review, world, draft, layers);
+    let (mut with_defaults, filled, left_out) = fill_acceptably(review, world, draft, layers);
+    // Settings and stored objects may have been written while nobody brought them into form.
+    let from_elsewhere = |filled: &Filled| {
+        ![defaults::BUILT_IN, defaults::DERIVED].contains(&filled.source.as_str())
+    };
+    if review.old().is_some() || filled.iter().any(from_elsewhere) {
+        review
+            .dialect
+            .normalise(&mut with_defaults, review.old(), findings);
+    }
     for source in left_out {
         findings.warn(format!(
             "{}: values of {source} were left out, as they would make it refused",

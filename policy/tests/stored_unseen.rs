@@ -83,3 +83,33 @@ fn a_running_cluster_with_a_spelling_of_its_own_can_be_scaled() {
         assert_eq!(made.pointer("/spec/numberOfTaskManagers"), Some(&json!(3)));
     }
 }
+
+/// Found by fuzzing: what is left out keeps its stored value, and that need not be in form.
+#[test]
+fn a_stored_value_that_is_kept_is_brought_into_form() {
+    let stored = json!({
+        "apiVersion": "sluice.dev/v1alpha1",
+        "kind": "SessionCluster",
+        "metadata": {"name": "a", "namespace": "n", "generation": 1, "annotations": {
+            "sluice.dev/defaults": "{\"/spec/logging/log4jLoggers/\":\"INFO\"}",
+        }},
+        "spec": {"state": "STOPPED", "flinkVersion": "1.20", "logging": {"log4jLoggers": {"": -106}}},
+        "status": {"state": "STOPPED", "observedGeneration": 1},
+    });
+    let mut sent = stored.clone();
+    *sent.pointer_mut("/spec/logging/log4jLoggers").unwrap() = json!({});
+    let review = Review {
+        dialect: dialect_for("sluice.dev", "SessionCluster").unwrap(),
+        operation: Operation::Update { old: &stored },
+        part: Part::Whole,
+        namespace: "n",
+        name: "a",
+        object: &sent,
+    };
+    let made = mutate(&review, &EmptyWorld).object.into_owned();
+    assert_eq!(
+        made.pointer("/spec/logging/log4jLoggers"),
+        Some(&json!({"": "-106"}))
+    );
+    assert_eq!(mutate(&review.about(&made), &EmptyWorld).patch, Vec::new());
+}
