@@ -1,5 +1,7 @@
 //! Sluice's controller: keeps the quota ledger true and performs the runtime transitions.
 
+pub mod flink;
+pub mod http;
 pub mod leader;
 pub mod ledger;
 pub mod process;
