@@ -57,9 +57,18 @@ pub(crate) struct Installation<'a> {
 }
 
 /// Name of everything that has only one.
-const NAME: &str = "sluice";
+pub(crate) const NAME: &str = "sluice";
 /// Port of the Service.
 const SERVICE_PORT: u16 = 443;
+
+/// The service account and its rights, as they are printed: `sluice up` runs its servers with these and no more.
+pub(crate) fn rights(namespace: &str) -> Vec<Value> {
+    rbac::objects(&Installation {
+        image: "",
+        namespace,
+        replicas: 1,
+    })
+}
 
 /// Prints the manifests.
 pub fn run(args: &ManifestsArgs) -> Result<Outcome, Failure> {

@@ -3,6 +3,7 @@
 //! This file is the order of things. The control plane itself is `sluice-cluster`; webhook and controller are this very
 //! binary, started again with their own subcommands ([`fleet`]), so that what runs here is what runs in a cluster.
 
+mod account;
 mod balancer;
 mod canary;
 mod fleet;
@@ -160,35 +161,22 @@ async fn start(
     let servers = servers::Servers::plan(cluster, args.replicas)?;
     install::crds(&client, crds).await?;
     install::namespaces(&client).await?;
-    let (webhook, controller) = (
-        servers::is_built("webhook"),
-        servers::is_built("controller"),
-    );
-    if webhook {
-        install::registration(&client, servers.url()).await?;
-    }
+    install::registration(&client, servers.url()).await?;
+    let kubeconfig = account::kubeconfig(cluster, &client).await?;
     running.balancer = servers.balance().await?;
-    let fleet = running
-        .fleet
-        .insert(Fleet::start(cluster, servers.specs()?, args.restart));
+    let fleet = running.fleet.insert(Fleet::start(
+        cluster,
+        servers.specs(&kubeconfig)?,
+        args.restart,
+    ));
     // Whatever goes wrong from here on, the servers' own last words say most about it.
     let ready = async {
-        if webhook {
-            servers.ready().await?;
-            install::team_a(&client).await?;
-            canary::wait(&client).await?;
-        }
-        if controller {
-            install::quota_counts(&client).await?;
-        }
-        Ok::<_, Failure>(())
+        servers.ready().await?;
+        install::team_a(&client).await?;
+        canary::wait(&client).await?;
+        install::quota_counts(&client).await
     };
     ready.await.map_err(|failure| fleet.explain(&failure))?;
-    for (name, built) in [("webhook", webhook), ("controller", controller)] {
-        if !built {
-            greeting::tell(&format!("this build has no {name} yet"));
-        }
-    }
 
     greeting::print(cluster).context("writing the greeting")?;
     if let Some(ready_file) = ready_file {

@@ -1,7 +1,7 @@
 //! `sluice up` itself, and what still works with every webhook process dead.
 
 use crate::AlonePromise;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use serde_json::json;
 use sluice_tests::{Gate, eventually};
@@ -9,6 +9,10 @@ use std::time::Duration;
 
 pub const PROMISES: &[AlonePromise] = &[
     ("up::tells_what_to_do_and_leaves_no_process_behind", life),
+    (
+        "up::webhook_and_controller_need_no_right_that_the_manifests_do_not_give",
+        rights,
+    ),
     (
         "up::with_every_webhook_killed_what_lowers_still_works",
         dead,
@@ -88,6 +92,69 @@ fn descendants(pid: u32) -> Result<Vec<u32>> {
         }
     }
     Ok(found)
+}
+
+/// `sluice up` runs its servers as the service account of `sluice manifests`: everything that is tested here is tested with
+/// these rights, and none is missed.
+fn rights() -> Result<()> {
+    let gate = Gate::up(&[])?;
+    let admin = gate.kubectl().in_namespace("team-a");
+    let data = gate.kubeconfig().parent().context("the data folder")?;
+    let account = data.join("sluice.kubeconfig");
+    let account = account.to_str().context("a path that is text")?;
+    let who = admin
+        .run(&["--kubeconfig", account, "auth", "whoami", "-o", "json"])?
+        .admitted()?
+        .stdout;
+    ensure!(
+        who.contains("\"system:serviceaccount:sluice-system:sluice\""),
+        "{who}"
+    );
+    for process in ["webhook", "controller"] {
+        let pids = gate.children(process)?;
+        ensure!(pids.len() == 1, "{process}: {pids:?}");
+        for pid in pids {
+            let environment = std::fs::read(format!("/proc/{pid}/environ"))?;
+            let environment = String::from_utf8_lossy(&environment).into_owned();
+            ensure!(
+                environment.contains(&format!("KUBECONFIG={account}\0")),
+                "{process} runs as somebody else: {environment}"
+            );
+        }
+    }
+    // Everything that they do by themselves: holds, counts, Events. Certificates and caches were made before it was ready.
+    let session = |name: &str, managers: u32| {
+        json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "SessionCluster", "metadata": {"name": name},
+            "spec": {"state": "RUNNING", "flinkVersion": "1.20", "numberOfTaskManagers": managers}})
+        .to_string()
+    };
+    admin.apply(&session("a", 4))?.admitted()?;
+    admin.apply(&session("b", 400))?.refused()?;
+    eventually(Duration::from_secs(20), || {
+        let status = admin.get("fcq/default")?["status"].clone();
+        ensure!(status["confirmedMilli"] == 5000, "{status}");
+        let events = admin.run(&["get", "events", "-o", "json"])?.admitted()?;
+        ensure!(events.stdout.contains("needs 401 CPU"), "{}", events.stdout);
+        Ok(())
+    })?;
+    // The fence of an undecided hold comes after 90 seconds only.
+    for may in ["patch fsc", "patch fdep", "update fcq --subresource=status"] {
+        let mut question = vec!["--kubeconfig", account, "auth", "can-i"];
+        question.extend(may.split(' '));
+        admin.run(&question)?.admitted()?;
+    }
+    let may = admin.run(&["--kubeconfig", account, "auth", "can-i", "get", "secrets"])?;
+    ensure!(may.code != 0, "it may read other people's secrets");
+    for entry in std::fs::read_dir(data.join("logs"))? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with("webhook") || name.starts_with("controller") {
+            let log = std::fs::read_to_string(&path)?;
+            let missed = log.lines().find(|line| line.contains("is forbidden"));
+            ensure!(missed.is_none(), "a right is missing: {missed:?}");
+        }
+    }
+    Ok(())
 }
 
 /// Stopped rather than killed, since `up` starts a dead webhook again: to the API server it is as dead as can be, it

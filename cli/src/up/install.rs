@@ -255,7 +255,8 @@ fn from_json<T: DeserializeOwned>(value: Value) -> Result<T, Failure> {
     Ok(serde_json::from_value(value).context("building an object of ours")?)
 }
 
-fn refused(kind: &str, name: &str, error: &kube::Error) -> Failure {
+/// What the API server said to something of ours.
+pub(super) fn refused(kind: &str, name: &str, error: &kube::Error) -> Failure {
     Failure::Unreachable(anyhow!("installing {kind} {name}: {error}"))
 }
 

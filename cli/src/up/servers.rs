@@ -2,26 +2,18 @@
 //! finds them.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::CommandFactory;
 use sluice_cluster::{Cluster, ProcessSpec, free_loopback_port, probe_http};
 
 use super::balancer::Balancer;
 use super::install::eventually;
 use super::unreachable;
-use crate::args::Cli;
 use crate::exit::Failure;
-
-/// Whether this binary has a server's subcommand.
-pub(super) fn is_built(name: &str) -> bool {
-    Cli::command().find_subcommand(name).is_some()
-}
 
 /// Ports and files of the servers.
 pub(super) struct Servers {
-    kubeconfig: PathBuf,
     logs: PathBuf,
     /// The port that is registered: the balancer's, or that of the only webhook.
     front: u16,
@@ -54,7 +46,6 @@ impl Servers {
             _ => port()?,
         };
         Ok(Self {
-            kubeconfig: cluster.kubeconfig(),
             logs: cluster.logs_dir().to_path_buf(),
             front,
             webhooks,
@@ -79,8 +70,8 @@ impl Servers {
         format!("https://127.0.0.1:{}", self.front)
     }
 
-    /// The processes: this very binary with other subcommands.
-    pub(super) fn specs(&self) -> Result<Vec<ProcessSpec>, Failure> {
+    /// The processes: this very binary with other subcommands, as whom the kubeconfig says.
+    pub(super) fn specs(&self, kubeconfig: &Path) -> Result<Vec<ProcessSpec>, Failure> {
         let binary = std::env::current_exe().context("finding our own binary")?;
         let spec = |name: &str, subcommand: &str| {
             let log = self.logs.join(format!("{name}.log"));
@@ -88,7 +79,7 @@ impl Servers {
             ProcessSpec::new(name, binary.clone(), log)
                 .arg(subcommand)
                 .env("POD_NAME", name)
-                .env("KUBECONFIG", &self.kubeconfig)
+                .env("KUBECONFIG", kubeconfig)
         };
         let webhook = |(index, webhook): (usize, &Webhook)| {
             spec(&format!("webhook-{index}"), "webhook").args([
@@ -99,13 +90,8 @@ impl Servers {
                 "--shutdown-grace=0".to_owned(),
             ])
         };
-        let mut specs = Vec::new();
-        if is_built("webhook") {
-            specs.extend(self.webhooks.iter().enumerate().map(webhook));
-        }
-        if is_built("controller") {
-            specs.push(spec("controller", "controller"));
-        }
+        let mut specs: Vec<_> = self.webhooks.iter().enumerate().map(webhook).collect();
+        specs.push(spec("controller", "controller"));
         Ok(specs)
     }
 
