@@ -1,6 +1,6 @@
 //! Raw arguments: the subcommands and what they share. What an argument means is decided by its subcommand.
 
-use crate::{check, controller, convert, manifests, render, rules, up, webhook};
+use crate::{check, controller, convert, image, manifests, render, rules, up, webhook};
 use clap::{Parser, Subcommand};
 
 /// The whole command line.
@@ -35,6 +35,8 @@ pub enum Command {
     Rules(rules::RulesArgs),
     /// Explain a rule: what is judged, why, and the way out.
     Explain(rules::ExplainArgs),
+    /// Build container images (Flink, Sluice itself) without a container engine.
+    Image(image::ImageArgs),
     /// Start a local control plane with Sluice in front of it, in the foreground.
     Up(up::UpArgs),
     /// Run the admission webhook until SIGTERM.

@@ -11,7 +11,8 @@ pub mod check;
 pub mod controller;
 pub mod convert;
 pub mod exit;
-pub mod input;
+pub mod image;
+mod input;
 pub mod manifests;
 pub mod offline;
 pub mod render;
@@ -47,6 +48,7 @@ fn run(command: Command) -> Result<Outcome, Failure> {
         Command::Check(args) => check::run(&args),
         Command::Controller(args) => controller::run(&args),
         Command::Convert(args) => convert::run(&args),
+        Command::Image(args) => image::run(&args),
         Command::Manifests(args) => manifests::run(&args),
         Command::Render(args) => render::run(&args),
         Command::Rules(args) => rules::list(&args),

@@ -2,7 +2,7 @@
 
 mod build;
 mod module;
-mod progress;
+pub(crate) mod progress;
 
 use std::env;
 use std::ffi::OsString;
@@ -75,6 +75,12 @@ pub enum AssetsCache {
 }
 
 impl AssetsCache {
+    /// The folder, absolute.
+    pub(crate) fn resolve(&self) -> Result<PathBuf, ClusterError> {
+        let dir = self.dir(&Environment::read())?;
+        std::path::absolute(&dir).map_err(ClusterError::io("resolving", &dir))
+    }
+
     fn dir(&self, env: &Environment) -> Result<PathBuf, ClusterError> {
         match (self, &env.xdg_cache_home, &env.home) {
             (Self::Dir(dir), ..) => Ok(dir.clone()),
@@ -162,7 +168,7 @@ impl Assets {
     }
 }
 
-fn is_executable(path: &Path) -> bool {
+pub(crate) fn is_executable(path: &Path) -> bool {
     path.metadata()
         .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }

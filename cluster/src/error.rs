@@ -67,6 +67,59 @@ pub enum ClusterError {
         tail: String,
     },
 
+    /// What was given is no Flink version that an image can be built of.
+    #[error("Flink version {given:?}: {problem}. Name one such as 1.20 or 1.20.5")]
+    FlinkVersion {
+        /// What was given.
+        given: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+
+    /// A program of the machine that a build needs is not there, and could not be installed.
+    #[error(
+        "building {what} needs {tool}, which this machine lacks. Install it (on Debian 12, as root: apt-get install \
+         {package}){hint}"
+    )]
+    ToolMissing {
+        /// What was to be built, such as `the image of Flink 1.20.5`.
+        what: String,
+        /// What is missing, such as `a Java 17 development kit`.
+        tool: &'static str,
+        /// Debian's package of it.
+        package: &'static str,
+        /// Another way out, or why it was not installed by itself; starts with its own punctuation.
+        hint: String,
+    },
+
+    /// A step of a build did not end in time.
+    #[error(
+        "building {what}: `{command}` did not end within {limit:?} and was stopped; its last lines:\n{tail}"
+    )]
+    StepTooLong {
+        /// What was to be built.
+        what: String,
+        /// The command, shortened.
+        command: String,
+        /// How long it was given.
+        limit: Duration,
+        /// Its last lines.
+        tail: String,
+    },
+
+    /// What a build took apart does not hold what it should.
+    #[error(
+        "building {what}: {path} is missing or not as expected ({problem}). Remove its folder from the cache and try again"
+    )]
+    Unexpected {
+        /// What was to be built.
+        what: String,
+        /// The file in question.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+
     /// A file or a process could not be made, read or removed.
     #[error("{doing} {path}: {source}")]
     Io {

@@ -25,6 +25,8 @@
 mod assets;
 mod cluster;
 mod error;
+pub mod image;
+mod lock;
 mod pki;
 mod ports;
 mod process;

@@ -1,6 +1,6 @@
 //! Builds programs from an embedded Go module into the cache: one process at a time, and never half a file.
 
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -10,7 +10,7 @@ use tokio::process::Command;
 use super::module::Module;
 use super::progress::{Progress, say};
 use super::{Binary, is_executable};
-use crate::ClusterError;
+use crate::{ClusterError, lock};
 
 /// Lines of a failed command that its error shows.
 const TAIL_LINES: usize = 20;
@@ -27,13 +27,13 @@ pub(super) async fn ensure(
     }
     fs::create_dir_all(&bin).map_err(ClusterError::io("creating", &bin))?;
     // Until the end: a second build at the same time would only make both slow.
-    let _lock = lock(module, cache).await?;
+    let _lock = lock::take(&module.title(), cache).await?;
     // Whoever held the lock before us may have built them.
     let missing = missing(wanted, &bin);
     if missing.is_empty() {
         return Ok(());
     }
-    remove_leftovers(module, cache)?;
+    lock::remove_leftovers(&workdir_prefix(module), cache)?;
     build(module, &missing, cache, &bin).await
 }
 
@@ -45,49 +45,8 @@ fn missing(wanted: &[Binary], bin: &Path) -> Vec<Binary> {
         .collect()
 }
 
-/// Held as long as the file is open; the system lets go of it if we die.
-async fn lock(module: &Module, cache: &Path) -> Result<File, ClusterError> {
-    let path = cache.join(format!("{}.lock", module.title()));
-    let file = File::create(&path).map_err(ClusterError::io("creating", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            say(&format!(
-                "{}: another process is building it; waiting for {}",
-                module.title(),
-                path.display()
-            ));
-            let wait = tokio::task::spawn_blocking(move || file.lock().map(|()| file));
-            wait.await
-                .map_err(std::io::Error::other)
-                .flatten()
-                .map_err(ClusterError::io("locking", &path))
-        }
-        Err(TryLockError::Error(source)) => Err(ClusterError::Io {
-            doing: "locking",
-            path,
-            source,
-        }),
-    }
-}
-
 fn workdir_prefix(module: &Module) -> String {
     format!(".build-{}-", module.name)
-}
-
-/// What builds left behind that were killed. We hold the lock, so nobody works in them.
-fn remove_leftovers(module: &Module, cache: &Path) -> Result<(), ClusterError> {
-    let prefix = workdir_prefix(module);
-    for entry in fs::read_dir(cache)
-        .map_err(ClusterError::io("reading", cache))?
-        .flatten()
-    {
-        if entry.file_name().to_string_lossy().starts_with(&prefix) {
-            fs::remove_dir_all(entry.path())
-                .map_err(ClusterError::io("removing", &entry.path()))?;
-        }
-    }
-    Ok(())
 }
 
 async fn build(
@@ -317,7 +276,9 @@ mod tests {
     async fn whoever_waits_for_the_lock_takes_what_the_other_built() {
         let cache = tempfile::tempdir().unwrap();
         let bin = module::ETCD.bin_dir(cache.path());
-        let held = lock(&module::ETCD, cache.path()).await.unwrap();
+        let held = lock::take(&module::ETCD.title(), cache.path())
+            .await
+            .unwrap();
         let waiting = {
             let cache = cache.path().to_path_buf();
             tokio::spawn(async move { ensure(&module::ETCD, &[Binary::Etcd], &cache).await })

@@ -10,7 +10,7 @@ const LINE_EVERY: Duration = Duration::from_secs(20);
 
 /// Writes one line to stderr past the test harness's capture, so that somebody who waits minutes for a first build sees
 /// why. Failure to write is of no interest.
-pub(super) fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
