@@ -70,7 +70,8 @@ pub struct SluiceArgs {
 }
 
 fn version(text: &str) -> Result<FlinkVersion, String> {
-    text.parse().map_err(|error: ClusterError| error.to_string())
+    text.parse()
+        .map_err(|error: ClusterError| error.to_string())
 }
 
 /// Builds an image or takes it from the cache, and prints where it is.

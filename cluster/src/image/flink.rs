@@ -52,13 +52,10 @@ const CONF: &[&str] = &[
 /// [`ClusterError::Unexpected`], [`ClusterError::NoCacheDir`] or [`ClusterError::Io`].
 pub async fn flink(cache: &AssetsCache, version: FlinkVersion) -> Result<Image, ClusterError> {
     let store = Store::open(cache)?;
-    let names: Vec<String> = version
-        .tags()
-        .iter()
-        .map(|tag| format!("docker.io/library/flink:{tag}"))
-        .collect();
+    let settings = settings(version);
+    let names = settings.names.clone();
     let prefix = format!("flink-{version}-");
-    let file = format!("{prefix}java{JAVA}-{}.tar", recipe(&names));
+    let file = format!("{prefix}java{JAVA}-{}.tar", recipe(&settings));
     if let Some(image) = Image::cached(store.path(&file), &names) {
         return Ok(image);
     }
@@ -73,9 +70,29 @@ pub async fn flink(cache: &AssetsCache, version: FlinkVersion) -> Result<Image, 
     let distribution = distribution(&store, version, &what).await?;
     let base = base(&what, &runtime).await?;
     let flink = flink_layer(&what, version, &distribution)?;
-    let settings = Settings {
-        names: names.clone(),
-        user: FLINK.name.to_owned(),
+    let step = Step::begin(&what, "writing the archive");
+    let path = store
+        .write(step, vec![base, flink], settings, &file)
+        .await?;
+    store.remove_superseded(&prefix, &path);
+    let image = Image::built(path, names)?;
+    say(&format!(
+        "{what} is built: {}, in {:.0} s",
+        image.size(),
+        began.elapsed().as_secs_f64()
+    ));
+    Ok(image)
+}
+
+fn settings(version: FlinkVersion) -> Settings {
+    Settings {
+        names: version
+            .tags()
+            .iter()
+            .map(|tag| format!("docker.io/library/flink:{tag}"))
+            .collect(),
+        // In digits: the kubelet cannot tell a name from root, which `runAsNonRoot` needs.
+        user: FLINK.id.to_string(),
         workdir: HOME.to_owned(),
         env: vec![
             format!(
@@ -92,24 +109,12 @@ pub async fn flink(cache: &AssetsCache, version: FlinkVersion) -> Result<Image, 
             "org.opencontainers.image.version".to_owned(),
             version.to_string(),
         )],
-    };
-    let step = Step::begin(&what, "writing the archive");
-    let path = store
-        .write(step, vec![base, flink], settings, &file)
-        .await?;
-    store.remove_superseded(&prefix, &path);
-    let image = Image::built(path, names)?;
-    say(&format!(
-        "{what} is built: {}, in {:.0} s",
-        image.size(),
-        began.elapsed().as_secs_f64()
-    ));
-    Ok(image)
+    }
 }
 
 /// What of our own goes into the image, as part of the archive's name.
-fn recipe(names: &[String]) -> String {
-    let all = format!("{RECIPE}\n{ENTRYPOINT}\n{}", names.join("\n"));
+fn recipe(settings: &Settings) -> String {
+    let all = format!("{RECIPE}\n{ENTRYPOINT}\n{settings:?}");
     hex(&sha256(all.as_bytes())).chars().take(12).collect()
 }
 
@@ -141,7 +146,7 @@ async fn base(what: &str, runtime: &Path) -> Result<Layer, ClusterError> {
                 list.arg("--list");
                 list
             },
-            std::time::Duration::from_secs(60),
+            std::time::Duration::from_mins(1),
         )
         .await?;
     for applet in applets.lines().filter(|name| !name.is_empty()) {
@@ -189,10 +194,11 @@ fn flink_layer(
         .map_err(ClusterError::io("reading", &bin))?
         .flatten()
     {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if name == "flink" || name.ends_with(".sh") {
-            let target = format!("{HOME}/bin/{name}");
-            layer.file(&target, Source::Path(entry.path()), 0o755, owner);
+        let path = entry.path();
+        let content = fs::read(&path).map_err(ClusterError::io("reading", &path))?;
+        if content.starts_with(b"#!") {
+            let target = format!("{HOME}/bin/{}", entry.file_name().to_string_lossy());
+            layer.file(&target, Source::Path(path), 0o755, owner);
         }
     }
     let conf = distribution.join("conf");
@@ -291,8 +297,10 @@ mod tests {
     }
 
     #[test]
-    fn the_archives_name_follows_the_names_in_it() {
-        assert_ne!(recipe(&["a".to_owned()]), recipe(&["b".to_owned()]));
-        assert_eq!(recipe(&[]).len(), 12);
+    fn the_archives_name_follows_what_is_in_it() {
+        let recipe = |version: &str| recipe(&settings(version.parse().unwrap()));
+        assert_eq!(recipe("1.20").len(), 12);
+        assert_eq!(recipe("1.20"), recipe("1.20.5"));
+        assert_ne!(recipe("1.20"), recipe("1.20.1"));
     }
 }

@@ -14,7 +14,7 @@ use crate::assets::is_executable;
 pub(super) const JAVA: &str = "17";
 
 /// Installing a package with all it needs.
-const INSTALL_LIMIT: Duration = Duration::from_secs(15 * 60);
+const INSTALL_LIMIT: Duration = Duration::from_mins(15);
 
 /// Something that the machine must have.
 #[derive(Debug, Clone, Copy)]

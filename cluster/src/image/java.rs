@@ -12,7 +12,7 @@ use super::step::Step;
 use super::store::Store;
 use crate::ClusterError;
 
-const LINK_LIMIT: Duration = Duration::from_secs(10 * 60);
+const LINK_LIMIT: Duration = Duration::from_mins(10);
 
 /// What Flink and its usual connectors load; without the compiler and the tools, a third of the whole.
 const MODULES: &str = "java.base,java.compiler,java.datatransfer,java.desktop,java.instrument,java.logging,\

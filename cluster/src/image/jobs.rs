@@ -15,7 +15,7 @@ use super::store::Store;
 use super::version::FlinkVersion;
 use crate::{AssetsCache, ClusterError};
 
-const COMPILE_LIMIT: Duration = Duration::from_secs(5 * 60);
+const COMPILE_LIMIT: Duration = Duration::from_mins(5);
 /// What the oldest supported official images run.
 const JAVA_RELEASE: &str = "11";
 

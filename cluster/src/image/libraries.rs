@@ -11,7 +11,7 @@ use super::layer::{Layer, Owner, Source};
 use super::step::Step;
 use crate::ClusterError;
 
-const LDD_LIMIT: Duration = Duration::from_secs(60);
+const LDD_LIMIT: Duration = Duration::from_mins(1);
 
 /// Adds every library that `programs` (and libraries) load to the layer, where the loader looks for it. What lies below
 /// `own` comes along with the program itself.

@@ -17,8 +17,8 @@ use super::version::FlinkVersion;
 use crate::ClusterError;
 
 /// 240 MB on a slow line.
-const DOWNLOAD_LIMIT: Duration = Duration::from_secs(60 * 60);
-const UNPACK_LIMIT: Duration = Duration::from_secs(10 * 60);
+const DOWNLOAD_LIMIT: Duration = Duration::from_hours(1);
+const UNPACK_LIMIT: Duration = Duration::from_mins(10);
 
 /// Fetches and unpacks Flink into `target` (whose parent is there), a folder like that of Flink's own archive: `bin`,
 /// `conf`, `lib`, `opt`, `plugins`, `licenses`. `work` is a folder for what lies about meanwhile, on the same disk.

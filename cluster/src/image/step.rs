@@ -73,7 +73,6 @@ impl Step {
                 }
                 bar.set_position(done.min(total));
             }
-            (Some(_), None) => {}
             (None, _) if self.said.elapsed() >= LINE_EVERY => {
                 self.said = Instant::now();
                 let far = match (done, total) {
@@ -90,7 +89,7 @@ impl Step {
                     self.began.elapsed().as_secs()
                 ));
             }
-            (None, _) => {}
+            (Some(_), None) | (None, _) => {}
         }
     }
 

@@ -16,7 +16,7 @@ use crate::{AssetsCache, ClusterError, lock};
 /// Folders of builds in progress start with it.
 const WORK: &str = ".build-image-";
 /// Archives that no present recipe makes are kept so long: somebody may be importing one.
-const KEEP_SUPERSEDED: Duration = Duration::from_secs(24 * 60 * 60);
+const KEEP_SUPERSEDED: Duration = Duration::from_hours(24);
 
 #[derive(Debug)]
 pub(super) struct Store {
