@@ -188,6 +188,22 @@ fn an_environment_wins_over_the_user_and_is_not_recorded_as_a_default() {
 }
 
 #[test]
+fn an_environment_that_says_what_had_been_filled_in_leaves_one_record_in_both_calls() {
+    let made = stored(&toy(json!({})), None, &defaults(json!({"parallelism": 4}), json!({})));
+    let world = Layers {
+        environments: vec![("Environment prod", json!({"parallelism": 4}))],
+        ..Layers::default()
+    };
+    let mut changed = made.clone();
+    changed["spec"]["parallelism"] = json!(9);
+    changed["spec"]["jars"] = json!(["new"]); // else nothing would change, and the Environment would be left alone
+    // `stored` runs the mutation on its own outcome again and judges it, as the API server does.
+    let after = stored(&changed, Some(&made), &world);
+    assert_eq!(after["spec"]["parallelism"], 4);
+    assert_eq!(record(&after)["/spec/parallelism"], 4);
+}
+
+#[test]
 fn neither_defaults_nor_environments_alter_a_frozen_field() {
     let mut running = stored(
         &toy(json!({"parallelism": 3, "state": "RUNNING"})),

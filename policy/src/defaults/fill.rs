@@ -241,6 +241,11 @@ impl Filler<'_, '_, '_> {
                     }
                 } else {
                     self.put(path, value, &layer.source);
+                    // Where the Environment says what had been filled in before, it is a default again, as it will be
+                    // to the validating call, which finds the value in place.
+                    if self.was_filled(path, value) {
+                        self.record.note(path.clone(), value);
+                    }
                 }
             });
         }
