@@ -14,6 +14,10 @@ mod usage;
 
 use clap::{Parser, Subcommand};
 
+/// The one that the `sluice` binary has, or the decision's figures would not be its.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What Sluice costs, measured.
 #[derive(Debug, Parser)]
 #[command(name = "sluice-bench")]

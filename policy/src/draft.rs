@@ -5,7 +5,8 @@
 
 use crate::path::{FieldPath, Step};
 use json_patch::{
-    AddOperation, PatchOperation, RemoveOperation, ReplaceOperation, jsonptr::PointerBuf,
+    AddOperation, PatchOperation, RemoveOperation, ReplaceOperation,
+    jsonptr::{PointerBuf, Token},
 };
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -61,52 +62,52 @@ impl<'o> Draft<'o> {
         let Some(missing) = first_missing(&self.object, path) else {
             return false;
         };
-        let mut at = FieldPath::default();
-        for (depth, step) in path.steps().iter().enumerate() {
-            at = match step {
-                Step::Key(key) => at.key(key),
-                Step::Index(index) => at.index(*index),
-            };
-            let last = depth + 1 == path.steps().len();
-            if last {
-                return self.put(&at, value);
-            }
-            if depth >= missing && !self.put(&at, Value::Object(Map::new())) {
+        let steps = path.steps();
+        for depth in missing + 1..steps.len() {
+            let (made, _) = steps.split_at(depth);
+            if !self.put(made, Value::Object(Map::new())) {
                 return false;
             }
         }
-        false
+        self.put(steps, value)
     }
 
     /// Removes a field; removing what is not there is no edit.
     pub fn remove(&mut self, path: &FieldPath) -> Option<Value> {
         path.get(&self.object)?;
-        let key = path.last_key()?.to_owned();
-        let parent = node(self.object.to_mut(), &path.parent())?;
-        let removed = parent.as_object_mut()?.shift_remove(&key)?;
+        let (Step::Key(key), parents) = path.steps().split_last()? else {
+            return None;
+        };
+        let parent = node(self.object.to_mut(), parents)?;
+        let removed = parent.as_object_mut()?.shift_remove(key.as_str())?;
         self.operations
             .push(PatchOperation::Remove(RemoveOperation {
-                path: pointer(path),
+                path: pointer(path.steps()),
             }));
         Some(removed)
     }
 
-    fn put(&mut self, path: &FieldPath, value: Value) -> bool {
-        let existed = path.get(&self.object).is_some();
-        let Some(parent) = node(self.object.to_mut(), &path.parent()) else {
+    fn put(&mut self, steps: &[Step], value: Value) -> bool {
+        let Some((last, parents)) = steps.split_last() else {
             return false;
         };
-        let placed = match path.steps().last() {
-            Some(Step::Key(key)) => parent.as_object_mut().map(|map| {
-                map.insert(key.clone(), value.clone());
-            }),
-            Some(Step::Index(index)) => parent.get_mut(*index).map(|slot| *slot = value.clone()),
-            None => None,
-        };
-        if placed.is_none() {
+        let Some(parent) = node(self.object.to_mut(), parents) else {
             return false;
-        }
-        let path = pointer(path);
+        };
+        let existed = match (last, parent) {
+            (Step::Key(key), Value::Object(map)) => {
+                map.insert(key.to_string(), value.clone()).is_some()
+            }
+            (Step::Index(index), Value::Array(list)) => match list.get_mut(*index) {
+                Some(slot) => {
+                    *slot = value.clone();
+                    true
+                }
+                None => return false,
+            },
+            _ => return false,
+        };
+        let path = pointer(steps);
         self.operations.push(if existed {
             PatchOperation::Replace(ReplaceOperation { path, value })
         } else {
@@ -133,19 +134,17 @@ fn first_missing(object: &Value, path: &FieldPath) -> Option<usize> {
     Some(path.steps().len())
 }
 
-fn node<'v>(object: &'v mut Value, path: &FieldPath) -> Option<&'v mut Value> {
-    path.steps()
-        .iter()
-        .try_fold(object, |value, step| match step {
-            Step::Key(key) => value.get_mut(key.as_str()),
-            Step::Index(index) => value.get_mut(*index),
-        })
+fn node<'v>(object: &'v mut Value, steps: &[Step]) -> Option<&'v mut Value> {
+    steps.iter().try_fold(object, |value, step| match step {
+        Step::Key(key) => value.get_mut(key.as_str()),
+        Step::Index(index) => value.get_mut(*index),
+    })
 }
 
-fn pointer(path: &FieldPath) -> PointerBuf {
-    PointerBuf::from_tokens(path.steps().iter().map(|step| match step {
-        Step::Key(key) => key.clone(),
-        Step::Index(index) => index.to_string(),
+fn pointer(steps: &[Step]) -> PointerBuf {
+    PointerBuf::from_tokens(steps.iter().map(|step| match step {
+        Step::Key(key) => Token::new(key.as_str()),
+        Step::Index(index) => Token::from(*index),
     }))
 }
 

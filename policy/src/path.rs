@@ -1,13 +1,14 @@
 //! Paths into an object, as people read them (`spec.resources.taskmanager.cpu`) and as patches want them (RFC 6901).
 
+use compact_str::CompactString;
 use serde_json::Value;
 use std::fmt;
 
 /// One step of a [`FieldPath`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Step {
-    /// A key of a map.
-    Key(String),
+    /// A key of a map. Most are short enough to need no memory of their own; a decision makes hundreds of paths.
+    Key(CompactString),
     /// A position in a list, from 0.
     Index(usize),
 }
@@ -26,7 +27,7 @@ impl FieldPath {
             dotted
                 .split('.')
                 .filter(|part| !part.is_empty())
-                .map(|part| Step::Key(part.to_owned()))
+                .map(|part| Step::Key(part.into()))
                 .collect(),
         )
     }
@@ -37,7 +38,13 @@ impl FieldPath {
             pointer
                 .split('/')
                 .skip(1)
-                .map(|token| Step::Key(token.replace("~1", "/").replace("~0", "~")))
+                .map(|token| {
+                    Step::Key(if token.contains('~') {
+                        token.replace("~1", "/").replace("~0", "~").into()
+                    } else {
+                        token.into()
+                    })
+                })
                 .collect(),
         )
     }
@@ -45,22 +52,25 @@ impl FieldPath {
     /// This path, one key further.
     #[must_use]
     pub fn key(&self, key: &str) -> Self {
-        let mut steps = self.0.clone();
-        steps.push(Step::Key(key.to_owned()));
-        Self(steps)
+        self.then(Step::Key(key.into()))
     }
 
     /// This path, one list position further.
     #[must_use]
     pub fn index(&self, index: usize) -> Self {
-        let mut steps = self.0.clone();
-        steps.push(Step::Index(index));
+        self.then(Step::Index(index))
+    }
+
+    fn then(&self, step: Step) -> Self {
+        let mut steps = Vec::with_capacity(self.0.len() + 1);
+        steps.extend_from_slice(&self.0);
+        steps.push(step);
         Self(steps)
     }
 
     /// Goes one key further in place; for walks, which come back with [`FieldPath::pop`].
     pub(crate) fn push(&mut self, key: &str) {
-        self.0.push(Step::Key(key.to_owned()));
+        self.0.push(Step::Key(key.into()));
     }
 
     /// Goes back one step in place.
@@ -81,9 +91,8 @@ impl FieldPath {
     /// The path without its last step; the root's parent is the root.
     #[must_use]
     pub fn parent(&self) -> Self {
-        let mut steps = self.0.clone();
-        steps.pop();
-        Self(steps)
+        let (_, parents) = self.0.split_last().unwrap_or((&Step::Index(0), &[]));
+        Self(parents.to_vec())
     }
 
     /// The last key, if the path ends in one.

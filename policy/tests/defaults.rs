@@ -189,7 +189,11 @@ fn an_environment_wins_over_the_user_and_is_not_recorded_as_a_default() {
 
 #[test]
 fn an_environment_that_says_what_had_been_filled_in_leaves_one_record_in_both_calls() {
-    let made = stored(&toy(json!({})), None, &defaults(json!({"parallelism": 4}), json!({})));
+    let made = stored(
+        &toy(json!({})),
+        None,
+        &defaults(json!({"parallelism": 4}), json!({})),
+    );
     let world = Layers {
         environments: vec![("Environment prod", json!({"parallelism": 4}))],
         ..Layers::default()

@@ -9,8 +9,7 @@ use crate::draft::Draft;
 use crate::path::FieldPath;
 use crate::world::Layer;
 use serde_json::Value;
-use std::borrow::Cow;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
 /// The layers for one kind, the first that has a value wins.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -54,9 +53,13 @@ pub fn fill(
         Owned::on_create(sent)
     };
     let stored = old.map(Record::of).unwrap_or_default();
+    let other;
     let sent_record = match old {
-        Some(old) if Record::is_same_in(old, sent) => Cow::Borrowed(&stored),
-        _ => Cow::Owned(Record::of(sent)),
+        Some(old) if Record::is_same_in(old, sent) => &stored,
+        _ => {
+            other = Record::of(sent);
+            &other
+        }
     };
     let mut filler = Filler {
         exclusive: dialect.exclusive(),
@@ -107,7 +110,7 @@ struct Filler<'d, 'o, 's> {
     old: Option<&'s Value>,
     owned: Owned<'s>,
     stored: &'s Record,
-    sent_record: Cow<'s, Record>,
+    sent_record: &'s Record,
     record: Record,
     frozen: Option<Frozen>,
     exclusive: Vec<Vec<FieldPath>>,
@@ -119,39 +122,29 @@ impl Filler<'_, '_, '_> {
     /// What is recorded stays as it is stored, whatever the defaults say today, and stays recorded while nobody else
     /// has claimed it.
     fn keep_recorded(&mut self, dialect: &dyn Dialect) {
-        let derived: HashSet<FieldPath> = dialect
-            .derived(self.sent)
-            .into_iter()
-            .map(|derived| derived.path)
-            .collect();
-        let paths: BTreeSet<FieldPath> = self
-            .stored
-            .paths()
-            .chain(self.sent_record.paths())
-            .filter(|path| path.is_below("spec"))
-            .cloned()
-            .collect();
-        for path in paths {
-            if derived.contains(&path) {
+        let derived = dialect.derived(self.sent);
+        let (stored, sent) = (self.stored, self.sent_record);
+        let only_sent = sent.paths().filter(|path| !stored.has(path));
+        for path in stored.paths().chain(only_sent) {
+            if !path.is_below("spec") || derived.iter().any(|derived| derived.path == *path) {
                 continue;
             }
-            if let Some(value) = given(self.sent, &path) {
-                if self.was_filled(&path, value) {
+            if let Some(value) = given(self.sent, path) {
+                if self.was_filled(path, value) {
                     self.record.note(path.clone(), value);
                 }
             } else if let Some(value) = self
                 .old
-                .and_then(|old| given(old, &path))
-                .filter(|_| self.stored.has(&path))
+                .and_then(|old| given(old, path))
+                .filter(|_| stored.has(path))
             {
-                let value = value.clone();
-                if self.put(&path, &value, KEPT) && self.stored.holds(&path, &value) {
-                    self.record.note(path.clone(), &value);
+                if self.put(path, value, KEPT) && stored.holds(path, value) {
+                    self.record.note(path.clone(), value);
                 }
             } else {
                 continue;
             }
-            self.seen.insert(path);
+            self.seen.insert(path.clone());
         }
     }
 

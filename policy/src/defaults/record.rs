@@ -5,11 +5,12 @@
 
 use crate::json;
 use crate::path::FieldPath;
-use serde::{Serialize, Serializer};
-use serde_json::{Map, Value};
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 /// The annotation's key.
 pub const ANNOTATION: &str = "sluice.dev/defaults";
@@ -25,11 +26,11 @@ impl Record {
     /// Reads an object's record. One that cannot be read is as good as none: all values are then the user's own.
     pub fn of(object: &Value) -> Self {
         json::text(object, &["metadata", "annotations", ANNOTATION])
-            .and_then(|text| serde_json::from_str::<Map<String, Value>>(text).ok())
+            .and_then(|text| serde_json::from_str::<BTreeMap<Pointer, Value>>(text).ok())
             .map(|map| {
                 Self(
                     map.into_iter()
-                        .map(|(pointer, kept)| (FieldPath::from_pointer(&pointer), kept))
+                        .map(|(pointer, kept)| (pointer.0, kept))
                         .collect(),
                 )
             })
@@ -87,6 +88,28 @@ impl Record {
 impl Serialize for Record {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(path, kept)| (path.pointer(), kept)))
+    }
+}
+
+/// A key of the annotation's map, read without a text in between.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Pointer(FieldPath);
+
+impl<'de> Deserialize<'de> for Pointer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Pointer;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an RFC 6901 pointer")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Pointer, E> {
+                Ok(Pointer(FieldPath::from_pointer(text)))
+            }
+        }
+        deserializer.deserialize_str(Text)
     }
 }
 

@@ -14,9 +14,9 @@ pub(crate) fn nothing_is_started(review: &Review<'_>, absent: &str, findings: &m
     }
     let path = FieldPath::of("spec.state");
     let given = json::present(review.object, &["spec", "state"]);
-    let is_filled_in = given.is_none_or(|state| Record::of(review.object).holds(&path, state));
     let state = given.and_then(Value::as_str).unwrap_or(absent);
-    if is_filled_in && state != "RUNNING" {
+    let is_filled_in = || given.is_none_or(|given| Record::of(review.object).holds(&path, given));
+    if state != "RUNNING" && is_filled_in() {
         findings.warn(format!(
             "spec.state is not given, so it is {state} and nothing is started; set it to RUNNING to start {}",
             review.subject()

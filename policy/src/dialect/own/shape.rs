@@ -107,7 +107,7 @@ impl Shape {
 /// How values at a path compare, given the shape of the spec; paths outside `spec` compare exactly.
 pub(crate) fn leaf_kind(spec: &'static [Field], path: &FieldPath) -> LeafKind {
     let mut steps = path.steps().iter();
-    if steps.next() != Some(&Step::Key("spec".to_owned())) {
+    if steps.next() != Some(&Step::Key("spec".into())) {
         return LeafKind::Exact;
     }
     let mut fields = spec;
