@@ -98,7 +98,7 @@ impl<'o> Draft<'o> {
             (Step::Key(key), Value::Object(map)) => {
                 map.insert(key.to_string(), value.clone()).is_some()
             }
-            (Step::Index(index), Value::Array(list)) => match list.get_mut(*index) {
+            (Step::Index(index), Value::Array(items)) => match items.get_mut(*index) {
                 Some(slot) => {
                     *slot = value.clone();
                     true

@@ -340,3 +340,19 @@ fn a_claim_on_a_field_that_was_left_out_does_not_split_the_two_calls() {
         None
     );
 }
+
+#[test]
+fn what_comes_out_as_it_is_stored_loses_no_default_for_being_wrong() {
+    // Stored while nobody judged: a parallelism that is refused today, which the Environment would mend at a change.
+    let world = Layers {
+        environments: vec![("Environment prod", json!({"parallelism": 4}))],
+        ..defaults(json!({"jars": ["a"]}), json!({}))
+    };
+    let mut before = stored(&toy(json!({"jars": ["a"]})), None, &Layers::default());
+    before["spec"]["parallelism"] = json!(99);
+    let mut sent = before.clone();
+    sent["spec"]["jars"] = Value::Null;
+    // `stored` asserts that a second run finds nothing to do.
+    let after = stored(&sent, Some(&before), &world);
+    assert_eq!(after["spec"], before["spec"]);
+}
