@@ -9,5 +9,5 @@ mod wait;
 
 pub use gate::{Gate, sluice_binary};
 pub use kubectl::{Kubectl, Ran};
-pub use needs::{Fixtures, control_plane, fixtures};
+pub use needs::{Fixtures, FlinkParts, control_plane, fixtures, flink_parts};
 pub use wait::eventually;

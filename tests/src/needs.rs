@@ -1,6 +1,7 @@
 //! What a test needs from outside the project, and what happens when it is not there.
 
 use anyhow::Result;
+use sluice_cluster::image::{self, FlinkVersion, Image};
 use sluice_cluster::{Assets, AssetsCache, Binary, ClusterError};
 use std::path::{Path, PathBuf};
 
@@ -63,4 +64,63 @@ pub(crate) fn obtain_assets() -> Result<Assets> {
         .enable_all()
         .build()?;
     Ok(runtime.block_on(Assets::obtain(&AssetsCache::Default, Binary::ALL))?)
+}
+
+/// What a test with a real Flink needs besides a place to run it.
+#[derive(Debug, Clone)]
+pub struct FlinkParts {
+    /// Which Flink.
+    pub version: FlinkVersion,
+    /// Its image, for a node or to unpack.
+    pub image: Image,
+    /// The jar of `tests/flink-jobs`, compiled for it.
+    pub jobs: PathBuf,
+}
+
+/// Image and jobs of a Flink release, or `None` with a line that says what is missing (root, or a program of the
+/// machine). The first time the image is built, which is reported on stderr.
+///
+/// # Panics
+/// If something is missing although `SLUICE_REQUIRE=all` asks for everything, or if building fails.
+#[allow(clippy::panic)] // a missing requirement must fail the test that asked
+pub fn flink_parts(version: FlinkVersion) -> Option<FlinkParts> {
+    // Before anything is downloaded that could not be run.
+    let missing = if is_root() {
+        match obtain_flink(version) {
+            Ok(parts) => return Some(parts),
+            Err(error @ ClusterError::ToolMissing { .. }) => error.to_string(),
+            Err(error) => panic!("no Flink {version}: {error}"),
+        }
+    } else {
+        "running Flink without a container engine needs root".to_owned()
+    };
+    let required = std::env::var("SLUICE_REQUIRE").as_deref() == Ok("all");
+    assert!(!required, "no Flink {version}: {missing}");
+    eprintln!("skipped: {missing}");
+    None
+}
+
+fn obtain_flink(version: FlinkVersion) -> Result<FlinkParts, ClusterError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| ClusterError::Io {
+            doing: "starting",
+            path: "the runtime".into(),
+            source,
+        })?;
+    runtime.block_on(async {
+        let cache = AssetsCache::Default;
+        Ok(FlinkParts {
+            version,
+            image: image::flink(&cache, version).await?,
+            jobs: image::flink_job_jar(&cache, version).await?,
+        })
+    })
+}
+
+/// Our own entry in /proc belongs to who we act as.
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
 }

@@ -35,8 +35,9 @@ settings_file() {
 
 # set_option KEY VALUE: a key that is there is replaced, since one that occurs twice is an error to the YAML parser.
 set_option() {
-    local escaped=${1//./\\.}
-    sed -i "/^[[:space:]]*${escaped}[[:space:]]*:/d" "$settings"
+    local pattern
+    pattern=$(sed 's/[][\.*^$/]/\\&/g' <<< "$1")
+    sed -i "/^[[:space:]]*${pattern}[[:space:]]*:/d" "$settings"
     printf '%s: %s\n' "$1" "$2" >> "$settings"
 }
 
@@ -51,7 +52,7 @@ configure() {
     if [[ -n $address || -n ${TASK_MANAGER_NUMBER_OF_TASK_SLOTS:-} || -n ${FLINK_PROPERTIES:-} ]]; then
         local copy
         copy=$(mktemp -d /tmp/flink-conf.XXXXXX)
-        cp -L "$conf_dir"/* "$copy"/
+        cp -rL "$conf_dir"/* "$copy"/
         chmod -R u+w "$copy"
         export FLINK_CONF_DIR=$copy
         settings=$(settings_file "$copy")
