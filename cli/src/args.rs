@@ -1,6 +1,6 @@
 //! Raw arguments: the subcommands and what they share. What an argument means is decided by its subcommand.
 
-use crate::{check, controller, convert, image, manifests, render, rules, up, webhook};
+use crate::{check, controller, convert, fetch, image, manifests, render, rules, up, webhook};
 use clap::{Parser, Subcommand};
 
 /// The whole command line.
@@ -41,6 +41,8 @@ pub enum Command {
     Up(up::UpArgs),
     /// Run the admission webhook until SIGTERM.
     Webhook(webhook::WebhookArgs),
+    /// Fetch jars into a folder: the work of a Flink pod's init container.
+    Fetch(fetch::FetchArgs),
     /// Run the controller until SIGTERM.
     Controller(controller::ControllerArgs),
 }

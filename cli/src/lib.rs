@@ -11,6 +11,7 @@ pub mod check;
 pub mod controller;
 pub mod convert;
 pub mod exit;
+pub mod fetch;
 pub mod image;
 mod input;
 pub mod manifests;
@@ -48,6 +49,7 @@ fn run(command: Command) -> Result<Outcome, Failure> {
         Command::Check(args) => check::run(&args),
         Command::Controller(args) => controller::run(&args),
         Command::Convert(args) => convert::run(&args),
+        Command::Fetch(args) => fetch::run(&args),
         Command::Image(args) => image::run(&args),
         Command::Manifests(args) => manifests::run(&args),
         Command::Render(args) => render::run(&args),
