@@ -59,8 +59,8 @@ pub fn run(args: &FetchArgs) -> Result<Outcome, Failure> {
         crate::note(format_args!("fetching {name}"));
         let told = Mutex::new(begun);
         let tell = |progress: Progress| tell(&name, &told, &progress);
-        let fetched = fetcher.fetch(&uri, &source, &args.to, &name, &tell);
-        let bytes = runtime.block_on(fetched).map_err(failure)?;
+        let coming = fetcher.fetch(&uri, &source, &args.to, &name, &tell);
+        let bytes = runtime.block_on(coming).map_err(failure)?;
         crate::note(format_args!(
             "{}: {bytes} bytes in {:.1} s",
             args.to.join(&name).display(),
