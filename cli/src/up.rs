@@ -9,6 +9,7 @@ mod canary;
 mod fleet;
 mod greeting;
 mod install;
+mod node;
 mod servers;
 mod signals;
 
@@ -46,9 +47,12 @@ pub struct UpArgs {
     /// What happens when a webhook or controller process ends by itself
     #[arg(long, value_enum, default_value_t = Restart::Always)]
     pub restart: Restart,
-    /// Add a real node, so that session clusters really run (not part of this version)
+    /// Add a real node, so that pods really run: Linux, as root; Debian packages that it needs are installed
     #[arg(long)]
     pub node: bool,
+    /// Archive of container images that the node shall have, or a folder of such (*.tar; repeatable)
+    #[arg(long, value_name = "PATH", requires = "node")]
+    pub image: Vec<PathBuf>,
 }
 
 /// Runs until Ctrl-C, SIGTERM or SIGHUP, or until something that it cannot do without ends.
@@ -58,11 +62,7 @@ pub struct UpArgs {
 /// up or does not stay up.
 pub fn run(args: &UpArgs) -> Result<Outcome, Failure> {
     if args.node {
-        return Err(Failure::Input(
-            "--node: a real node (kubelet, containerd, Flink pods) is not part of this version of Sluice. Leave --node \
-             out: the API server, admission, defaults and quotas are real without it, only pods do not run"
-                .to_owned(),
-        ));
+        node::check(args)?;
     }
     let crds = install::read_crds(&args.crds)?;
     let ready_file = args.ready_file.as_ref().map(ReadyFile::claim).transpose()?;
@@ -140,21 +140,32 @@ async fn start(
         .assets
         .clone()
         .map_or(AssetsCache::Default, AssetsCache::Dir);
-    let assets = Assets::obtain(&cache, Binary::ALL)
-        .await
-        .map_err(unreachable)?;
+    let (needed, components) = if args.node {
+        (Binary::WITH_NODE, "the control plane and a node")
+    } else {
+        (
+            Binary::ALL,
+            "etcd, kube-apiserver and kube-controller-manager",
+        )
+    };
+    let node = node::options(args).await?;
+    let assets = Assets::obtain(&cache, needed).await.map_err(unreachable)?;
 
-    greeting::tell("starting etcd, kube-apiserver and kube-controller-manager");
-    let options = ClusterOptions::new(assets)
+    greeting::tell(&format!("starting {components}"));
+    let mut options = ClusterOptions::new(assets)
         .controller_manager(ControllerManager::Run)
         .data_dir(
             args.data_dir
                 .clone()
                 .map_or(DataDir::Temporary, DataDir::Keep),
         );
+    if let Some(node) = node {
+        options = options.node(node);
+    }
     let cluster = running
         .cluster
         .insert(Cluster::start(options).await.map_err(unreachable)?);
+    greeting::steps(cluster);
     let client = cluster.client().await.map_err(unreachable)?;
 
     greeting::tell("installing Sluice");

@@ -23,15 +23,44 @@ pub enum Binary {
     KubeControllerManager,
     /// The client that users type.
     Kubectl,
+    /// Gives pods their node. From here on: what only a node needs.
+    KubeScheduler,
+    /// Runs pods on the node.
+    Kubelet,
+    /// Makes Services' addresses lead to pods.
+    KubeProxy,
+    /// The container runtime.
+    Containerd,
+    /// The parent of a pod's containers, started by containerd.
+    ContainerdShim,
+    /// containerd's client, which imports images.
+    Ctr,
+    /// The cluster's DNS server, which runs in a pod.
+    CoreDns,
 }
 
 impl Binary {
-    /// All of them: what `sluice up` needs.
+    /// The control plane: what `sluice up` needs.
     pub const ALL: &'static [Self] = &[
         Self::Etcd,
         Self::KubeApiserver,
         Self::KubeControllerManager,
         Self::Kubectl,
+    ];
+
+    /// The control plane and a node: what `sluice up --node` needs.
+    pub const WITH_NODE: &'static [Self] = &[
+        Self::Etcd,
+        Self::KubeApiserver,
+        Self::KubeControllerManager,
+        Self::Kubectl,
+        Self::KubeScheduler,
+        Self::Kubelet,
+        Self::KubeProxy,
+        Self::Containerd,
+        Self::ContainerdShim,
+        Self::Ctr,
+        Self::CoreDns,
     ];
 
     /// Its file's name.
@@ -41,6 +70,13 @@ impl Binary {
             Self::KubeApiserver => "kube-apiserver",
             Self::KubeControllerManager => "kube-controller-manager",
             Self::Kubectl => "kubectl",
+            Self::KubeScheduler => "kube-scheduler",
+            Self::Kubelet => "kubelet",
+            Self::KubeProxy => "kube-proxy",
+            Self::Containerd => "containerd",
+            Self::ContainerdShim => "containerd-shim-runc-v2",
+            Self::Ctr => "ctr",
+            Self::CoreDns => "coredns",
         }
     }
 
@@ -51,15 +87,29 @@ impl Binary {
             Self::KubeApiserver => "k8s.io/kubernetes/cmd/kube-apiserver",
             Self::KubeControllerManager => "k8s.io/kubernetes/cmd/kube-controller-manager",
             Self::Kubectl => "k8s.io/kubernetes/cmd/kubectl",
+            Self::KubeScheduler => "k8s.io/kubernetes/cmd/kube-scheduler",
+            Self::Kubelet => "k8s.io/kubernetes/cmd/kubelet",
+            Self::KubeProxy => "k8s.io/kubernetes/cmd/kube-proxy",
+            Self::Containerd => "github.com/containerd/containerd/v2/cmd/containerd",
+            Self::ContainerdShim => {
+                "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2"
+            }
+            Self::Ctr => "github.com/containerd/containerd/v2/cmd/ctr",
+            Self::CoreDns => "github.com/coredns/coredns",
         }
     }
 
     const fn module(self) -> &'static Module {
         match self {
             Self::Etcd => &module::ETCD,
-            Self::KubeApiserver | Self::KubeControllerManager | Self::Kubectl => {
-                &module::KUBERNETES
-            }
+            Self::KubeApiserver
+            | Self::KubeControllerManager
+            | Self::Kubectl
+            | Self::KubeScheduler
+            | Self::Kubelet
+            | Self::KubeProxy => &module::KUBERNETES,
+            Self::Containerd | Self::ContainerdShim | Self::Ctr => &module::CONTAINERD,
+            Self::CoreDns => &module::COREDNS,
         }
     }
 }
@@ -96,9 +146,14 @@ impl AssetsCache {
 
 /// Programs that are there, ready to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Assets {
-    etcd_dir: PathBuf,
-    kubernetes_dir: PathBuf,
+pub struct Assets(Place);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    /// All in one folder, as `KUBEBUILDER_ASSETS` has it.
+    Folder(PathBuf),
+    /// In our cache, a folder for each module and version.
+    Cache(PathBuf),
 }
 
 impl Assets {
@@ -125,7 +180,7 @@ impl Assets {
         // Absolute, since the build changes its folder.
         let cache = cache.dir(env)?;
         let cache = std::path::absolute(&cache).map_err(ClusterError::io("resolving", &cache))?;
-        for module in [&module::ETCD, &module::KUBERNETES] {
+        for module in module::ALL {
             let wanted: Vec<Binary> = needed
                 .iter()
                 .copied()
@@ -133,10 +188,7 @@ impl Assets {
                 .collect();
             build::ensure(module, &wanted, &cache).await?;
         }
-        Ok(Self {
-            etcd_dir: module::ETCD.bin_dir(&cache),
-            kubernetes_dir: module::KUBERNETES.bin_dir(&cache),
-        })
+        Ok(Self(Place::Cache(cache)))
     }
 
     /// All of `needed` from one folder, as `KUBEBUILDER_ASSETS` has it.
@@ -149,22 +201,16 @@ impl Assets {
                 dir: dir.to_path_buf(),
                 name: missing.file_name(),
             }),
-            None => Ok(Self {
-                etcd_dir: dir.to_path_buf(),
-                kubernetes_dir: dir.to_path_buf(),
-            }),
+            None => Ok(Self(Place::Folder(dir.to_path_buf()))),
         }
     }
 
     /// The path of a program. Only those asked for in [`Assets::obtain`] are sure to exist.
     pub fn path(&self, binary: Binary) -> PathBuf {
-        match binary {
-            Binary::Etcd => &self.etcd_dir,
-            Binary::KubeApiserver | Binary::KubeControllerManager | Binary::Kubectl => {
-                &self.kubernetes_dir
-            }
+        match &self.0 {
+            Place::Folder(dir) => dir.join(binary.file_name()),
+            Place::Cache(cache) => binary.module().bin_dir(cache).join(binary.file_name()),
         }
-        .join(binary.file_name())
     }
 }
 

@@ -8,14 +8,15 @@ use std::fmt;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tempfile::TempDir;
 
-use crate::pki::{self, Pki};
+use crate::node::{self, Ground, Lasting, Network, Node, NodeOptions};
+use crate::pki::{self, Pki, Usage};
 use crate::{Assets, Binary, ClusterError, Process, free_loopback_port};
-use components::Layout;
+use components::{Layout, NodeNetwork};
 pub use options::{ClusterOptions, ControllerManager, DataDir};
 
 /// A free port is not a reserved one: how often a start is tried anew when somebody else was quicker.
@@ -64,6 +65,10 @@ pub struct Cluster {
     layout: Layout,
     /// One place for each of [`Component::IN_ORDER`]; empty after a kill, or where it was never asked for.
     running: Mutex<[Option<Arc<Process>>; 3]>,
+    /// Where one was asked for.
+    node: Option<Node>,
+    /// How the start went on.
+    steps: Vec<(&'static str, Duration)>,
     /// Held as long as this value lives: two etcds on the same data would wait for each other.
     _lock: File,
     /// Removed when this value goes, after the processes.
@@ -72,7 +77,8 @@ pub struct Cluster {
 
 impl Cluster {
     /// Starts etcd, kube-apiserver and, where asked for, kube-controller-manager on free loopback ports, and waits until
-    /// they are ready (2 to 4 seconds on 2 cores). On an error nothing is left running.
+    /// they are ready (2 to 4 seconds on 2 cores), and with [`ClusterOptions::node`] until pods can run. On an error
+    /// nothing is left running.
     ///
     /// # Errors
     /// [`ClusterError::Died`] or [`ClusterError::NotReady`] with the component's last words, or what else stood in the
@@ -99,11 +105,26 @@ impl Cluster {
         };
         pki::make_private_dir(&dir)?;
         let lock = lock(&dir)?;
+        agrees(&dir, options.node.as_ref())?;
         let logs = dir.join("logs");
         pki::make_private_dir(&logs)?;
         let pki = Pki::load_or_make(&dir.join("pki"))?;
+        let began = Instant::now();
+        let ground = match &options.node {
+            Some(node) => {
+                let lasting = temporary
+                    .as_ref()
+                    .map_or(Lasting::Kept, |_| Lasting::Temporary);
+                let tools = node.tools.clone();
+                Some(Ground::prepare(tools, &dir, &logs, lasting, options.ready_within).await?)
+            }
+            None => None,
+        };
+        let network = ground
+            .as_ref()
+            .map(|ground| node_network(ground.network(), &pki))
+            .transpose()?;
 
-        let mut tries = 1;
         let layout = Layout {
             dir,
             logs,
@@ -111,24 +132,59 @@ impl Cluster {
             etcd_client: 0,
             etcd_peer: 0,
             api_server: 0,
+            network,
         };
         let mut cluster = Self {
             options,
             layout,
             running: Mutex::new([None, None, None]),
+            node: None,
+            steps: Vec::new(),
             _lock: lock,
             temporary,
         };
+        let (Some(ground), Some(options)) = (ground, cluster.options.node.clone()) else {
+            cluster.start_on_free_ports().await?;
+            cluster.steps.push(("control plane", began.elapsed()));
+            return Ok(cluster);
+        };
+        cluster.steps.push(("namespaces", began.elapsed()));
+        // Images take longest; they need no API server.
+        let within = cluster.options.ready_within;
+        let runtime = Node::start_runtime(
+            ground,
+            cluster.options.assets.clone(),
+            cluster.layout.kubeconfig(),
+            &options,
+            within,
+        );
+        let (runtime, started) = tokio::join!(runtime, cluster.start_on_free_ports());
+        let node = cluster.node.insert(runtime?);
+        started?;
+        cluster
+            .steps
+            .push(("control plane, containerd and images", began.elapsed()));
+        let client = client(&cluster.layout.kubeconfig())
+            .await
+            .map_err(ClusterError::Client)?;
+        node.start_kubelet(&client, &cluster.layout.pki, within)
+            .await?;
+        cluster.steps.push(("node and DNS ready", began.elapsed()));
+        Ok(cluster)
+    }
+
+    async fn start_on_free_ports(&mut self) -> Result<(), ClusterError> {
+        let mut tries = 1;
         loop {
-            cluster.layout.etcd_client = free_loopback_port()?;
-            cluster.layout.etcd_peer = free_loopback_port()?;
-            cluster.layout.api_server = free_loopback_port()?;
-            match cluster.start_all().await {
-                Ok(()) => return Ok(cluster),
+            self.layout.etcd_client = free_loopback_port()?;
+            self.layout.etcd_peer = free_loopback_port()?;
+            self.layout.api_server = free_loopback_port()?;
+            match self.start_all().await {
+                Ok(()) => return Ok(()),
                 Err(ClusterError::Died { tail, .. })
                     if tail.contains(PORT_TAKEN) && tries < STARTS =>
                 {
-                    cluster.stop_all().await;
+                    self.stop_all().await;
                     tries += 1;
                 }
                 Err(error) => return Err(error),
@@ -162,13 +218,19 @@ impl Cluster {
             .await
     }
 
-    /// Ends everything in order (controllers, API server, etcd), each with SIGTERM, a deadline and SIGKILL, and removes
+    /// Ends everything in order (the node with its pods, controllers, API server, etcd), each with SIGTERM, a deadline and SIGKILL, and removes
     /// the data folder if it is a temporary one.
     ///
     /// # Errors
     /// [`ClusterError::Io`] if the temporary folder cannot be removed.
     pub async fn stop(mut self) -> Result<(), ClusterError> {
+        if let Some(node) = &self.node {
+            node.stop().await;
+        }
         self.stop_all().await;
+        if let Some(node) = self.node.take() {
+            node.clear().await?;
+        }
         match self.temporary.take() {
             Some(dir) => {
                 let path = dir.path().to_path_buf();
@@ -216,6 +278,7 @@ impl Cluster {
         let waits = Component::IN_ORDER
             .into_iter()
             .filter_map(|component| self.get(component))
+            .chain(self.node.iter().flat_map(Node::processes))
             .map(|process| {
                 Box::pin(async move {
                     let status = process.exited().await;
@@ -237,12 +300,22 @@ impl Cluster {
         self.get(component).ok_or_else(|| not_running(component))
     }
 
+    /// The node, where one was asked for.
+    pub fn node(&self) -> Option<&Node> {
+        self.node.as_ref()
+    }
+
+    /// What the start consisted of, and after how long each step was done.
+    pub fn steps(&self) -> &[(&'static str, Duration)] {
+        &self.steps
+    }
+
     /// The administrator's kubeconfig file, which needs no other file.
     pub fn kubeconfig(&self) -> PathBuf {
         self.layout.kubeconfig()
     }
 
-    /// `https://127.0.0.1:PORT`.
+    /// `https://127.0.0.1:PORT`; with a node `https://10.N.255.1:PORT`, which pods reach too.
     pub fn server_url(&self) -> String {
         self.layout.server_url()
     }
@@ -302,6 +375,9 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        if let Some(node) = &self.node {
+            node.stop_blocking();
+        }
         for component in Component::IN_ORDER.into_iter().rev() {
             if let Some(process) = self.put(component, None) {
                 process.stop_blocking(GRACE);
@@ -321,6 +397,34 @@ fn lock(dir: &Path) -> Result<File, ClusterError> {
         }),
         Err(TryLockError::Error(source)) => Err(ClusterError::io("locking", &path)(source)),
     }
+}
+
+/// Services keep their addresses, so a data folder keeps its ranges.
+fn agrees(dir: &Path, node: Option<&NodeOptions>) -> Result<(), ClusterError> {
+    let made = match (node::has_node(dir), node) {
+        (true, None) => "with",
+        (false, Some(_)) if dir.join("etcd").exists() => "without",
+        _ => return Ok(()),
+    };
+    Err(ClusterError::OtherNetwork {
+        dir: dir.to_path_buf(),
+        made,
+    })
+}
+
+/// The API server's names and addresses with a node.
+fn node_network(network: Network, pki: &Pki) -> Result<NodeNetwork, ClusterError> {
+    let mut names = pki::SERVER_NAMES.map(String::from).to_vec();
+    names.extend([
+        "kubernetes.default.svc.cluster.local".to_owned(),
+        network.host().to_string(),
+        network.kubernetes().to_string(),
+    ]);
+    Ok(NodeNetwork {
+        network,
+        server: pki.issue("apiserver-node", Usage::Server, &names)?,
+        kubelet_client: pki.issue("kubelet-client", Usage::Administrator, &[])?,
+    })
 }
 
 fn not_running(component: Component) -> ClusterError {

@@ -186,8 +186,75 @@ pub enum ClusterError {
         name: String,
     },
 
-    /// No client could be made for the API server.
-    #[error("making a client for the API server: {0}")]
+    /// This machine lacks something that a node needs.
+    #[error(
+        "this machine cannot carry a node: {missing}. Without --node everything but pods works; --context NAME installs \
+         Sluice into an existing cluster instead"
+    )]
+    NodeUnsupported {
+        /// Everything that is missing, with the way to get it.
+        missing: String,
+    },
+
+    /// The package manager could not install what a node needs.
+    #[error("{command} failed: {said}")]
+    InstallFailed {
+        /// The command.
+        command: String,
+        /// Its complaint.
+        said: String,
+    },
+
+    /// A command on which the node depends failed.
+    #[error("{command}: {said}")]
+    NodeCommand {
+        /// The command, as it would be typed in the node's namespaces or on the host.
+        command: String,
+        /// How it ended and what it said.
+        said: String,
+    },
+
+    /// Every block of addresses is taken.
+    #[error(
+        "no block 10.N.0.0/16 with N from 130 to 239 is free for the node's pods; see ip route show table all"
+    )]
+    NoFreeNetwork,
+
+    /// The data folder's block of addresses is taken by somebody else now.
+    #[error(
+        "the Services in this data folder have addresses in {block}, which this machine uses otherwise now ({by}). Remove \
+         that, or name another data folder"
+    )]
+    NetworkInUse {
+        /// Such as `10.140.0.0/16`.
+        block: String,
+        /// The route or address in the way.
+        by: String,
+    },
+
+    /// The data folder was made with a node and is started without one, or the other way round.
+    #[error(
+        "{dir} was made {made} a node, and its Services' addresses depend on that: start it {made} --node again, or name \
+         another data folder"
+    )]
+    OtherNetwork {
+        /// The data folder.
+        dir: PathBuf,
+        /// `with` or `without`.
+        made: &'static str,
+    },
+
+    /// Processes of the node do not die, or a cgroup cannot be removed.
+    #[error("{path} still has processes {after:?} after they were killed; see its cgroup.procs")]
+    Stuck {
+        /// The cgroup.
+        path: PathBuf,
+        /// How long was waited.
+        after: Duration,
+    },
+
+    /// No client could be made for the API server, or it refused what the node needs.
+    #[error("asking the API server: {0}")]
     Client(Box<dyn std::error::Error + Send + Sync>),
 }
 

@@ -5,7 +5,8 @@
 //! * [`Assets`]: where etcd, kube-apiserver, kube-controller-manager and kubectl come from (a folder that the user
 //!   names, a cache, or a build from the Go modules that are part of this crate);
 //! * [`Process`]: one child process with a log file that never outlives its parent;
-//! * [`Cluster`]: the control plane itself, started on free loopback ports and taken down in order.
+//! * [`Cluster`]: the control plane itself, started on free loopback ports and taken down in order, and where it is
+//!   asked for one real [`Node`] with it, on which pods run.
 //!
 //! What does not live here: anything of Sluice itself. Installing CRDs, webhooks and quotas is `sluice up`'s job.
 //!
@@ -27,6 +28,7 @@ mod cluster;
 mod error;
 pub mod image;
 mod lock;
+mod node;
 mod pki;
 mod ports;
 mod process;
@@ -34,5 +36,6 @@ mod process;
 pub use assets::{Assets, AssetsCache, Binary};
 pub use cluster::{Cluster, ClusterOptions, Component, ControllerManager, DataDir};
 pub use error::ClusterError;
+pub use node::{BUSYBOX_IMAGE, HostTools, NODE_NAME, Network, Node, NodeOptions, NodePart};
 pub use ports::{free_loopback_port, probe_http};
 pub use process::{OnParentDeath, Process, ProcessSpec, log_tail};

@@ -17,7 +17,7 @@ use crate::ClusterError;
 
 /// Names and addresses under which the API server is reached: from this machine and, where there are pods, from them
 /// (10.96.0.1 is the first address of the service range).
-const SERVER_NAMES: [&str; 6] = [
+pub(crate) const SERVER_NAMES: [&str; 6] = [
     "localhost",
     "kubernetes",
     "kubernetes.default",
@@ -36,6 +36,22 @@ pub(crate) struct Pki {
     pub service_account_key: PathBuf,
     pub service_account_public: PathBuf,
     pub tokens: PathBuf,
+}
+
+/// What an issued certificate is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Usage {
+    /// Answering under some names.
+    Server,
+    /// Asking with all rights.
+    Administrator,
+}
+
+/// Paths of a certificate and its key.
+#[derive(Debug, Clone)]
+pub(crate) struct Issued {
+    pub cert: PathBuf,
+    pub key: PathBuf,
 }
 
 impl Pki {
@@ -108,6 +124,41 @@ impl Pki {
             &self.tokens,
             &format!("{token},admin,admin,\"system:masters\"\n"),
         )
+    }
+
+    /// Issues a certificate that the API server's authority signs, anew at each start: its names may have changed.
+    /// `name` is that of its files and its common name.
+    pub(crate) fn issue(
+        &self,
+        name: &str,
+        usage: Usage,
+        names: &[String],
+    ) -> Result<Issued, ClusterError> {
+        let read =
+            |path: &Path| fs::read_to_string(path).map_err(ClusterError::io("reading", path));
+        let key = KeyPair::from_pem(&read(&self.ca_key)?)?;
+        let issuer = Issuer::from_ca_cert_pem(&read(&self.ca_cert)?, key)?;
+        let mut params = CertificateParams::new(names.to_vec())?;
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.use_authority_key_identifier_extension = true;
+        params.extended_key_usages = vec![match usage {
+            Usage::Server => ExtendedKeyUsagePurpose::ServerAuth,
+            Usage::Administrator => {
+                params
+                    .distinguished_name
+                    .push(DnType::OrganizationName, "system:masters");
+                ExtendedKeyUsagePurpose::ClientAuth
+            }
+        }];
+        let key = KeyPair::generate()?;
+        let cert = params.signed_by(&key, &issuer)?;
+        let issued = Issued {
+            cert: self.ca_cert.with_file_name(format!("{name}.crt")),
+            key: self.ca_cert.with_file_name(format!("{name}.key")),
+        };
+        write_private(&issued.cert, &cert.pem())?;
+        write_private(&issued.key, &key.serialize_pem())?;
+        Ok(issued)
     }
 
     /// The administrator's bearer token.

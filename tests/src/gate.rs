@@ -32,7 +32,12 @@ impl Gate {
     /// It ends with this value, and at the latest with the test program, however that ends.
     pub fn up(arguments: &[&str]) -> Result<Self> {
         // Here and not in `up`, whose output nobody sees: the first time takes minutes, and whoever waits sees why.
-        let assets = needs::obtain_assets().context("the programs of the control plane")?;
+        let needed = if arguments.contains(&"--node") {
+            Binary::WITH_NODE
+        } else {
+            Binary::ALL
+        };
+        let assets = needs::obtain_assets(needed).context("the programs of the control plane")?;
         let binary = sluice_binary()?;
         let dir = tempfile::Builder::new().prefix("sluice-test-").tempdir()?;
         let ready = dir.path().join("ready");

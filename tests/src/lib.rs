@@ -5,9 +5,11 @@
 mod gate;
 mod kubectl;
 mod needs;
+mod node;
 mod wait;
 
 pub use gate::{Gate, sluice_binary};
 pub use kubectl::{Kubectl, Ran};
-pub use needs::{Fixtures, FlinkParts, control_plane, fixtures, flink_parts};
+pub use needs::{Fixtures, FlinkParts, control_plane, fixtures, flink_parts, real_node};
+pub use node::node;
 pub use wait::eventually;

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use sluice_cluster::image::{self, FlinkVersion, Image};
-use sluice_cluster::{Assets, AssetsCache, Binary, ClusterError};
+use sluice_cluster::{Assets, AssetsCache, Binary, ClusterError, HostTools};
 use std::path::{Path, PathBuf};
 
 /// The fixtures that nobody on the project wrote.
@@ -39,9 +39,26 @@ pub fn fixtures() -> Option<Fixtures> {
 ///
 /// # Panics
 /// If something is missing although `SLUICE_REQUIRE=all` asks for everything, or if building fails.
-#[allow(clippy::panic)] // a missing requirement must fail the test that asked
 pub fn control_plane() -> bool {
-    let Err(error) = obtain_assets() else {
+    met("no control plane", obtain_assets(Binary::ALL).map(drop))
+}
+
+/// Whether a real node can run on this machine, or `false` with a line that says what is missing. Its programs are built
+/// and its Debian packages installed the first time, which takes minutes and is reported on stderr.
+///
+/// # Panics
+/// As [`control_plane`].
+pub fn real_node() -> bool {
+    let obtained = runtime()
+        .and_then(|runtime| Ok(runtime.block_on(HostTools::obtain())?))
+        .and_then(|_| obtain_assets(Binary::WITH_NODE));
+    met("no node", obtained.map(drop))
+}
+
+/// Whether it is there; what is missing by the machine's nature skips, everything else fails.
+#[allow(clippy::panic)] // a missing requirement must fail the test that asked
+fn met(what: &str, obtained: Result<()>) -> bool {
+    let Err(error) = obtained else {
         return true;
     };
     let needs = matches!(
@@ -50,20 +67,24 @@ pub fn control_plane() -> bool {
             ClusterError::GoMissing { .. }
                 | ClusterError::GoTooOld { .. }
                 | ClusterError::MissingAsset { .. }
+                | ClusterError::NodeUnsupported { .. }
         )
     );
     let required = std::env::var("SLUICE_REQUIRE").as_deref() == Ok("all");
-    assert!(needs && !required, "no control plane: {error}");
+    assert!(needs && !required, "{what}: {error}");
     eprintln!("skipped: {error}");
     false
 }
 
-/// The control plane's programs, built now if this is the first time.
-pub(crate) fn obtain_assets() -> Result<Assets> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+/// Programs, built now if this is the first time.
+pub(crate) fn obtain_assets(needed: &[Binary]) -> Result<Assets> {
+    Ok(runtime()?.block_on(Assets::obtain(&AssetsCache::Default, needed))?)
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()?;
-    Ok(runtime.block_on(Assets::obtain(&AssetsCache::Default, Binary::ALL))?)
+        .build()?)
 }
 
 /// What a test with a real Flink needs besides a place to run it.

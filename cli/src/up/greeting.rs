@@ -41,6 +41,13 @@ pub(super) fn tell(line: &str) {
     let _ = writeln!(io::stderr().lock(), "sluice up: {line}");
 }
 
+/// Tells how long the steps of the start took.
+pub(super) fn steps(cluster: &Cluster) {
+    for (step, after) in cluster.steps() {
+        tell(&format!("{step} after {:.1} s", after.as_secs_f64()));
+    }
+}
+
 /// Prints the way in and three commands to try.
 pub(super) fn print(cluster: &Cluster) -> io::Result<()> {
     let examples = cluster.data_dir().join("examples");

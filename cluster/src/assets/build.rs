@@ -80,7 +80,7 @@ async fn build(
         .run(
             &mut progress,
             Lines::Ignore,
-            &["list", "-mod=readonly", "-deps"],
+            &["list", "-mod=readonly", "-tags", module.tags, "-deps"],
             &packages,
         )
         .await?;
@@ -96,6 +96,8 @@ async fn build(
             "-v",
             "-mod=readonly",
             "-trimpath",
+            "-tags",
+            module.tags,
             "-ldflags",
             &ldflags,
             "-o",

@@ -14,17 +14,24 @@ pub(super) struct Module {
     pub files: [(&'static str, &'static str); 3],
     /// Said before a build, since it is long.
     pub takes: &'static str,
+    /// Build tags: parts left out, which would need C libraries.
+    pub tags: &'static str,
     /// How the version gets into the program.
     stamp: Stamp,
 }
 
 #[derive(Debug)]
 enum Stamp {
-    /// etcd has it in its source.
+    /// etcd and CoreDNS have it in their source.
     Source,
     /// Without it a Kubernetes server says v0.0.0, and clients misbehave.
     Component,
+    /// A variable of the program, named by its import path.
+    Variable(&'static str),
 }
+
+/// In the order in which they are built.
+pub(super) const ALL: [&Module; 4] = [&ETCD, &KUBERNETES, &CONTAINERD, &COREDNS];
 
 pub(super) const ETCD: Module = Module {
     name: "etcd",
@@ -35,6 +42,7 @@ pub(super) const ETCD: Module = Module {
         ("tools.go", include_str!("../../modules/etcd/tools.go")),
     ],
     takes: "about a minute on 2 cores",
+    tags: "",
     stamp: Stamp::Source,
 };
 
@@ -50,7 +58,37 @@ pub(super) const KUBERNETES: Module = Module {
         ),
     ],
     takes: "5 to 8 minutes on 2 cores",
+    tags: "",
     stamp: Stamp::Component,
+};
+
+pub(super) const CONTAINERD: Module = Module {
+    name: "containerd",
+    requires: "github.com/containerd/containerd/v2",
+    files: [
+        ("go.mod", include_str!("../../modules/containerd/go.mod")),
+        ("go.sum", include_str!("../../modules/containerd/go.sum")),
+        (
+            "tools.go",
+            include_str!("../../modules/containerd/tools.go"),
+        ),
+    ],
+    takes: "1 to 2 minutes on 2 cores",
+    tags: "no_btrfs no_devmapper no_zfs",
+    stamp: Stamp::Variable("github.com/containerd/containerd/v2/version.Version"),
+};
+
+pub(super) const COREDNS: Module = Module {
+    name: "coredns",
+    requires: "github.com/coredns/coredns",
+    files: [
+        ("go.mod", include_str!("../../modules/coredns/go.mod")),
+        ("go.sum", include_str!("../../modules/coredns/go.sum")),
+        ("tools.go", include_str!("../../modules/coredns/tools.go")),
+    ],
+    takes: "2 to 3 minutes on 2 cores",
+    tags: "",
+    stamp: Stamp::Source,
 };
 
 impl Module {
@@ -100,6 +138,7 @@ impl Module {
                 let at = "-X k8s.io/component-base/version.";
                 format!("-s -w {at}gitVersion=v{version} {at}gitMajor={major} {at}gitMinor={minor}")
             }
+            Stamp::Variable(name) => format!("-s -w -X {name}=v{}", self.version()),
         }
     }
 }
@@ -112,6 +151,8 @@ mod tests {
     fn versions_come_from_go_mod() {
         assert_eq!(KUBERNETES.title(), "kubernetes-1.36.3");
         assert_eq!(ETCD.title(), "etcd-3.6.16");
+        assert_eq!(CONTAINERD.title(), "containerd-2.1.5");
+        assert_eq!(COREDNS.title(), "coredns-1.15.0");
         assert_eq!(KUBERNETES.go(), "1.26.0");
         assert_eq!(
             KUBERNETES.bin_dir(Path::new("/c")).join("kubectl"),
@@ -127,5 +168,9 @@ mod tests {
              k8s.io/component-base/version.gitMinor=36"
         );
         assert_eq!(ETCD.ldflags(), "-s -w");
+        assert_eq!(
+            CONTAINERD.ldflags(),
+            "-s -w -X github.com/containerd/containerd/v2/version.Version=v2.1.5"
+        );
     }
 }

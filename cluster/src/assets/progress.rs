@@ -8,6 +8,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// How often a line is written where there is no terminal. Short enough that no CI takes us for dead.
 const LINE_EVERY: Duration = Duration::from_secs(20);
 
+/// What a build does first.
+const FETCHING: &str = "fetching modules";
+
 /// Writes one line to stderr past the test harness's capture, so that somebody who waits minutes for a first build sees
 /// why. Failure to write is of no interest.
 pub(crate) fn say(line: &str) {
@@ -16,7 +19,7 @@ pub(crate) fn say(line: &str) {
 
 /// Progress of one build.
 #[derive(Debug)]
-pub(super) enum Progress {
+pub(crate) enum Progress {
     /// For people.
     Bar(ProgressBar),
     /// For logs.
@@ -24,8 +27,9 @@ pub(super) enum Progress {
 }
 
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(crate) struct Lines {
     title: String,
+    message: String,
     started: Instant,
     written: Instant,
     done: u64,
@@ -33,11 +37,11 @@ pub(super) struct Lines {
 }
 
 impl Progress {
-    pub(super) fn new(title: &str) -> Self {
+    pub(crate) fn new(title: &str) -> Self {
         if io::stderr().is_terminal() {
             let bar = ProgressBar::new_spinner();
             bar.set_prefix(title.to_owned());
-            bar.set_message("fetching modules");
+            bar.set_message(FETCHING);
             bar.set_style(style("{spinner} {prefix}: {msg} [{elapsed}]"));
             bar.enable_steady_tick(Duration::from_millis(120));
             return Self::Bar(bar);
@@ -45,6 +49,7 @@ impl Progress {
         let now = Instant::now();
         Self::Lines(Lines {
             title: title.to_owned(),
+            message: FETCHING.to_owned(),
             started: now,
             written: now,
             done: 0,
@@ -53,7 +58,7 @@ impl Progress {
     }
 
     /// The number of packages is known.
-    pub(super) fn total(&mut self, packages: u64) {
+    pub(crate) fn total(&mut self, packages: u64) {
         match self {
             Self::Bar(bar) => {
                 bar.set_length(packages);
@@ -66,7 +71,7 @@ impl Progress {
     }
 
     /// One more package has been handed to the compiler.
-    pub(super) fn package(&mut self, name: &str) {
+    pub(crate) fn package(&mut self, name: &str) {
         match self {
             Self::Bar(bar) => {
                 bar.inc(1);
@@ -79,18 +84,29 @@ impl Progress {
         }
     }
 
+    /// What is being done, where there is nothing to count.
+    pub(crate) fn message(&mut self, text: &str) {
+        match self {
+            Self::Bar(bar) => bar.set_message(text.to_owned()),
+            Self::Lines(lines) => {
+                text.clone_into(&mut lines.message);
+                lines.write_if_due();
+            }
+        }
+    }
+
     /// Time has passed without news: linking, mostly.
-    pub(super) fn tick(&mut self) {
+    pub(crate) fn tick(&mut self) {
         if let Self::Lines(lines) = self {
             lines.write_if_due();
         }
     }
 
     /// How often [`Progress::tick`] wants to be called.
-    pub(super) const TICK: Duration = LINE_EVERY;
+    pub(crate) const TICK: Duration = LINE_EVERY;
 
     /// It is built.
-    pub(super) fn finish(&self) {
+    pub(crate) fn finish(&self) {
         if let Self::Bar(bar) = self {
             bar.finish_and_clear();
         }
@@ -105,10 +121,14 @@ impl Lines {
         self.written = Instant::now();
         let seconds = self.started.elapsed().as_secs();
         let Self {
-            title, done, total, ..
+            title,
+            message,
+            done,
+            total,
+            ..
         } = self;
         match total {
-            0 => say(&format!("{title}: fetching modules, {seconds} s")),
+            0 => say(&format!("{title}: {message}, {seconds} s")),
             _ => say(&format!(
                 "{title}: {done} of at most {total} packages compiled, {seconds} s"
             )),

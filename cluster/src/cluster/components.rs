@@ -1,6 +1,7 @@
 //! What each component is started with, and when it counts as ready.
 
-use std::path::PathBuf;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ServiceAccount;
@@ -8,7 +9,8 @@ use kube::Api;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::{ClusterOptions, Component, ControllerManager};
-use crate::pki::Pki;
+use crate::node::Network;
+use crate::pki::{Issued, Pki};
 use crate::ports::probe_http;
 use crate::{ClusterError, Process, ProcessSpec};
 
@@ -25,6 +27,17 @@ pub(super) struct Layout {
     pub etcd_client: u16,
     pub etcd_peer: u16,
     pub api_server: u16,
+    pub network: Option<NodeNetwork>,
+}
+
+/// What a node changes for the API server.
+#[derive(Debug)]
+pub(super) struct NodeNetwork {
+    pub network: Network,
+    /// Its certificate for the addresses by which pods and the kubelet reach it.
+    pub server: Issued,
+    /// By which the kubelet knows it.
+    pub kubelet_client: Issued,
 }
 
 impl Layout {
@@ -33,7 +46,14 @@ impl Layout {
     }
 
     pub(super) fn server_url(&self) -> String {
-        format!("https://127.0.0.1:{}", self.api_server)
+        format!("https://{}:{}", self.api_server_address(), self.api_server)
+    }
+
+    /// Pods reach only the host's end of the node's link, and nobody else does.
+    fn api_server_address(&self) -> Ipv4Addr {
+        self.network
+            .as_ref()
+            .map_or(Ipv4Addr::LOCALHOST, |node| node.network.host())
     }
 
     /// The command line of a component.
@@ -72,14 +92,10 @@ impl Layout {
         let pki = &self.pki;
         let mut args = vec![
             format!("--etcd-servers=http://127.0.0.1:{}", self.etcd_client),
-            "--bind-address=127.0.0.1".into(),
-            "--advertise-address=127.0.0.1".into(),
-            // A loopback address is no valid endpoint of the service `kubernetes`.
-            "--endpoint-reconciler-type=none".into(),
+            format!("--bind-address={}", self.api_server_address()),
+            format!("--advertise-address={}", self.api_server_address()),
             format!("--secure-port={}", self.api_server),
             format!("--cert-dir={}", self.dir.join("pki").display()),
-            format!("--tls-cert-file={}", pki.server_cert.display()),
-            format!("--tls-private-key-file={}", pki.server_key.display()),
             format!("--client-ca-file={}", pki.ca_cert.display()),
             format!("--token-auth-file={}", pki.tokens.display()),
             "--authorization-mode=RBAC".into(),
@@ -92,10 +108,29 @@ impl Layout {
                 "--service-account-signing-key-file={}",
                 pki.service_account_key.display()
             ),
-            "--service-cluster-ip-range=10.96.0.0/16".into(),
             "--allow-privileged=true".into(),
             "--profiling=false".into(),
         ];
+        let file = |flag: &str, path: &Path| format!("--{flag}={}", path.display());
+        match &self.network {
+            None => args.extend([
+                // A loopback address is no valid endpoint of the service `kubernetes`.
+                "--endpoint-reconciler-type=none".into(),
+                "--service-cluster-ip-range=10.96.0.0/16".into(),
+                file("tls-cert-file", &pki.server_cert),
+                file("tls-private-key-file", &pki.server_key),
+            ]),
+            Some(node) => args.extend([
+                format!("--service-cluster-ip-range={}", node.network.services()),
+                file("tls-cert-file", &node.server.cert),
+                file("tls-private-key-file", &node.server.key),
+                file("kubelet-client-certificate", &node.kubelet_client.cert),
+                file("kubelet-client-key", &node.kubelet_client.key),
+                file("kubelet-certificate-authority", &pki.ca_cert),
+                // The node's name is in no DNS.
+                "--kubelet-preferred-address-types=InternalIP".into(),
+            ]),
+        }
         if options.controller_manager == ControllerManager::Absent {
             // Nobody makes the ServiceAccount `default`, without which that plugin refuses every pod.
             args.push("--disable-admission-plugins=ServiceAccount".into());

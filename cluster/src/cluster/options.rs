@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::Assets;
+use crate::{Assets, NodeOptions};
 
 /// Whether kube-controller-manager runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,6 +34,7 @@ pub struct ClusterOptions {
     pub(crate) api_server_args: Vec<String>,
     pub(crate) admission_plugins: Vec<String>,
     pub(crate) ready_within: Duration,
+    pub(crate) node: Option<NodeOptions>,
 }
 
 impl ClusterOptions {
@@ -47,6 +48,7 @@ impl ClusterOptions {
             admission_plugins: Vec::new(),
             // Two seconds are usual; this is for a machine that builds something else at the same time.
             ready_within: Duration::from_secs(90),
+            node: None,
         }
     }
 
@@ -76,6 +78,14 @@ impl ClusterOptions {
     #[must_use]
     pub fn admission_plugin(mut self, name: impl Into<String>) -> Self {
         self.admission_plugins.push(name.into());
+        self
+    }
+
+    /// Adds a real node, on which pods run. kube-controller-manager runs with it in any case.
+    #[must_use]
+    pub fn node(mut self, node: NodeOptions) -> Self {
+        self.node = Some(node);
+        self.controller_manager = ControllerManager::Run;
         self
     }
 

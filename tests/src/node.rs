@@ -1,0 +1,50 @@
+//! A running `sluice up --node`: the gate, the controller, and a real node on which pods run.
+
+use crate::gate::Gate;
+use crate::needs;
+use anyhow::{Context, Result};
+use std::net::Ipv4Addr;
+
+/// Starts `sluice up --node` with further arguments (`--image FILE` imports an archive of images) and waits until pods
+/// can run. `None`, with a line that says why, where this machine cannot carry a node.
+///
+/// It takes ten seconds, so tests share one: see `tests/node/main.rs`. Several may run side by side. Pods have the image
+/// [`sluice_cluster::BUSYBOX_IMAGE`] for tries. How long the steps of the start took is printed.
+///
+/// # Errors
+/// What `sluice up` said, if it did not come up.
+///
+/// # Panics
+/// If something is missing although `SLUICE_REQUIRE=all` asks for everything.
+pub fn node(arguments: &[&str]) -> Result<Option<Gate>> {
+    if !needs::real_node() {
+        return Ok(None);
+    }
+    let mut all = vec!["--node"];
+    all.extend(arguments);
+    let gate = Gate::up(&all)?;
+    for line in gate.log()?.lines().filter(|line| line.contains(" after ")) {
+        eprintln!("{line}");
+    }
+    Ok(Some(gate))
+}
+
+impl Gate {
+    /// The address of this machine that pods reach, for what a test serves to them. With a node only.
+    ///
+    /// # Errors
+    /// If there is no node.
+    pub fn host_address(&self) -> Result<Ipv4Addr> {
+        let text = std::fs::read_to_string(self.kubeconfig())?;
+        let server = text
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("server: https://"))
+            .and_then(|server| server.split(':').next())
+            .context("the kubeconfig names no server")?;
+        server
+            .parse()
+            .ok()
+            .filter(|address: &Ipv4Addr| !address.is_loopback())
+            .context("this gate has no node")
+    }
+}
