@@ -137,7 +137,7 @@ impl Pki {
         let read =
             |path: &Path| fs::read_to_string(path).map_err(ClusterError::io("reading", path));
         let key = KeyPair::from_pem(&read(&self.ca_key)?)?;
-        let issuer = Issuer::from_ca_cert_pem(&read(&self.ca_cert)?, key)?;
+        let authority = Issuer::from_ca_cert_pem(&read(&self.ca_cert)?, key)?;
         let mut params = CertificateParams::new(names.to_vec())?;
         params.distinguished_name.push(DnType::CommonName, name);
         params.use_authority_key_identifier_extension = true;
@@ -151,7 +151,7 @@ impl Pki {
             }
         }];
         let key = KeyPair::generate()?;
-        let cert = params.signed_by(&key, &issuer)?;
+        let cert = params.signed_by(&key, &authority)?;
         let issued = Issued {
             cert: self.ca_cert.with_file_name(format!("{name}.crt")),
             key: self.ca_cert.with_file_name(format!("{name}.key")),

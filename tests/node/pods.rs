@@ -18,7 +18,7 @@ pub const PROMISES: &[Promise] = &[
     ("pods::a_pod_whose_image_is_not_there_says_so", no_image),
 ];
 
-const WITHIN: Duration = Duration::from_secs(60);
+const WITHIN: Duration = Duration::from_mins(1);
 
 /// A pod that runs a script.
 fn pod(name: &str, script: &str) -> Value {

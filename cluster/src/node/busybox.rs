@@ -27,11 +27,7 @@ pub(super) fn archive(tools: &HostTools, path: &Path) -> Result<(), ClusterError
     let busybox = fs::read(&tools.busybox).map_err(ClusterError::io("reading", &tools.busybox))?;
     let write = || -> io::Result<()> {
         let layer = layer(&busybox)?;
-        let digest: String = digest(&SHA256, &layer)
-            .as_ref()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let digest = hex(digest(&SHA256, &layer).as_ref());
         let architecture = match std::env::consts::ARCH {
             "x86_64" => "amd64",
             "aarch64" => "arm64",
@@ -93,4 +89,13 @@ fn header(kind: EntryType, mode: u32) -> Header {
     header.set_size(0);
     header.set_mtime(0);
     header
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
