@@ -275,14 +275,12 @@ impl Flink {
                 .find_map(|process| process.exit_status().map(|status| process.died(status)));
             if ended.is_some() { Ok(()) } else { condition() }
         });
-        if let Some(error) = ended {
-            return Err(error.into());
-        }
-        waited.map_err(|error| {
-            let logs: Vec<String> = processes
-                .iter()
-                .map(|process| format!("{}:\n{}", process.name(), process.log_tail()))
-                .collect();
+        let outcome = match ended {
+            Some(error) => Err(error.into()),
+            None => waited,
+        };
+        outcome.map_err(|error: anyhow::Error| {
+            let logs: Vec<String> = processes.iter().map(|process| causes(process)).collect();
             error.context(logs.join("\n"))
         })
     }
@@ -364,7 +362,7 @@ fn settings(image: &Path, rest: u16) -> Result<String> {
          taskmanager.host: 127.0.0.1\n\
          taskmanager.bind-host: 127.0.0.1\n\
          taskmanager.numberOfTaskSlots: 4\n\
-         cluster.registration.error-delay: 500ms\n\
+         cluster.registration.error-delay: 500\n\
          heartbeat.interval: 1000\n\
          jobmanager.memory.process.size: 320m\n\
          jobmanager.memory.jvm-metaspace.size: 96m\n\
@@ -381,6 +379,16 @@ fn settings(image: &Path, rest: u16) -> Result<String> {
          taskmanager.memory.network.max: 8m\n\
          taskmanager.memory.managed.size: 0m\n"
     ))
+}
+
+/// What a process says went wrong; a stack is longer than the tail of a log.
+fn causes(process: &Process) -> String {
+    let log = fs::read_to_string(process.log()).unwrap_or_default();
+    let causes: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains(" ERROR ") || line.starts_with("Caused by: "))
+        .collect();
+    format!("{}:\n{}", process.name(), causes.join("\n"))
 }
 
 fn blob(descriptor: &Value) -> String {
