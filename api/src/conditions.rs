@@ -61,6 +61,20 @@ pub mod reasons {
     pub const UNREACHABLE: &str = "Unreachable";
     /// Fewer TaskManagers are registered than asked for.
     pub const TASKMANAGERS_MISSING: &str = "TaskManagersMissing";
+    /// An image cannot be pulled.
+    pub const IMAGE_PULL_FAILED: &str = "ImagePullFailed";
+    /// A pod cannot be started, or its container keeps ending.
+    pub const POD_FAILED: &str = "PodFailed";
+    /// No node has room for a pod.
+    pub const UNSCHEDULABLE: &str = "Unschedulable";
+    /// The API server refuses an object that has to be made.
+    pub const OBJECT_REFUSED: &str = "ObjectRefused";
+    /// The spec says something that no object can be made from.
+    pub const INVALID_SPEC: &str = "InvalidSpec";
+    /// An object of a name that is needed belongs to somebody else.
+    pub const NAME_TAKEN: &str = "NameTaken";
+    /// A CPU quota has not been counted yet, or cannot be read.
+    pub const QUOTA_NOT_COUNTED: &str = "QuotaNotCounted";
     /// A CPU quota has no room.
     pub const CPU_QUOTA: &str = "CpuQuota";
     /// A stateful start found no snapshot to start from.

@@ -14,6 +14,13 @@ pub mod annotations {
     pub const ALLOW_RECREATE: &str = "sluice.dev/allow-recreate";
     /// Id of the hold that was fenced by this write. Written by the ledger's leader (decision 1).
     pub const FENCE: &str = "sluice.dev/fence";
+    /// On made objects: hash of what they were made from. Another one means that they have to be made anew.
+    pub const INPUT: &str = "sluice.dev/input";
+    /// On made objects: hash of the object as it was made. It differs between versions of Sluice that make the same otherwise;
+    /// that alone changes nothing that runs.
+    pub const BUILT: &str = "sluice.dev/built";
+    /// On made pods: hash of their configuration files, so that other files make other pods.
+    pub const CONFIG: &str = "sluice.dev/config";
 }
 
 /// Labels.
@@ -33,6 +40,8 @@ pub mod labels {
     pub const OWNER_KIND: &str = "sluice.dev/owner-kind";
     /// On made objects: name of the object that they are made for.
     pub const OWNER_NAME: &str = "sluice.dev/owner-name";
+    /// On made objects: namespace of the object that they are made for.
+    pub const OWNER_NAMESPACE: &str = "sluice.dev/owner-namespace";
     /// On made objects: uid of the object that they are made for (they may lie in another namespace, where no owner reference
     /// reaches).
     pub const OWNER_UID: &str = "sluice.dev/owner-uid";

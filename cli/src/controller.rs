@@ -8,7 +8,7 @@ use sluice_controller::process::{self, Config};
 use sluice_webhook::config::log_json;
 use std::path::PathBuf;
 
-/// Run the controller until SIGTERM: it keeps the quota ledger true.
+/// Run the controller until SIGTERM: it keeps the quota ledger true, and runs session clusters.
 #[derive(Debug, Args)]
 pub struct ControllerArgs {
     /// Kubeconfig file; without it KUBECONFIG, else the pod's service account
@@ -28,6 +28,17 @@ pub struct ControllerArgs {
         default_value = "sluice-controller"
     )]
     pub instance: String,
+    /// Image that holds this binary: init containers of Flink's pods fetch jars with it
+    #[arg(
+        long,
+        value_name = "IMAGE",
+        env = "SLUICE_IMAGE",
+        default_value = super::manifests::IMAGE
+    )]
+    pub sluice_image: String,
+    /// Address of every Flink REST API, for tests; without it each is looked for at its Service's cluster IP
+    #[arg(long, value_name = "URL", hide = true)]
+    pub flink_address: Option<String>,
     /// What is logged, as in RUST_LOG: info, debug, sluice_controller=debug
     #[arg(
         long,
@@ -51,6 +62,8 @@ pub fn run(args: &ControllerArgs) -> Result<Outcome, Failure> {
         namespace: args.namespace.clone(),
         lease: args.lease.clone(),
         instance: args.instance.clone(),
+        sluice_image: args.sluice_image.clone(),
+        flink_address: args.flink_address.clone(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -66,6 +79,6 @@ fn failure(error: process::Error) -> Failure {
     match error {
         Error::Kubeconfig(_) => Failure::Input(error.to_string()),
         Error::NoCluster(_) | Error::Client(_) => Failure::Unreachable(error.into()),
-        Error::System(_) => Failure::Internal(error.into()),
+        Error::Flink(_) | Error::System(_) => Failure::Internal(error.into()),
     }
 }

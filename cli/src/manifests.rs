@@ -22,7 +22,7 @@ use std::io::Write;
 )]
 pub struct ManifestsArgs {
     /// The image that holds this binary.
-    #[arg(long, default_value = concat!("ghcr.io/sluice-dev/sluice:", env!("CARGO_PKG_VERSION")))]
+    #[arg(long, default_value = IMAGE)]
     image: String,
     /// The namespace that Sluice runs in.
     #[arg(long, default_value = "sluice-system")]
@@ -56,6 +56,8 @@ pub(crate) struct Installation<'a> {
     replicas: u16,
 }
 
+/// The image of this version.
+pub(crate) const IMAGE: &str = concat!("ghcr.io/sluice-dev/sluice:", env!("CARGO_PKG_VERSION"));
 /// Name of everything that has only one.
 pub(crate) const NAME: &str = "sluice";
 /// Port of the Service.

@@ -4,6 +4,7 @@
 //! * [`resources`]: list and watch of each workload resource, at exact revisions;
 //! * [`quotas`]: list and watch, reads and writes of the quotas themselves;
 //! * [`keeper`]: the loop that decides when to count what, with `sluice_policy::ledger`;
+//! * [`standing`]: what the keeper tells those who are about to give an object CPU;
 //! * [`dialects`]: which resources those are, and what their objects cost;
 //! * [`undecided`]: reads, fences and drops for holds that are due.
 //!
@@ -27,6 +28,7 @@ pub mod facts;
 pub mod keeper;
 pub mod quotas;
 pub mod resources;
+pub mod standing;
 pub mod undecided;
 
 /// A resource whose objects may be charged.
@@ -116,12 +118,17 @@ impl fmt::Debug for LedgerKeeper {
 }
 
 impl LedgerKeeper {
+    /// Keeps the ledger of every quota, and answers questions about it; never returns. Dropping the future ends all of it.
+    pub async fn keep(&self, questions: standing::Questions) {
+        keeper::keep(self, Some(questions)).await;
+    }
+
     /// Keeps the ledger of every quota while this process leads; never returns. Dropping the future ends all of it.
     pub async fn run(&self, mut leadership: Leadership) {
         loop {
             leadership.acquired().await;
             tokio::select! {
-                () = keeper::keep(self) => {}
+                () = keeper::keep(self, None) => {}
                 () = leadership.lost() => {}
             }
         }

@@ -5,4 +5,7 @@ pub mod flink;
 pub mod http;
 pub mod leader;
 pub mod ledger;
+pub mod objects;
 pub mod process;
+pub mod runtime;
+pub mod session_cluster;

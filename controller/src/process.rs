@@ -1,4 +1,4 @@
-//! The controller's process: an election, and while it leads, the ledger.
+//! The controller's process: an election, and while it leads, the ledger and the reconcilers.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,9 +6,13 @@ use std::sync::Arc;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::leader::{Elector, Times};
+use crate::flink::{FlinkError, FlinkHttp, Timeouts};
+use crate::leader::{Elector, Leadership, Times};
 use crate::ledger::facts::Facts;
-use crate::ledger::{LedgerKeeper, Settings, dialects};
+use crate::ledger::{LedgerKeeper, Settings, dialects, standing};
+use crate::objects::BuildSettings;
+use crate::session_cluster::health::Pace;
+use crate::session_cluster::run::{SessionClusters, by_cluster_ip};
 
 /// How the controller is started.
 #[derive(Clone, Debug)]
@@ -21,6 +25,10 @@ pub struct Config {
     pub lease: String,
     /// Name of this instance, such as the pod's; made unique for each process.
     pub instance: String,
+    /// Image that holds Sluice's own binary: its init containers fetch jars.
+    pub sluice_image: String,
+    /// Where Flink's REST APIs are; `None`: at the cluster IP of each cluster's Service.
+    pub flink_address: Option<String>,
 }
 
 /// What keeps the process from running.
@@ -35,6 +43,9 @@ pub enum Error {
     /// A client cannot be made of the configuration.
     #[error("cannot make a Kubernetes client: {0}")]
     Client(Box<kube::Error>),
+    /// No HTTP client can be made for Flink's REST API.
+    #[error(transparent)]
+    Flink(#[from] FlinkError),
     /// Signals cannot be listened to.
     #[error("the operating system refused: {0}")]
     System(#[from] std::io::Error),
@@ -72,11 +83,24 @@ pub async fn run(config: Config) -> Result<(), Error> {
     let facts = Arc::new(Facts::of(&resources));
     let charging = Arc::clone(&facts);
     let keeper = LedgerKeeper {
-        client,
+        client: client.clone(),
         resources,
         charge: Arc::new(move |resource, object| charging.charge(resource, object)),
         facts: Some(facts),
         settings: Settings::default(),
+    };
+    let clusters = SessionClusters {
+        client,
+        flink: FlinkHttp::new(Timeouts::default())?,
+        instance: config.instance.clone(),
+        build: BuildSettings {
+            sluice_image: config.sluice_image.clone(),
+        },
+        address: match config.flink_address.clone() {
+            None => by_cluster_ip(),
+            Some(address) => Arc::new(move |_| address.clone()),
+        },
+        pace: Pace::default(),
     };
     let stop = async move {
         tokio::select! {
@@ -92,8 +116,22 @@ pub async fn run(config: Config) -> Result<(), Error> {
     );
     tokio::select! {
         () = elector.run(stop) => {}
-        () = keeper.run(leadership) => {}
+        () = lead(&keeper, &clusters, leadership) => {}
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Keeps the ledger and reconciles, each time this process leads; never returns. When leadership is lost all of it ends at once,
+/// whatever is under way.
+pub async fn lead(keeper: &LedgerKeeper, clusters: &SessionClusters, mut leadership: Leadership) {
+    loop {
+        leadership.acquired().await;
+        let (asker, questions) = standing::channel();
+        tokio::select! {
+            () = keeper.keep(questions) => {}
+            () = clusters.run(Some(asker)) => {}
+            () = leadership.lost() => {}
+        }
+    }
 }

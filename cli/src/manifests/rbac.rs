@@ -83,6 +83,16 @@ fn cluster_rules() -> Value {
     rules.extend([
         json!({"apiGroups": [sluice_api::GROUP], "resources": ["*"], "verbs": ["get", "list", "watch"]}),
         json!({"apiGroups": [sluice_api::GROUP], "resources": ["cpuquotas/status", "clustercpuquotas/status"], "verbs": ["get", "update"]}),
+        // Status and finalizers of what the controller runs. Owner references that block need the right to finalizers.
+        json!({"apiGroups": [sluice_api::GROUP], "resources": ["sessionclusters/status"], "verbs": ["get", "update"]}),
+        json!({"apiGroups": [sluice_api::GROUP], "resources": ["sessionclusters/finalizers"], "verbs": ["update"]}),
+        // What Flink runs in. Nobody can give away rights that he does not have, so the rights of Flink's own ServiceAccounts
+        // (ConfigMaps, for high availability) are here too.
+        json!({"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list", "watch", "create", "patch", "delete"]}),
+        json!({"apiGroups": [""], "resources": ["services", "serviceaccounts"], "verbs": ["get", "list", "watch", "create", "patch", "delete"]}),
+        json!({"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"]}),
+        json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "delete"]}),
+        json!({"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles", "rolebindings"], "verbs": ["get", "list", "watch", "create", "patch", "delete"]}),
         json!({"apiGroups": ["platform.confluent.io"], "resources": ["flinkenvironments"], "verbs": ["get", "list", "watch"]}),
         json!({"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch"]}),
         json!({"apiGroups": ["apiextensions.k8s.io"], "resources": ["customresourcedefinitions"], "verbs": ["get", "list", "watch"]}),

@@ -52,7 +52,11 @@ pub(super) fn objects(installation: &Installation<'_>) -> Vec<Value> {
     );
     let controller = container(
         "controller",
-        json!(["controller", format!("--namespace={namespace}")]),
+        json!([
+            "controller",
+            format!("--namespace={namespace}"),
+            format!("--sluice-image={image}")
+        ]),
         json!({}),
     );
     let spread = |key: &str| {

@@ -14,6 +14,7 @@ use tokio::time::{Instant, interval, sleep, sleep_until};
 use super::LedgerKeeper;
 use super::quotas::{self, Kind, QuotaCopy, QuotaError, QuotaNews};
 use super::resources::{self, News};
+use super::standing::{Answer, Counted, Question, Questions, Standing};
 use super::undecided;
 
 /// Attempts at one count while others keep writing first; then it is due again.
@@ -39,11 +40,13 @@ struct Keeper<'a> {
     of: &'a LedgerKeeper,
     inventory: Inventory,
     quotas: BTreeMap<QuotaKey, Known>,
+    /// Kinds of quotas that have been listed.
+    listed: Vec<Kind>,
     started: Instant,
 }
 
 /// Keeps all ledgers for ever. Dropping the future ends its watches.
-pub async fn keep(of: &LedgerKeeper) {
+pub async fn keep(of: &LedgerKeeper, mut questions: Option<Questions>) {
     let mut watches = JoinSet::new();
     let (tell, mut news) = mpsc::channel(4096);
     for resource in &of.resources {
@@ -71,6 +74,7 @@ pub async fn keep(of: &LedgerKeeper) {
         of,
         inventory: Inventory::of(of.resources.iter().map(super::Resource::key)),
         quotas: BTreeMap::new(),
+        listed: Vec::new(),
         started: Instant::now(),
     };
     let mut ticks = interval(of.settings.expiry_tick);
@@ -84,6 +88,7 @@ pub async fn keep(of: &LedgerKeeper) {
             biased;
             Some((resource, what)) = news.recv() => keeper.learn(&resource, what),
             Some(what) = quota_news.recv() => keeper.learn_quota(what),
+            Some(question) = heard(questions.as_mut()) => keeper.answer(question),
             () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => keeper.count_due().await,
             _ = ticks.tick() => keeper.see_to_undecided().await,
         }
@@ -155,6 +160,9 @@ impl Keeper<'_> {
     fn learn_quota(&mut self, what: QuotaNews) {
         match what {
             QuotaNews::Listed(kind, copies) => {
+                if !self.listed.contains(&kind) {
+                    self.listed.push(kind);
+                }
                 self.quotas
                     .retain(|key, _| !kind.has(key) || copies.iter().any(|copy| copy.key == *key));
                 for copy in copies {
@@ -205,6 +213,63 @@ impl Keeper<'_> {
             });
         known.copy = copy;
         known.due = earlier(known.due, due);
+    }
+
+    /// Tells what the ledgers say of an object.
+    fn answer(&self, question: Question) {
+        let known = self.listed.len() == 2
+            && self
+                .inventory
+                .iter()
+                .all(|(_, watched)| !matches!(watched, Watched::Unknown));
+        let answer = if known {
+            let counting = self
+                .quotas
+                .values()
+                .filter(|known| known.copy.scope.contains(&question.namespace));
+            Answer::Quotas(
+                counting
+                    .map(|known| self.standing(&known.copy, &question))
+                    .collect(),
+            )
+        } else {
+            Answer::NotYet
+        };
+        // Whoever has asked may have lost interest.
+        let _ = question.answer.send(answer);
+    }
+
+    fn standing(&self, copy: &QuotaCopy, question: &Question) -> Standing {
+        let counted = copy.account.as_ref().map_or(Counted::No, |account| {
+            let held = account
+                .book
+                .pending
+                .iter()
+                .filter(|hold| hold.uid == question.uid)
+                .map(|hold| hold.to)
+                .max();
+            let seen = match self.inventory.get(&question.resource) {
+                Some(Watched::At(listing)) => listing.get(&question.uid),
+                _ => None,
+            };
+            match (held, seen) {
+                (Some(to), _) => Counted::Held(to),
+                // What is in the book is what is in the inventory, and this very object is.
+                (None, Some(seen))
+                    if seen.revision >= question.revision
+                        && account.book.confirmed == self.inventory.charge(&copy.scope) =>
+                {
+                    Counted::Confirmed(seen.charge)
+                }
+                _ => Counted::No,
+            }
+        });
+        Standing {
+            quota: copy.key.clone(),
+            scope: copy.scope.clone(),
+            account: copy.account.clone(),
+            counted,
+        }
     }
 
     fn mark(&mut self, due: impl Fn(&Known) -> Option<Instant>) {
@@ -396,6 +461,17 @@ impl Keeper<'_> {
                 tracing::debug!(quota = %key, hold = hold.id, %error, "a hold is dropped later");
             }
         }
+    }
+}
+
+/// The next question; never one where nobody can ask.
+async fn heard(questions: Option<&mut Questions>) -> Option<Question> {
+    match questions {
+        Some(questions) => match questions.0.recv().await {
+            Some(question) => Some(question),
+            None => std::future::pending().await,
+        },
+        None => std::future::pending().await,
     }
 }
 

@@ -1,0 +1,287 @@
+//! What objects are made from, whatever kind asks for it. Reads specs with the parsers of admission, so what was admitted
+//! can be made; what was stored without admission ends in a [`BuildError`] that names the field.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use sluice_api::{
+    ComponentResources, KubernetesOptions, Logging, Object, Plugin, Scalar, SessionCluster,
+};
+use sluice_policy::MilliCpu;
+use sluice_policy::flink::FlinkVersion;
+use sluice_policy::quantity::{Bytes, flink_memory};
+
+use super::names::{Names, Role};
+use super::{BuildError, hash};
+
+/// Whom objects are made for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Its kind, such as `SessionCluster`.
+    pub kind: &'static str,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+}
+
+/// What one pod of a role gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoleResources {
+    /// CPU.
+    pub cpu: MilliCpu,
+    /// Memory of the whole process.
+    pub memory: Bytes,
+    /// Local disk, where limited.
+    pub ephemeral_storage: Option<Bytes>,
+}
+
+/// A Flink cluster to be: one JobManager, TaskManagers, and what they share.
+#[derive(Clone, Debug)]
+pub struct FlinkCluster<'a> {
+    /// Whom it is made for.
+    pub owner: Owner,
+    /// Names of its objects.
+    pub names: Names,
+    /// The namespace that its objects lie in.
+    pub namespace: String,
+    /// Flink's version.
+    pub version: FlinkVersion,
+    /// The image, with registry and tag or digest.
+    pub image: String,
+    /// Number of TaskManagers.
+    pub task_managers: u32,
+    /// The JobManager's resources.
+    pub jobmanager: RoleResources,
+    /// Each TaskManager's resources.
+    pub taskmanager: RoleResources,
+    /// Flink's options as users wrote them, with defaults filled in.
+    pub configuration: BTreeMap<String, String>,
+    /// What is logged.
+    pub logging: Option<&'a Logging>,
+    /// Files of logging configuration, by name.
+    pub log_files: BTreeMap<String, String>,
+    /// Jars for both roles' class path.
+    pub jars: &'a [String],
+    /// Plugins.
+    pub plugins: &'a [Plugin],
+    /// Labels and pod settings.
+    pub kubernetes: Option<&'a KubernetesOptions>,
+}
+
+impl<'a> FlinkCluster<'a> {
+    /// Of a SessionCluster whose pods run in `namespace`, with so many TaskManagers.
+    pub fn of_session_cluster(
+        cluster: &'a SessionCluster,
+        namespace: &str,
+        task_managers: u32,
+    ) -> Result<Self, BuildError> {
+        let spec = &cluster.spec;
+        let name = cluster.metadata.name.clone().unwrap_or_default();
+        let version = version(spec.flink_version.as_ref())?;
+        let resources = spec.resources.as_ref();
+        Ok(Self {
+            names: Names::of_session_cluster(&name),
+            owner: Owner {
+                kind: "SessionCluster",
+                namespace: cluster.metadata.namespace.clone().unwrap_or_default(),
+                name,
+                uid: cluster.metadata.uid.clone().unwrap_or_default(),
+            },
+            namespace: namespace.to_owned(),
+            version,
+            image: image(
+                spec.flink_image_registry.as_deref(),
+                spec.flink_image_repository.as_deref(),
+                spec.flink_image_tag.as_ref(),
+                spec.flink_version.as_ref(),
+            ),
+            task_managers,
+            jobmanager: role_resources(
+                resources.and_then(|resources| resources.jobmanager.as_ref()),
+                Role::JobManager,
+            )?,
+            taskmanager: role_resources(
+                resources.and_then(|resources| resources.taskmanager.as_ref()),
+                Role::TaskManager,
+            )?,
+            configuration: flat(spec.flink_configuration.as_ref(), "spec.flinkConfiguration")?,
+            logging: spec.logging.as_ref(),
+            log_files: flat(spec.log_configuration.as_ref(), "spec.logConfiguration")?,
+            jars: spec.jars.as_deref().unwrap_or_default(),
+            plugins: spec.plugins.as_deref().unwrap_or_default(),
+            kubernetes: spec.kubernetes.as_ref(),
+        })
+    }
+
+    /// A role's resources.
+    pub fn resources(&self, role: Role) -> RoleResources {
+        match role {
+            Role::JobManager => self.jobmanager,
+            Role::TaskManager => self.taskmanager,
+        }
+    }
+
+    /// An option of Flink that the user has set, without surrounding blanks.
+    pub fn option(&self, key: &str) -> Option<&str> {
+        self.configuration.get(key).map(|value| value.trim())
+    }
+
+    /// Whether JobManagers are to survive their own end, and how.
+    pub fn high_availability(&self) -> HighAvailability {
+        let written = self
+            .option("high-availability.type")
+            .or_else(|| self.option("high-availability"));
+        match written.map(str::to_ascii_lowercase).as_deref() {
+            None | Some("" | "none") => HighAvailability::None,
+            Some(word) if word == "kubernetes" || word.contains("kubernetesha") => {
+                HighAvailability::Kubernetes
+            }
+            Some(_) => HighAvailability::Other,
+        }
+    }
+
+    /// Hash of everything that pods are made from, but not of their number nor of this version of Sluice.
+    pub fn input(&self) -> String {
+        let resources = |of: RoleResources| {
+            json!([of.cpu.0, of.memory.0, of.ephemeral_storage.map(|Bytes(bytes)| bytes)])
+        };
+        let kubernetes = serde_json::to_value(self.kubernetes).unwrap_or_default();
+        let logging = serde_json::to_value(self.logging).unwrap_or_default();
+        let plugins = serde_json::to_value(self.plugins).unwrap_or_default();
+        hash(&json!([
+            self.namespace,
+            self.version.to_string(),
+            self.image,
+            resources(self.jobmanager),
+            resources(self.taskmanager),
+            self.configuration,
+            logging,
+            self.log_files,
+            self.jars,
+            plugins,
+            kubernetes,
+        ]))
+    }
+}
+
+/// Whether JobManagers are to survive their own end, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HighAvailability {
+    /// Not at all.
+    None,
+    /// By Kubernetes' ConfigMaps, for which pods need rights.
+    Kubernetes,
+    /// By something else, such as ZooKeeper.
+    Other,
+}
+
+fn version(written: Option<&Scalar>) -> Result<FlinkVersion, BuildError> {
+    let field = "spec.flinkVersion";
+    let Some(written) = written else {
+        return Err(BuildError::new(
+            field,
+            "is needed to run; write it in quotes, such as \"1.20\"",
+        ));
+    };
+    let text = written.text().unwrap_or_default();
+    FlinkVersion::parse(&text).ok_or_else(|| {
+        let shown: String = text.chars().take(60).collect();
+        BuildError::new(
+            field,
+            format!("\"{shown}\" is no version of Flink; write major and minor, such as \"1.20\""),
+        )
+    })
+}
+
+/// `docker.io/library/flink:<flinkVersion>` unless said otherwise. A tag may be a digest, or a tag with a digest.
+fn image(
+    registry: Option<&str>,
+    repository: Option<&str>,
+    tag: Option<&Scalar>,
+    version: Option<&Scalar>,
+) -> String {
+    let given = |text: Option<&str>, default: &str| {
+        text.filter(|text| !text.is_empty())
+            .unwrap_or(default)
+            .to_owned()
+    };
+    let registry = given(registry, "docker.io");
+    let repository = given(repository, "library/flink");
+    let tag = tag
+        .and_then(Scalar::text)
+        .filter(|tag| !tag.is_empty())
+        .or_else(|| version.and_then(Scalar::text))
+        .unwrap_or_default();
+    let separator = if tag.starts_with("sha256:") { '@' } else { ':' };
+    format!("{registry}/{repository}{separator}{tag}")
+}
+
+fn role_resources(
+    written: Option<&ComponentResources>,
+    role: Role,
+) -> Result<RoleResources, BuildError> {
+    let field = |key: &str| format!("spec.resources.{}.{key}", role.word());
+    let default_memory = match role {
+        Role::JobManager => Bytes(1 << 30),
+        Role::TaskManager => Bytes(2 << 30),
+    };
+    let cpu = match written.and_then(|written| written.cpu.as_ref()) {
+        None => MilliCpu(1000),
+        Some(cpu) => MilliCpu::parse(&cpu.0)
+            .map_err(|error| BuildError::new(field("cpu"), error.to_string()))?,
+    };
+    let size = |scalar: Option<&Scalar>, key: &str| {
+        scalar
+            .map(|scalar| {
+                flink_memory(&scalar.text().unwrap_or_default())
+                    .map_err(|error| BuildError::new(field(key), error.to_string()))
+            })
+            .transpose()
+    };
+    Ok(RoleResources {
+        cpu,
+        memory: size(written.and_then(|written| written.memory.as_ref()), "memory")?
+            .unwrap_or(default_memory),
+        ephemeral_storage: size(
+            written.and_then(|written| written.ephemeral_storage.as_ref()),
+            "ephemeralStorage",
+        )?,
+    })
+}
+
+/// A map of texts; nested maps, which admission flattens, are flattened here too.
+fn flat(written: Option<&Object>, field: &str) -> Result<BTreeMap<String, String>, BuildError> {
+    /// No option of Flink has that many parts.
+    const DEEPEST: usize = 32;
+    let mut flat = BTreeMap::new();
+    let mut rest: Vec<(String, usize, &Value)> = written
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| (key.clone(), 1, value))
+        .collect();
+    while let Some((key, depth, value)) = rest.pop() {
+        match value {
+            Value::Null => {}
+            Value::Object(inner) if depth < DEEPEST => rest.extend(
+                inner
+                    .iter()
+                    .map(|(inner, value)| (format!("{key}.{inner}"), depth + 1, value)),
+            ),
+            _ => match sluice_policy::json::scalar_text(value) {
+                Some(text) => {
+                    flat.insert(key, text);
+                }
+                None => {
+                    return Err(BuildError::new(
+                        format!("{field}[\"{key}\"]"),
+                        "must be a text or a number",
+                    ));
+                }
+            },
+        }
+    }
+    Ok(flat)
+}

@@ -1,0 +1,187 @@
+//! Flink's configuration file: what users set, under what Sluice decides.
+//!
+//! `config.yaml` from Flink 1.19 on, `flink-conf.yaml` before; exactly one of them, since Flink prefers one and ignores the
+//! other without a word. Keys are flat. In `config.yaml` values are quoted, since Flink reads it as YAML (`*x` or `a: b`
+//! would kill it); `flink-conf.yaml` is read line by line, where quotes would become part of the value.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use sluice_policy::flink::FlinkVersion;
+use sluice_policy::quantity::Bytes;
+
+use super::BuildError;
+use super::cluster::{FlinkCluster, HighAvailability};
+
+/// Port of Flink's RPC.
+pub const RPC_PORT: u16 = 6123;
+/// Port of the blob server.
+pub const BLOB_PORT: u16 = 6124;
+/// Port of the REST API and web interface.
+pub const REST_PORT: u16 = 8081;
+/// Port of a TaskManager's RPC.
+pub const TASKMANAGER_RPC_PORT: u16 = 6122;
+
+/// The first version that reads `config.yaml`.
+const YAML_SINCE: FlinkVersion = FlinkVersion::new(1, 19);
+/// The first version whose own configuration opens Java's modules to it (for Java 17).
+const MODULES_SINCE: FlinkVersion = FlinkVersion::new(1, 18);
+/// The first versions that divide the memory of a whole process.
+const PROCESS_MEMORY_SINCE: [FlinkVersion; 2] =
+    [FlinkVersion::new(1, 11), FlinkVersion::new(1, 10)];
+
+const JAVA_OPTIONS: &str = "env.java.opts.all";
+
+/// Packages that Flink exports and opens to itself in the configuration that it comes with, which ours replaces.
+const EXPORTS: [&str; 8] = [
+    "java.base/sun.net.util",
+    "java.rmi/sun.rmi.registry",
+    "jdk.compiler/com.sun.tools.javac.api",
+    "jdk.compiler/com.sun.tools.javac.file",
+    "jdk.compiler/com.sun.tools.javac.parser",
+    "jdk.compiler/com.sun.tools.javac.tree",
+    "jdk.compiler/com.sun.tools.javac.util",
+    "java.security.jgss/sun.security.krb5",
+];
+const OPENS: [&str; 12] = [
+    "java.base/java.lang",
+    "java.base/java.net",
+    "java.base/java.io",
+    "java.base/java.nio",
+    "java.base/sun.nio.ch",
+    "java.base/java.lang.reflect",
+    "java.base/java.text",
+    "java.base/java.time",
+    "java.base/java.util",
+    "java.base/java.util.concurrent",
+    "java.base/java.util.concurrent.atomic",
+    "java.base/java.util.concurrent.locks",
+];
+
+/// Options that other fields decide, or that mean nothing outside Flink's own Kubernetes mode: they are left out.
+const LEFT_OUT: [&str; 8] = [
+    "jobmanager.memory.process.size",
+    "taskmanager.memory.process.size",
+    "jobmanager.heap.size",
+    "taskmanager.heap.size",
+    "kubernetes.jobmanager.cpu",
+    "kubernetes.taskmanager.cpu",
+    "kubernetes.jobmanager.cpu.amount",
+    "kubernetes.taskmanager.cpu.amount",
+];
+
+/// Name and content of the configuration file.
+pub fn file(cluster: &FlinkCluster<'_>) -> Result<(&'static str, String), BuildError> {
+    let options = options(cluster);
+    let mut text = String::new();
+    if cluster.version >= YAML_SINCE {
+        for (key, value) in &options {
+            let key = if is_plain(key) {
+                key.clone()
+            } else {
+                quoted(key)
+            };
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{key}: {}", quoted(value));
+        }
+        return Ok(("config.yaml", text));
+    }
+    for (key, value) in &options {
+        let field = || format!("spec.flinkConfiguration[\"{key}\"]");
+        let is_line = |text: &str| !text.contains(['\n', '\r', '#']);
+        if !is_line(key) || !is_line(value) || key.contains(": ") {
+            return Err(BuildError::new(
+                field(),
+                format!(
+                    "Flink {} reads its configuration line by line and takes '#' for a comment; write it without line \
+                     breaks and '#', or use Flink {YAML_SINCE} or later",
+                    cluster.version
+                ),
+            ));
+        }
+        let _ = writeln!(text, "{key}: {value}");
+    }
+    Ok(("flink-conf.yaml", text))
+}
+
+/// All options: the user's, and on top of them Sluice's.
+pub fn options(cluster: &FlinkCluster<'_>) -> BTreeMap<String, String> {
+    let mut options = cluster.configuration.clone();
+    for key in LEFT_OUT {
+        options.remove(key);
+    }
+    let address = cluster.names.service();
+    let [jobmanager_since, taskmanager_since] = PROCESS_MEMORY_SINCE;
+    let jobmanager = memory(
+        cluster,
+        jobmanager_since,
+        "jobmanager",
+        cluster.jobmanager.memory,
+    );
+    let taskmanager = memory(
+        cluster,
+        taskmanager_since,
+        "taskmanager",
+        cluster.taskmanager.memory,
+    );
+    let own = [
+        ("jobmanager.rpc.address", address.clone()),
+        ("jobmanager.rpc.port", RPC_PORT.to_string()),
+        ("jobmanager.bind-host", "0.0.0.0".to_owned()),
+        ("taskmanager.bind-host", "0.0.0.0".to_owned()),
+        ("taskmanager.rpc.port", TASKMANAGER_RPC_PORT.to_string()),
+        ("blob.server.port", BLOB_PORT.to_string()),
+        ("rest.address", address),
+        ("rest.port", REST_PORT.to_string()),
+        ("rest.bind-address", "0.0.0.0".to_owned()),
+    ];
+    options.extend(own.map(|(key, value)| (key.to_owned(), value)));
+    options.extend([jobmanager, taskmanager]);
+    if cluster.version >= MODULES_SINCE {
+        let users = options.get(JAVA_OPTIONS).map(|text| text.trim().to_owned());
+        options.insert(JAVA_OPTIONS.to_owned(), java_options(users.as_deref()));
+    }
+    if cluster.high_availability() == HighAvailability::Kubernetes {
+        options.insert("kubernetes.cluster-id".into(), cluster.names.flink_id());
+        options.insert("kubernetes.namespace".into(), cluster.namespace.clone());
+    } else {
+        options.remove("kubernetes.cluster-id");
+        options.remove("kubernetes.namespace");
+    }
+    options
+}
+
+/// The option that tells a process how much memory it has. Bytes, since Flink cannot read `1Gi`.
+fn memory(
+    cluster: &FlinkCluster<'_>,
+    since: FlinkVersion,
+    role: &str,
+    Bytes(bytes): Bytes,
+) -> (String, String) {
+    if cluster.version >= since {
+        return (format!("{role}.memory.process.size"), format!("{bytes}b"));
+    }
+    // Older versions know the heap only, and set a quarter aside themselves where they know that they run in a container.
+    let heap = (bytes / 4).saturating_mul(3) >> 20;
+    (format!("{role}.heap.size"), format!("{heap}m"))
+}
+
+fn java_options(users: Option<&str>) -> String {
+    let exports = EXPORTS.map(|package| format!("--add-exports={package}=ALL-UNNAMED"));
+    let opens = OPENS.map(|package| format!("--add-opens={package}=ALL-UNNAMED"));
+    let mut all: Vec<&str> = exports.iter().chain(&opens).map(String::as_str).collect();
+    all.extend(users.filter(|users| !users.is_empty()));
+    all.join(" ")
+}
+
+fn is_plain(key: &str) -> bool {
+    key.starts_with(|c: char| c.is_ascii_alphabetic())
+        && key
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+}
+
+/// A JSON string is a double-quoted YAML string.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}

@@ -1,0 +1,194 @@
+//! The pods of JobManager and TaskManagers: Flink's container as the official image wants it, and what is around it.
+//!
+//! The configuration files are mounted beside the image's own and named by `FLINK_CONF_DIR`: the image's entry point edits
+//! its own files, and would fail on a ConfigMap.
+
+use serde_json::{Map, Value, json};
+use sluice_api::names::annotations;
+use sluice_policy::MilliCpu;
+use sluice_policy::flink::FlinkVersion;
+
+use super::cluster::{FlinkCluster, HighAvailability};
+use super::config::{BLOB_PORT, REST_PORT, RPC_PORT, TASKMANAGER_RPC_PORT};
+use super::names::{Role, labels_of};
+use super::template::{MAIN_CONTAINER, merge, users};
+use super::{BuildError, BuildSettings, artifacts};
+
+/// Flink's user in the official image.
+const USER: i64 = 9999;
+/// The volume of configuration files. Users may mount it in sidecars.
+const CONFIG_VOLUME: &str = "flink-config";
+const CONFIG_DIR: &str = "/opt/sluice/conf";
+/// From this version on TaskManagers can be told their id, so that registered ones can be told apart by pod.
+const RESOURCE_ID_SINCE: FlinkVersion = FlinkVersion::new(1, 12);
+
+/// The pod template of a role. `config_hash`: of the configuration files.
+pub fn template(
+    cluster: &FlinkCluster<'_>,
+    role: Role,
+    config_hash: &str,
+    settings: &BuildSettings,
+) -> Result<Value, BuildError> {
+    let artifacts = artifacts::of(cluster, settings)?;
+    let resources = container_resources(cluster, role);
+    let mut volumes =
+        vec![json!({"name": CONFIG_VOLUME, "configMap": {"name": cluster.names.config()}})];
+    volumes.extend(artifacts.volumes);
+    let mut mounts =
+        vec![json!({"name": CONFIG_VOLUME, "mountPath": CONFIG_DIR, "readOnly": true})];
+    mounts.extend(artifacts.mounts);
+    let mut spec = json!({
+        "enableServiceLinks": false,
+        "restartPolicy": "Always",
+        "securityContext": {"runAsUser": USER, "runAsGroup": USER, "fsGroup": USER},
+        "containers": [{
+            "name": MAIN_CONTAINER,
+            "image": cluster.image,
+            "args": arguments(cluster, role),
+            "env": [
+                {"name": "POD_IP", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}}},
+                {"name": "POD_NAME", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}},
+                {"name": "FLINK_CONF_DIR", "value": CONFIG_DIR},
+            ],
+            "ports": ports(role),
+            "readinessProbe": probe(cluster, role),
+            "resources": resources,
+            "volumeMounts": mounts,
+        }],
+        "volumes": volumes,
+    });
+    if let Some(spec) = spec.as_object_mut() {
+        if !artifacts.init_containers.is_empty() {
+            spec.insert("initContainers".into(), artifacts.init_containers.into());
+        }
+        if cluster.high_availability() == HighAvailability::Kubernetes {
+            spec.insert("serviceAccountName".into(), cluster.names.access().into());
+        }
+    }
+    let own = json!({
+        "metadata": {
+            "labels": labels_of(cluster, Some(role)),
+            "annotations": {(annotations::CONFIG): config_hash},
+        },
+        "spec": spec,
+    });
+    let mut merged = merge(users(cluster.kubernetes, role), own);
+    finish_init_containers(&mut merged, &resources);
+    Ok(merged)
+}
+
+/// Sluice's init containers get Flink's own resources, which the pod has anyway once they have ended, and those that fetch
+/// get its environment, for credentials.
+fn finish_init_containers(template: &mut Value, resources: &Value) {
+    let containers = template
+        .pointer("/spec/containers")
+        .and_then(Value::as_array);
+    let main = containers.into_iter().flatten().find(|container| {
+        container.get("name").and_then(Value::as_str) == Some(MAIN_CONTAINER)
+    });
+    let env = main.and_then(|main| main.get("env")).cloned();
+    let init = template
+        .pointer_mut("/spec/initContainers")
+        .and_then(Value::as_array_mut);
+    for container in init.into_iter().flatten() {
+        let Some(container) = container.as_object_mut() else {
+            continue;
+        };
+        let name = container
+            .get("name")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let fetches = name.starts_with(artifacts::FETCH);
+        if !fetches && !name.starts_with("sluice-copy-") {
+            continue;
+        }
+        container.insert("resources".into(), resources.clone());
+        if fetches && let Some(env) = &env {
+            container.insert("env".into(), env.clone());
+        }
+    }
+}
+
+/// Arguments of the official image's entry point.
+fn arguments(cluster: &FlinkCluster<'_>, role: Role) -> Vec<String> {
+    let mut arguments = vec![role.word().to_owned()];
+    match role {
+        // A JobManager that is found by an election must be reachable where it is, not where its Service points.
+        Role::JobManager if cluster.high_availability() != HighAvailability::None => {
+            arguments.push("$(POD_IP)".to_owned());
+        }
+        Role::JobManager => {}
+        Role::TaskManager => {
+            arguments.extend(["-D".to_owned(), "taskmanager.host=$(POD_IP)".to_owned()]);
+            if cluster.version >= RESOURCE_ID_SINCE {
+                arguments.extend([
+                    "-D".to_owned(),
+                    "taskmanager.resource-id=$(POD_NAME)".to_owned(),
+                ]);
+            }
+        }
+    }
+    arguments
+}
+
+fn ports(role: Role) -> Value {
+    let port = |name: &str, port: u16| json!({"name": name, "containerPort": port, "protocol": "TCP"});
+    match role {
+        Role::JobManager => json!([
+            port("rpc", RPC_PORT),
+            port("blob", BLOB_PORT),
+            port("rest", REST_PORT),
+        ]),
+        Role::TaskManager => json!([port("rpc", TASKMANAGER_RPC_PORT)]),
+    }
+}
+
+fn probe(cluster: &FlinkCluster<'_>, role: Role) -> Value {
+    let is_true = |key: &str| {
+        cluster
+            .option(key)
+            .is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    };
+    let check = match role {
+        // Behind TLS with client certificates no probe gets an answer.
+        Role::JobManager if is_true("security.ssl.rest.enabled") => {
+            json!({"tcpSocket": {"port": REST_PORT}})
+        }
+        Role::JobManager => json!({"httpGet": {"path": "/overview", "port": REST_PORT, "scheme": "HTTP"}}),
+        Role::TaskManager => json!({"tcpSocket": {"port": TASKMANAGER_RPC_PORT}}),
+    };
+    let mut probe = json!({"periodSeconds": 2, "timeoutSeconds": 5, "failureThreshold": 3, "successThreshold": 1});
+    if let (Some(probe), Value::Object(check)) = (probe.as_object_mut(), check) {
+        probe.extend(check);
+    }
+    probe
+}
+
+/// Requests, and limits equal to them. CPU may be limited higher by Flink's own option
+/// `kubernetes.<role>.cpu.limit-factor`; what is requested is what quotas count.
+fn container_resources(cluster: &FlinkCluster<'_>, role: Role) -> Value {
+    let of = cluster.resources(role);
+    let factor = cluster
+        .option(&format!("kubernetes.{}.cpu.limit-factor", role.word()))
+        .and_then(|text| MilliCpu::parse_text(text).ok())
+        .map_or(1000, |MilliCpu(thousandths)| thousandths.clamp(1000, 1_000_000));
+    let limit = MilliCpu(of.cpu.0.saturating_mul(factor) / 1000);
+    let mut requests = Map::new();
+    requests.insert("memory".into(), of.memory.to_string().into());
+    if let Some(disk) = of.ephemeral_storage {
+        requests.insert("ephemeral-storage".into(), disk.to_string().into());
+    }
+    let mut limits = requests.clone();
+    requests.insert("cpu".into(), cpu(of.cpu).into());
+    limits.insert("cpu".into(), cpu(limit).into());
+    json!({"requests": requests, "limits": limits})
+}
+
+/// As the API server writes it, so that what is stored compares equal.
+fn cpu(MilliCpu(milli): MilliCpu) -> String {
+    if milli % 1000 == 0 {
+        (milli / 1000).to_string()
+    } else {
+        format!("{milli}m")
+    }
+}

@@ -1,0 +1,143 @@
+//! The objects themselves: ConfigMap, Service, the two Deployments, and the rights that high availability needs.
+
+use serde_json::{Map, Value, json};
+use sluice_api::API_VERSION;
+
+use super::cluster::{FlinkCluster, HighAvailability};
+use super::config::{BLOB_PORT, REST_PORT, RPC_PORT};
+use super::names::{Role, labels_of, selector};
+use super::{BuildError, BuildSettings, MadeKind, config, hash, logging, pods};
+
+/// All objects, in the order of their making.
+pub fn objects(
+    cluster: &FlinkCluster<'_>,
+    settings: &BuildSettings,
+) -> Result<Vec<(MadeKind, Value)>, BuildError> {
+    let mut data = Map::new();
+    for (name, text) in logging::files(cluster) {
+        data.insert(name, text.into());
+    }
+    // Last, so that no file of the user's can take its place.
+    for name in ["config.yaml", "flink-conf.yaml"] {
+        data.remove(name);
+    }
+    let (name, text) = config::file(cluster)?;
+    data.insert(name.to_owned(), text.into());
+    let data = Value::Object(data);
+    let config_hash = hash(&data);
+
+    let mut objects = Vec::new();
+    if cluster.high_availability() == HighAvailability::Kubernetes {
+        objects.extend(access(cluster));
+    }
+    let object = |kind, name: String, more| (kind, object(cluster, kind, &name, None, more));
+    objects.push(object(
+        MadeKind::ConfigMap,
+        cluster.names.config(),
+        json!({"data": data}),
+    ));
+    let port = |name: &str, port: u16| json!({"name": name, "port": port, "targetPort": port, "protocol": "TCP"});
+    objects.push(object(
+        MadeKind::Service,
+        cluster.names.service(),
+        json!({"spec": {
+            "type": "ClusterIP",
+            // TaskManagers look for a JobManager that is not ready yet.
+            "publishNotReadyAddresses": true,
+            "selector": selector(&cluster.owner.uid, Some(Role::JobManager)),
+            "ports": [port("rpc", RPC_PORT), port("blob", BLOB_PORT), port("rest", REST_PORT)],
+        }}),
+    ));
+    for role in Role::BOTH {
+        let template = pods::template(cluster, role, &config_hash, settings)?;
+        objects.push((MadeKind::Deployment, workload(cluster, role, &template)));
+    }
+    Ok(objects)
+}
+
+fn workload(cluster: &FlinkCluster<'_>, role: Role, template: &Value) -> Value {
+    let replicas = match role {
+        Role::JobManager => 1,
+        Role::TaskManager => cluster.task_managers,
+    };
+    object(
+        cluster,
+        MadeKind::Deployment,
+        &cluster.names.workload(role),
+        Some(role),
+        json!({"spec": {
+            "replicas": replicas,
+            "revisionHistoryLimit": 0,
+            // Never more pods at a time than CPU was set aside for.
+            "strategy": {"type": "Recreate"},
+            "selector": {"matchLabels": selector(&cluster.owner.uid, Some(role))},
+            "template": template,
+        }}),
+    )
+}
+
+/// What Flink needs to elect a JobManager and keep its pointers: ConfigMaps of its own namespace.
+fn access(cluster: &FlinkCluster<'_>) -> [(MadeKind, Value); 3] {
+    let name = cluster.names.access();
+    let of = |kind, more| (kind, object(cluster, kind, &name, None, more));
+    [
+        of(MadeKind::ServiceAccount, json!({})),
+        of(
+            MadeKind::Role,
+            json!({"rules": [{
+                "apiGroups": [""],
+                "resources": ["configmaps"],
+                "verbs": ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"],
+            }]}),
+        ),
+        of(
+            MadeKind::RoleBinding,
+            json!({
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+                "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": cluster.namespace}],
+            }),
+        ),
+    ]
+}
+
+fn object(
+    cluster: &FlinkCluster<'_>,
+    kind: MadeKind,
+    name: &str,
+    role: Option<Role>,
+    more: Value,
+) -> Value {
+    let (group, version, kind, _) = kind.names();
+    let api_version = if group.is_empty() {
+        version.to_owned()
+    } else {
+        format!("{group}/{version}")
+    };
+    let owner = &cluster.owner;
+    let mut metadata = json!({
+        "name": name,
+        "namespace": cluster.namespace,
+        "labels": labels_of(cluster, role),
+    });
+    // Owners cannot reach into other namespaces; there the finalizer and the labels do.
+    if cluster.namespace == owner.namespace
+        && let Some(metadata) = metadata.as_object_mut()
+    {
+        metadata.insert(
+            "ownerReferences".into(),
+            json!([{
+                "apiVersion": API_VERSION,
+                "kind": owner.kind,
+                "name": owner.name,
+                "uid": owner.uid,
+                "controller": true,
+                "blockOwnerDeletion": true,
+            }]),
+        );
+    }
+    let mut object = json!({"apiVersion": api_version, "kind": kind, "metadata": metadata});
+    if let (Some(object), Value::Object(more)) = (object.as_object_mut(), more) {
+        object.extend(more);
+    }
+    object
+}

@@ -1,0 +1,28 @@
+//! The reconciler of SessionClusters.
+//!
+//! * [`decide`]: what is observed goes in, the next steps and the status come out. Pure; tested as a table;
+//! * [`state`]: which state, condition and operation that is for users;
+//! * [`gate`]: whether the quota ledger covers a start or growth (the second gate, behind admission). Pure as well;
+//! * [`target`]: where pods run; [`health`]: what Flink's REST API says, asked rarely;
+//! * [`reconcile`]: the edge that reads, decides and writes; [`run`]: queue and watches while this process leads.
+//!
+//! # How a cluster comes and goes
+//!
+//! `allocatedMilli` is written, at the very version that was decided upon, before pods are made or grow; it is lowered only
+//! after a read past every cache has shown that they are gone. So what runs is never more than what the ledger counts, wherever the
+//! process dies. Everything else is made again from what is observed; nothing needs to be remembered.
+//!
+//! An object that asks to run but may not start yet (no target, no room) stays STOPPED with `status.operation` Start: an
+//! operation in progress keeps its charge in the ledger.
+
+pub mod decide;
+pub mod gate;
+pub mod health;
+pub mod reconcile;
+pub mod run;
+pub mod scene;
+pub mod state;
+pub mod target;
+
+#[cfg(test)]
+mod tests;
