@@ -32,10 +32,7 @@ pub struct Artifacts {
 }
 
 /// What this cluster's pods need.
-pub fn of(
-    cluster: &FlinkCluster<'_>,
-    settings: &BuildSettings,
-) -> Result<Artifacts, BuildError> {
+pub fn of(cluster: &FlinkCluster<'_>, settings: &BuildSettings) -> Result<Artifacts, BuildError> {
     let mut artifacts = Artifacts::default();
     let jars = Folder {
         stage: "jars".to_owned(),
@@ -77,19 +74,18 @@ struct Folder<'a> {
 }
 
 impl Artifacts {
-    fn bring(
-        &mut self,
-        folder: &Folder<'_>,
-        cluster: &FlinkCluster<'_>,
-        settings: &BuildSettings,
-    ) {
+    fn bring(&mut self, folder: &Folder<'_>, cluster: &FlinkCluster<'_>, settings: &BuildSettings) {
         if folder.uris.is_empty() {
             return;
         }
         let to = format!("{STAGE}/{}", folder.stage);
         let number = self.mounts.len();
         let stage = json!([{"name": VOLUME, "mountPath": STAGE}]);
-        let paths: Vec<&str> = folder.uris.iter().filter_map(|uri| image_path(uri)).collect();
+        let paths: Vec<&str> = folder
+            .uris
+            .iter()
+            .filter_map(|uri| image_path(uri))
+            .collect();
         let remote: Vec<&String> = folder
             .uris
             .iter()

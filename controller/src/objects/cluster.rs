@@ -146,7 +146,11 @@ impl<'a> FlinkCluster<'a> {
     /// Hash of everything that pods are made from, but not of their number nor of this version of Sluice.
     pub fn input(&self) -> String {
         let resources = |of: RoleResources| {
-            json!([of.cpu.0, of.memory.0, of.ephemeral_storage.map(|Bytes(bytes)| bytes)])
+            json!([
+                of.cpu.0,
+                of.memory.0,
+                of.ephemeral_storage.map(|Bytes(bytes)| bytes)
+            ])
         };
         let kubernetes = serde_json::to_value(self.kubernetes).unwrap_or_default();
         let logging = serde_json::to_value(self.logging).unwrap_or_default();
@@ -243,8 +247,11 @@ fn role_resources(
     };
     Ok(RoleResources {
         cpu,
-        memory: size(written.and_then(|written| written.memory.as_ref()), "memory")?
-            .unwrap_or(default_memory),
+        memory: size(
+            written.and_then(|written| written.memory.as_ref()),
+            "memory",
+        )?
+        .unwrap_or(default_memory),
         ephemeral_storage: size(
             written.and_then(|written| written.ephemeral_storage.as_ref()),
             "ephemeralStorage",

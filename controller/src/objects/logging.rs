@@ -34,7 +34,11 @@ fn console(cluster: &FlinkCluster<'_>) -> String {
         .logging
         .and_then(|logging| logging.log4j_loggers.as_ref());
     for (name, level) in super::names::texts(written) {
-        let level = level.as_str().unwrap_or_default().trim().to_ascii_uppercase();
+        let level = level
+            .as_str()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_uppercase();
         if name.is_empty() {
             root = level;
         } else {

@@ -83,9 +83,10 @@ fn finish_init_containers(template: &mut Value, resources: &Value) {
     let containers = template
         .pointer("/spec/containers")
         .and_then(Value::as_array);
-    let main = containers.into_iter().flatten().find(|container| {
-        container.get("name").and_then(Value::as_str) == Some(MAIN_CONTAINER)
-    });
+    let main = containers
+        .into_iter()
+        .flatten()
+        .find(|container| container.get("name").and_then(Value::as_str) == Some(MAIN_CONTAINER));
     let env = main.and_then(|main| main.get("env")).cloned();
     let init = template
         .pointer_mut("/spec/initContainers")
@@ -132,7 +133,8 @@ fn arguments(cluster: &FlinkCluster<'_>, role: Role) -> Vec<String> {
 }
 
 fn ports(role: Role) -> Value {
-    let port = |name: &str, port: u16| json!({"name": name, "containerPort": port, "protocol": "TCP"});
+    let port =
+        |name: &str, port: u16| json!({"name": name, "containerPort": port, "protocol": "TCP"});
     match role {
         Role::JobManager => json!([
             port("rpc", RPC_PORT),
@@ -154,7 +156,9 @@ fn probe(cluster: &FlinkCluster<'_>, role: Role) -> Value {
         Role::JobManager if is_true("security.ssl.rest.enabled") => {
             json!({"tcpSocket": {"port": REST_PORT}})
         }
-        Role::JobManager => json!({"httpGet": {"path": "/overview", "port": REST_PORT, "scheme": "HTTP"}}),
+        Role::JobManager => {
+            json!({"httpGet": {"path": "/overview", "port": REST_PORT, "scheme": "HTTP"}})
+        }
         Role::TaskManager => json!({"tcpSocket": {"port": TASKMANAGER_RPC_PORT}}),
     };
     let mut probe = json!({"periodSeconds": 2, "timeoutSeconds": 5, "failureThreshold": 3, "successThreshold": 1});
@@ -171,7 +175,9 @@ fn container_resources(cluster: &FlinkCluster<'_>, role: Role) -> Value {
     let factor = cluster
         .option(&format!("kubernetes.{}.cpu.limit-factor", role.word()))
         .and_then(|text| MilliCpu::parse_text(text).ok())
-        .map_or(1000, |MilliCpu(thousandths)| thousandths.clamp(1000, 1_000_000));
+        .map_or(1000, |MilliCpu(thousandths)| {
+            thousandths.clamp(1000, 1_000_000)
+        });
     let limit = MilliCpu(of.cpu.0.saturating_mul(factor) / 1000);
     let mut requests = Map::new();
     requests.insert("memory".into(), of.memory.to_string().into());

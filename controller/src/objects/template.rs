@@ -78,7 +78,10 @@ fn of_options(pods: &PodOptions) -> Value {
     );
     set("affinity", object(pods.affinity.as_ref()));
     set("tolerations", objects(pods.tolerations.as_ref()));
-    set("imagePullSecrets", objects(pods.image_pull_secrets.as_ref()));
+    set(
+        "imagePullSecrets",
+        objects(pods.image_pull_secrets.as_ref()),
+    );
     set("securityContext", object(pods.security_context.as_ref()));
     let pairs = pods.volume_mounts.as_deref().unwrap_or_default();
     let named = |name: &str, of: Option<&sluice_api::Object>| {

@@ -84,12 +84,23 @@ mod tests {
         let mut conditions = Vec::new();
         let at = |second| Timestamp::from_second(second).unwrap();
         let mut set = |truth, reason: &str, second| {
-            super::set(&mut conditions, "Ready", truth, reason, "m", Some(1), at(second));
+            super::set(
+                &mut conditions,
+                "Ready",
+                truth,
+                reason,
+                "m",
+                Some(1),
+                at(second),
+            );
             conditions[0].clone()
         };
         assert_eq!(set(Truth::False, "A", 10).last_transition_time.0, at(10));
         let later = set(Truth::False, "B", 20);
-        assert_eq!((later.last_transition_time.0, later.reason.as_str()), (at(10), "B"));
+        assert_eq!(
+            (later.last_transition_time.0, later.reason.as_str()),
+            (at(10), "B")
+        );
         assert_eq!(set(Truth::True, "C", 30).last_transition_time.0, at(30));
     }
 }

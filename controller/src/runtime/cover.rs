@@ -7,12 +7,12 @@ use serde_json::Value;
 /// API server keeps them; spellings of a quantity that it changes make this `false`, never `true`.
 pub fn covers(stored: &Value, wanted: &Value) -> bool {
     match (stored, wanted) {
-        (Value::Object(stored), Value::Object(wanted)) => wanted.iter().all(|(key, wanted)| {
-            match stored.get(key) {
+        (Value::Object(stored), Value::Object(wanted)) => {
+            wanted.iter().all(|(key, wanted)| match stored.get(key) {
                 Some(stored) => covers(stored, wanted),
                 None => is_empty(wanted),
-            }
-        }),
+            })
+        }
         (Value::Array(stored), Value::Array(wanted)) => {
             stored.len() == wanted.len()
                 && stored
@@ -44,7 +44,10 @@ mod tests {
     #[test]
     fn more_is_fine_and_other_is_not() {
         let stored = json!({"a": {"b": 1, "added": 2}, "list": [{"name": "x", "more": 1}]});
-        assert!(covers(&stored, &json!({"a": {"b": 1}, "list": [{"name": "x"}], "none": {}})));
+        assert!(covers(
+            &stored,
+            &json!({"a": {"b": 1}, "list": [{"name": "x"}], "none": {}})
+        ));
         assert!(!covers(&stored, &json!({"a": {"b": 2}})));
         assert!(!covers(&stored, &json!({"list": []})));
         assert!(!covers(&stored, &json!({"c": 1})));

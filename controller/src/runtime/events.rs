@@ -109,6 +109,10 @@ mod tests {
     fn notes_fit_in_bytes_whatever_the_letters() {
         assert_eq!(shortened("short"), "short");
         let long = shortened(&"ä".repeat(1000));
-        assert!(long.len() <= LONGEST_NOTE && long.ends_with('…'), "{}", long.len());
+        assert!(
+            long.len() <= LONGEST_NOTE && long.ends_with('…'),
+            "{}",
+            long.len()
+        );
     }
 }

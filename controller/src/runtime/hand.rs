@@ -21,7 +21,9 @@ const PAGE: u32 = 100;
 #[derive(Debug, thiserror::Error)]
 pub enum HandError {
     /// An object of that name was not made for this owner.
-    #[error("{kind} {namespace}/{name} exists and belongs to {owner}; remove it, or give one of the two another name")]
+    #[error(
+        "{kind} {namespace}/{name} exists and belongs to {owner}; remove it, or give one of the two another name"
+    )]
     NameTaken {
         /// The object's kind.
         kind: MadeKind,
@@ -123,7 +125,8 @@ impl Hand {
     /// Makes sure that an object is stored as it should be.
     pub async fn ensure(&self, wanted: &Built) -> Result<Ensured, HandError> {
         let api = self.api(wanted.kind, &wanted.namespace);
-        let call = |source: kube::Error| failed(wanted.kind, &wanted.namespace, &wanted.name, source);
+        let call =
+            |source: kube::Error| failed(wanted.kind, &wanted.namespace, &wanted.name, source);
         if let Some(stored) = api.get_opt(&wanted.name).await.map_err(call)? {
             self.may_take(wanted, &stored)?;
             let all = serde_json::to_value(&stored).unwrap_or_default();
@@ -141,13 +144,7 @@ impl Hand {
 
     /// Whether an object of the wanted name was made for the same owner.
     fn may_take(&self, wanted: &Built, stored: &DynamicObject) -> Result<(), HandError> {
-        let place = || {
-            (
-                wanted.kind,
-                wanted.namespace.clone(),
-                wanted.name.clone(),
-            )
-        };
+        let place = || (wanted.kind, wanted.namespace.clone(), wanted.name.clone());
         if stored.metadata.deletion_timestamp.is_some() {
             let (kind, namespace, name) = place();
             return Err(HandError::BeingDeleted {
@@ -158,7 +155,9 @@ impl Hand {
         }
         let label = |key: &str| {
             let labels = stored.metadata.labels.as_ref();
-            labels.and_then(|labels| labels.get(key)).map(String::as_str)
+            labels
+                .and_then(|labels| labels.get(key))
+                .map(String::as_str)
         };
         let uid = |pointer: &str| wanted.object.pointer(pointer).and_then(|uid| uid.as_str());
         let ours = uid("/metadata/labels/sluice.dev~1owner-uid");

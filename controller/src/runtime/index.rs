@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::StreamExt;
 use kube::Client;
 use kube::api::{Api, DynamicObject};
-use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
 use sluice_api::names::labels;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -111,16 +111,17 @@ impl Index {
         );
         let mut watches = JoinSet::new();
         for kind in WATCHED {
-            watches.spawn(self.clone().follow_kind(client.clone(), kind, selector.clone()));
+            watches.spawn(
+                self.clone()
+                    .follow_kind(client.clone(), kind, selector.clone()),
+            );
         }
         while watches.join_next().await.is_some() {}
     }
 
     async fn follow_kind(self, client: Client, kind: MadeKind, selector: String) {
         let api: Api<DynamicObject> = Api::all_with(client, &kind.resource());
-        let config = watcher::Config::default()
-            .labels(&selector)
-            .page_size(PAGE);
+        let config = watcher::Config::default().labels(&selector).page_size(PAGE);
         let events = watcher(api, config).default_backoff();
         tokio::pin!(events);
         let mut relisted: Option<HashSet<String>> = None;

@@ -266,9 +266,7 @@ fn pod(data: &Value) -> Pod {
     for status in statuses {
         restarts += count(status, "/restartCount").unwrap_or(0);
         if let Some(found) = container_trouble(status)
-            && trouble
-                .as_ref()
-                .is_none_or(|known| found.kind < known.kind)
+            && trouble.as_ref().is_none_or(|known| found.kind < known.kind)
         {
             trouble = Some(found);
         }
@@ -404,10 +402,17 @@ mod tests {
 
     #[test]
     fn replicas_are_no_part_of_the_digest_and_everything_else_is() {
-        let digest = |spec: Value| read(MadeKind::Deployment, stored(spec, json!({"replicas": 7}))).digest;
+        let digest =
+            |spec: Value| read(MadeKind::Deployment, stored(spec, json!({"replicas": 7}))).digest;
         let one = digest(json!({"replicas": 1, "template": {"replicas": 1}}));
-        assert_eq!(one, digest(json!({"replicas": 2, "template": {"replicas": 1}})));
-        assert_ne!(one, digest(json!({"replicas": 1, "template": {"replicas": 2}})));
+        assert_eq!(
+            one,
+            digest(json!({"replicas": 2, "template": {"replicas": 1}}))
+        );
+        assert_ne!(
+            one,
+            digest(json!({"replicas": 1, "template": {"replicas": 2}}))
+        );
     }
 
     #[test]
@@ -419,7 +424,13 @@ mod tests {
         };
         assert_eq!(
             of(2).workload(),
-            Some(&Workload { replicas: 5, existing: 3, updated: 2, observed: true, failure: Some("exceeded quota".into()) })
+            Some(&Workload {
+                replicas: 5,
+                existing: 3,
+                updated: 2,
+                observed: true,
+                failure: Some("exceeded quota".into())
+            })
         );
         assert!(!of(1).workload().unwrap().observed);
     }

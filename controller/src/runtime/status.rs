@@ -35,8 +35,7 @@ where
         + Serialize
         + DeserializeOwned,
 {
-    let api: Api<K> =
-        Api::namespaced(client.clone(), &object.namespace().unwrap_or_default());
+    let api: Api<K> = Api::namespaced(client.clone(), &object.namespace().unwrap_or_default());
     let params = PostParams {
         field_manager: Some(field_managers::CONTROLLER.to_owned()),
         ..PostParams::default()
@@ -59,8 +58,7 @@ where
         + std::fmt::Debug
         + DeserializeOwned,
 {
-    let api: Api<K> =
-        Api::namespaced(client.clone(), &object.namespace().unwrap_or_default());
+    let api: Api<K> = Api::namespaced(client.clone(), &object.namespace().unwrap_or_default());
     let patch = json!({"metadata": {
         "uid": object.uid(),
         "resourceVersion": object.resource_version(),

@@ -132,7 +132,11 @@ pub fn decide(observed: &Observed<'_>) -> Decision {
 pub fn allocated(cluster: &SessionCluster) -> MilliCpu {
     let status = cluster.status.as_ref();
     let milli = status.and_then(|status| status.allocated_milli);
-    MilliCpu(milli.and_then(|milli| u64::try_from(milli).ok()).unwrap_or_default())
+    MilliCpu(
+        milli
+            .and_then(|milli| u64::try_from(milli).ok())
+            .unwrap_or_default(),
+    )
 }
 
 /// TaskManagers asked for.
@@ -143,7 +147,9 @@ pub fn task_managers(cluster: &SessionCluster) -> u32 {
 
 fn has_finalizer(cluster: &SessionCluster) -> bool {
     let finalizers = cluster.metadata.finalizers.iter().flatten();
-    finalizers.into_iter().any(|name| name == finalizers::TEARDOWN)
+    finalizers
+        .into_iter()
+        .any(|name| name == finalizers::TEARDOWN)
 }
 
 /// TaskManagers, then the JobManager, then the rest; each begins when what comes before it is gone.
@@ -185,7 +191,11 @@ fn tear_down(observed: &Observed<'_>) -> Decision {
         if !waits {
             continue;
         }
-        let orphans = if workloads.is_empty() { pods } else { Vec::new() };
+        let orphans = if workloads.is_empty() {
+            pods
+        } else {
+            Vec::new()
+        };
         let remaining = workloads.into_iter().chain(orphans);
         steps.extend(
             remaining
@@ -258,8 +268,7 @@ fn run(observed: &Observed<'_>) -> Decision {
                     return unchanged(observed, COUNT);
                 }
                 if is_new {
-                    let (status, notes) =
-                        state::waiting(observed, reasons::QUOTA_NOT_COUNTED, why);
+                    let (status, notes) = state::waiting(observed, reasons::QUOTA_NOT_COUNTED, why);
                     return wait(observed, status, notes);
                 }
                 growth = Some(Verdict::NotCounted(why.clone()));
@@ -317,10 +326,7 @@ fn steps(observed: &Observed<'_>, wanted: &[Built], scene: &Scene) -> Vec<Step> 
     for built in wanted {
         let role = scene.role_of(built);
         let replicas = role.map(|role| scene.replicas(role));
-        let known = observed
-            .made
-            .iter()
-            .find(|made| is_same(made, built));
+        let known = observed.made.iter().find(|made| is_same(made, built));
         let ensure = || {
             let mut built = built.clone();
             if let (Some(replicas), Some(place)) =

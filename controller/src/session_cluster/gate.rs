@@ -146,7 +146,13 @@ fn growth(claim: &Claim, account: &Account) -> Verdict {
 }
 
 fn start(claim: &Claim, account: &Account, scope: &Scope, waiting: &[Claim]) -> Verdict {
-    let is_held = |uid: &str| account.book.pending.iter().any(|hold: &Hold| hold.uid == uid);
+    let is_held = |uid: &str| {
+        account
+            .book
+            .pending
+            .iter()
+            .any(|hold: &Hold| hold.uid == uid)
+    };
     let mut queue: Vec<&Claim> = waiting
         .iter()
         .filter(|other| {
@@ -288,7 +294,13 @@ mod tests {
     #[test]
     fn a_hold_of_admission_opens_whatever_the_figures_and_one_for_less_does_not() {
         let claim = claim("a", 8, None, 1);
-        let held = |milli| judge(&claim, &[standing(1, 99, Counted::Held(MilliCpu(milli)))], &[]);
+        let held = |milli| {
+            judge(
+                &claim,
+                &[standing(1, 99, Counted::Held(MilliCpu(milli)))],
+                &[],
+            )
+        };
         assert_eq!(held(8000), Verdict::Open);
         assert!(matches!(held(7000), Verdict::NotCounted(_)));
     }
@@ -310,9 +322,15 @@ mod tests {
             to: MilliCpu(4000),
             by: "ann".into(),
         };
-        assert_eq!(judge(&claim, std::slice::from_ref(&standing), &[]), Verdict::Open);
+        assert_eq!(
+            judge(&claim, std::slice::from_ref(&standing), &[]),
+            Verdict::Open
+        );
         standing.account.as_mut().unwrap().book.pending = vec![hold];
-        assert!(matches!(judge(&claim, &[standing], &[]), Verdict::Refused(_)));
+        assert!(matches!(
+            judge(&claim, &[standing], &[]),
+            Verdict::Refused(_)
+        ));
     }
 
     #[rstest]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::flink::{FlinkHttp, FlinkError};
+use crate::flink::{FlinkError, FlinkHttp};
 
 /// What a JobManager said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

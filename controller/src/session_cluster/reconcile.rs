@@ -19,7 +19,9 @@ use sluice_policy::world::EmptyWorld;
 use sluice_policy::{MilliCpu, Mode, dialect_for};
 use tokio::time::Instant;
 
-use super::decide::{Decision, Finalizer, Observed, Plan, Proof, Step, allocated, decide, task_managers};
+use super::decide::{
+    Decision, Finalizer, Observed, Plan, Proof, Step, allocated, decide, task_managers,
+};
 use super::gate::{self, Claim, Verdict};
 use super::health::{AddressOf, Asked, Health, Heard};
 use super::scene::jobmanager_pod;
@@ -211,7 +213,10 @@ pub fn failed(cluster: &SessionCluster, error: &ReconcileError, context: &Contex
         memory.failures = memory.failures.saturating_add(1);
         memory.failures
     });
-    let pause = PAUSE.0.saturating_mul(1 << (failures - 1).min(10)).min(PAUSE.1);
+    let pause = PAUSE
+        .0
+        .saturating_mul(1 << (failures - 1).min(10))
+        .min(PAUSE.1);
     tracing::warn!(
         namespace = cluster.namespace(),
         name = cluster.name_any(),
@@ -254,13 +259,16 @@ async fn plan(
         } else {
             Ok(Vec::new())
         };
-        let heard = jobmanager_pod(&made)
-            .map_or(Heard::Nothing, |pod| context.health.heard(uid, &pod.uid));
+        let heard =
+            jobmanager_pod(&made).map_or(Heard::Nothing, |pod| context.health.heard(uid, &pod.uid));
         let (settled, refused, uncounted) = context.remember(uid, |memory| {
             (
                 memory.settled.clone(),
                 memory.refused.as_ref().map(|(refusal, _)| refusal.clone()),
-                memory.uncounted.map(|since| since.elapsed()).unwrap_or_default(),
+                memory
+                    .uncounted
+                    .map(|since| since.elapsed())
+                    .unwrap_or_default(),
             )
         });
         let decision = decide(&Observed {
@@ -284,7 +292,10 @@ async fn plan(
                 gate = Some(ask_gate(cluster, uid, demand, context).await?);
             }
             Decision::ReadAll => {
-                made = context.hand.read_all(uid, &namespaces(cluster, &made)).await?;
+                made = context
+                    .hand
+                    .read_all(uid, &namespaces(cluster, &made))
+                    .await?;
                 context.index.correct(uid, &made);
                 proof = Proof::Read;
             }
@@ -345,7 +356,12 @@ async fn namespace_labels(
     namespace: &str,
     context: &Context,
 ) -> Result<Option<BTreeMap<String, String>>, ReconcileError> {
-    let lock = || context.labels.lock().unwrap_or_else(PoisonError::into_inner);
+    let lock = || {
+        context
+            .labels
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    };
     if let Some((at, labels)) = lock().get(namespace)
         && at.elapsed() < LABELS
     {
@@ -467,8 +483,8 @@ async fn act(
             }
         }
     }
-    let is_leaving = plan.finalizer == Finalizer::Remove
-        && cluster.metadata.deletion_timestamp.is_some();
+    let is_leaving =
+        plan.finalizer == Finalizer::Remove && cluster.metadata.deletion_timestamp.is_some();
     let has_news = cluster.status.as_ref() != Some(&plan.status);
     if has_news && !is_leaving {
         let next = SessionCluster {
@@ -531,7 +547,9 @@ fn outdated(uid: &str, context: &Context) -> Action {
 
 fn replaced(uid: &str, cluster: &SessionCluster, context: &Context) {
     context.remember(uid, |memory| {
-        memory.replaced.clone_from(&cluster.metadata.resource_version);
+        memory
+            .replaced
+            .clone_from(&cluster.metadata.resource_version);
     });
 }
 
@@ -575,9 +593,8 @@ async fn take_steps(
     }
     let has_changed = context.remember(uid, |memory| {
         let before = memory.refused.take().map(|(refusal, _)| refusal);
-        memory.refused = was_refused.map(|(reason, message)| {
-            (Refusal { reason, message }, Instant::now() + REFUSED)
-        });
+        memory.refused = was_refused
+            .map(|(reason, message)| (Refusal { reason, message }, Instant::now() + REFUSED));
         before.as_ref() != memory.refused.as_ref().map(|(refusal, _)| refusal)
     });
     // What is told of it follows at once.

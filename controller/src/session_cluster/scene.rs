@@ -85,7 +85,9 @@ impl Scene {
                 && of(role, MadeKind::Pod).next().is_some()
         });
         let [jobmanager_workload, taskmanager_workload] = &workloads;
-        let told = taskmanager_workload.as_ref().map(|workload| workload.replicas);
+        let told = taskmanager_workload
+            .as_ref()
+            .map(|workload| workload.replicas);
         let number = task_managers(observed.cluster);
         let number = if growth.is_some() {
             told.unwrap_or(0).min(number)
@@ -193,10 +195,7 @@ impl Scene {
 
     /// Whether the JobManager is there, as far as is known.
     pub fn has_jobmanager(&self) -> bool {
-        !matches!(
-            self.jobmanager,
-            JobManager::Absent | JobManager::Silent(_)
-        )
+        !matches!(self.jobmanager, JobManager::Absent | JobManager::Silent(_))
     }
 
     /// How soon Flink is to be asked again.

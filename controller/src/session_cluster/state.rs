@@ -112,7 +112,10 @@ impl<'a> Draft<'a> {
             .filter(|failure| failure.reason == reason);
         let since = known.and_then(|failure| failure.failed_at.clone());
         if known.is_none() || self.before.state != Some(SessionClusterState::Failed) {
-            self.note(EventReason::TransitionFailed, format!("{reason}: {message}"));
+            self.note(
+                EventReason::TransitionFailed,
+                format!("{reason}: {message}"),
+            );
         }
         self.next.state = Some(SessionClusterState::Failed);
         self.next.failure = Some(Failure {
@@ -136,7 +139,10 @@ pub fn stopped(observed: &Observed<'_>) -> (SessionClusterStatus, Vec<Note>) {
         draft.before.state,
         None | Some(SessionClusterState::Stopped)
     ) {
-        draft.note(EventReason::Stopped, "The last pod is gone; its CPU is free again.");
+        draft.note(
+            EventReason::Stopped,
+            "The last pod is gone; its CPU is free again.",
+        );
     }
     draft.allocate(MilliCpu::ZERO);
     let next = &mut draft.next;
@@ -156,7 +162,12 @@ pub fn stopped(observed: &Observed<'_>) -> (SessionClusterStatus, Vec<Note>) {
         reasons::STOPPED,
         "The cluster is stopped; set spec.state to RUNNING to start it.",
     );
-    draft.condition(types::PROGRESSING, Truth::False, reasons::STOPPED, "Nothing is left of it.");
+    draft.condition(
+        types::PROGRESSING,
+        Truth::False,
+        reasons::STOPPED,
+        "Nothing is left of it.",
+    );
     draft.over(types::QUOTA_EXCEEDED, "It does not ask to run.");
     draft.over(types::TARGET_NOT_FOUND, "It does not ask to run.");
     draft.finish()
@@ -167,13 +178,17 @@ pub fn stopping(observed: &Observed<'_>) -> (SessionClusterStatus, Vec<Note>) {
     let mut draft = Draft::new(observed);
     let pods = count(observed, |role| role.is_some());
     if draft.before.state != Some(SessionClusterState::Stopping) {
-        draft.note(EventReason::Stopping, "TaskManagers, JobManager and the rest are being removed.");
+        draft.note(
+            EventReason::Stopping,
+            "TaskManagers, JobManager and the rest are being removed.",
+        );
     }
     draft.operation(STOP);
     draft.next.state = Some(SessionClusterState::Stopping);
     draft.next.failure = None;
-    draft.next.number_of_task_managers =
-        Some(whole(count(observed, |role| role == Some(Role::TaskManager))));
+    draft.next.number_of_task_managers = Some(whole(count(observed, |role| {
+        role == Some(Role::TaskManager)
+    })));
     let message = format!("{} left.", plural(pods, "pod"));
     draft.condition(types::READY, Truth::False, reasons::STOPPING, &message);
     draft.condition(types::PROGRESSING, Truth::True, reasons::STOPPING, &message);
@@ -237,12 +252,22 @@ pub fn running(
     draft.allocate(cpu);
     figures(&mut draft, scene);
     if let Some(refusal) = scene.growth_refusal() {
-        let name = observed.cluster.metadata.name.as_deref().unwrap_or_default();
+        let name = observed
+            .cluster
+            .metadata
+            .name
+            .as_deref()
+            .unwrap_or_default();
         let message = refusal.message("sessioncluster", name);
         if !draft.was(types::QUOTA_EXCEEDED) {
             draft.note(EventReason::GrowthRefused, message.clone());
         }
-        draft.condition(types::QUOTA_EXCEEDED, Truth::True, reasons::CPU_QUOTA, &message);
+        draft.condition(
+            types::QUOTA_EXCEEDED,
+            Truth::True,
+            reasons::CPU_QUOTA,
+            &message,
+        );
     } else {
         draft.over(types::QUOTA_EXCEEDED, "The CPU quotas cover it.");
     }
@@ -284,7 +309,10 @@ pub fn running(
 
 fn complete(draft: &mut Draft<'_>, scene: &Scene) {
     let all = plural(scene.wanted, "TaskManager");
-    let message = format!("The JobManager answers and {all} registered.", all = are(&all, scene.wanted));
+    let message = format!(
+        "The JobManager answers and {all} registered.",
+        all = are(&all, scene.wanted)
+    );
     if draft.before.state != Some(SessionClusterState::Running) {
         let kind = draft
             .before
@@ -371,7 +399,10 @@ fn announce(draft: &mut Draft<'_>, scene: &Scene, operation: &str, cpu: MilliCpu
         }
         RECOVER => {
             let (_, message) = missing(scene, operation);
-            draft.note(EventReason::Recovering, format!("{message} What is missing is made again."));
+            draft.note(
+                EventReason::Recovering,
+                format!("{message} What is missing is made again."),
+            );
         }
         _ => {}
     }
@@ -421,7 +452,10 @@ fn missing(scene: &Scene, operation: &str) -> (&'static str, String) {
     if pods > wanted {
         return (
             reasons::SCALING,
-            format!("{} of {pods} too many.", plural(pods - wanted, "TaskManager")),
+            format!(
+                "{} of {pods} too many.",
+                plural(pods - wanted, "TaskManager")
+            ),
         );
     }
     let reason = match operation {
@@ -431,13 +465,21 @@ fn missing(scene: &Scene, operation: &str) -> (&'static str, String) {
     };
     (
         reason,
-        format!("{registered} of {} registered.", plural(wanted, "TaskManager")),
+        format!(
+            "{registered} of {} registered.",
+            plural(wanted, "TaskManager")
+        ),
     )
 }
 
 fn figures(draft: &mut Draft<'_>, scene: &Scene) {
     let observed = draft.observed;
-    let name = observed.cluster.metadata.name.as_deref().unwrap_or_default();
+    let name = observed
+        .cluster
+        .metadata
+        .name
+        .as_deref()
+        .unwrap_or_default();
     let next = &mut draft.next;
     if let Target::At(namespace) = &observed.target {
         let service = Names::of_session_cluster(name).service();
@@ -460,7 +502,10 @@ fn figures(draft: &mut Draft<'_>, scene: &Scene) {
 }
 
 fn count(observed: &Observed<'_>, of: impl Fn(Option<Role>) -> bool) -> u32 {
-    let pods = observed.made.iter().filter(|made| made.kind == MadeKind::Pod);
+    let pods = observed
+        .made
+        .iter()
+        .filter(|made| made.kind == MadeKind::Pod);
     u32::try_from(pods.filter(|made| of(made.role)).count()).unwrap_or(u32::MAX)
 }
 
@@ -476,4 +521,3 @@ fn plural(number: u32, word: &str) -> String {
 fn are(all: &str, number: u32) -> String {
     format!("{all} {}", if number == 1 { "is" } else { "are" })
 }
-

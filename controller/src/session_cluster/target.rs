@@ -30,11 +30,7 @@ pub fn resolve(own: &str, name: Option<&str>, defined: Option<&str>) -> Target {
 }
 
 /// Whether a namespace with these labels (`None`: there is no such namespace) takes pods from another.
-pub fn accepted(
-    namespace: &str,
-    own: &str,
-    labels: Option<&BTreeMap<String, String>>,
-) -> Target {
+pub fn accepted(namespace: &str, own: &str, labels: Option<&BTreeMap<String, String>>) -> Target {
     if namespace == own {
         return Target::At(namespace.to_owned());
     }
@@ -74,8 +70,14 @@ mod tests {
     fn another_namespace_must_name_the_source() {
         let labels = |text: &str| BTreeMap::from([(ACCEPT_FROM.to_owned(), text.to_owned())]);
         let there = Target::At("x".into());
-        assert_eq!(accepted("x", "team-a", Some(&labels("team-b.team-a"))), there);
-        assert_eq!(accepted("team-a", "team-a", None), Target::At("team-a".into()));
+        assert_eq!(
+            accepted("x", "team-a", Some(&labels("team-b.team-a"))),
+            there
+        );
+        assert_eq!(
+            accepted("team-a", "team-a", None),
+            Target::At("team-a".into())
+        );
         for refused in [labels("team-ab"), labels(""), BTreeMap::new()] {
             let target = accepted("x", "team-a", Some(&refused));
             assert!(

@@ -1,0 +1,329 @@
+//! The stage of these tests: a control plane with kube-controller-manager and no node. The test plays the kubelet (it says that
+//! pods are ready) and Flink (a REST API in which every ready TaskManager has registered).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::Client;
+use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+use sluice_api::SessionCluster;
+use sluice_cluster::{Assets, AssetsCache, Binary, Cluster, ClusterOptions, ControllerManager};
+use sluice_controller::flink::{FlinkHttp, Timeouts};
+use sluice_controller::leader::Leadership;
+use sluice_controller::ledger::facts::Facts;
+use sluice_controller::ledger::{LedgerKeeper, Settings, dialects};
+use sluice_controller::objects::BuildSettings;
+use sluice_controller::process::lead;
+use sluice_controller::session_cluster::health::Pace;
+use sluice_controller::session_cluster::run::SessionClusters;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// Everything that a test needs.
+pub struct Stage {
+    pub cluster: Cluster,
+    pub client: Client,
+    pub play: Arc<Mutex<Play>>,
+    address: String,
+    _tasks: Vec<JoinHandle<()>>,
+}
+
+/// What the played kubelet and Flink know.
+#[derive(Default)]
+pub struct Play {
+    /// Names of ready TaskManager pods, by the cluster IP of their JobManager's Service.
+    registered: BTreeMap<String, Vec<String>>,
+    /// Jobs that every cluster says it has.
+    pub jobs: u32,
+    /// Whether Flink answers.
+    pub mute: bool,
+    /// Requests that Flink has had.
+    pub requests: u64,
+    /// Images that cannot be pulled.
+    pub missing: BTreeSet<String>,
+}
+
+/// Waits until a condition holds; the message tells what was seen last.
+pub async fn until<T: std::fmt::Debug>(what: &str, mut look: impl AsyncFnMut() -> (bool, T)) -> T {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    let mut every = tokio::time::interval(Duration::from_millis(50));
+    loop {
+        every.tick().await;
+        let (done, seen) = look().await;
+        if done {
+            return seen;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "waited in vain until {what}; last seen: {seen:#?}"
+        );
+    }
+}
+
+impl Stage {
+    pub async fn set(assets_args: &[&str]) -> Self {
+        let assets = Assets::obtain(&AssetsCache::Default, Binary::ALL)
+            .await
+            .unwrap();
+        let mut options = ClusterOptions::new(assets).controller_manager(ControllerManager::Run);
+        for arg in assets_args {
+            options = options.api_server_arg(*arg);
+        }
+        let cluster = Cluster::start(options).await.unwrap();
+        let client = cluster.client().await.unwrap();
+        let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
+        for crd in sluice_api::crds() {
+            crds.create(&PostParams::default(), &crd).await.unwrap();
+        }
+        let play = Arc::new(Mutex::new(Play::default()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let tasks = vec![
+            tokio::spawn(kubelet(client.clone(), Arc::clone(&play))),
+            tokio::spawn(flink(listener, Arc::clone(&play))),
+        ];
+        let clusters: Api<SessionCluster> = Api::all(client.clone());
+        until("the kinds are served", async || {
+            (
+                clusters.list(&ListParams::default().limit(1)).await.is_ok(),
+                (),
+            )
+        })
+        .await;
+        Self {
+            cluster,
+            client,
+            play,
+            address,
+            _tasks: tasks,
+        }
+    }
+
+    pub async fn namespace(&self, name: &str, labels: &[(&str, &str)]) {
+        let labels: BTreeMap<&str, &str> = labels.iter().copied().collect();
+        let namespace: Namespace =
+            serde_json::from_value(json!({"metadata": {"name": name, "labels": labels}})).unwrap();
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        api.create(&PostParams::default(), &namespace)
+            .await
+            .unwrap();
+    }
+
+    pub fn clusters(&self, namespace: &str) -> Api<SessionCluster> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    pub fn reconciler(&self, client: Client) -> SessionClusters {
+        let address = self.address.clone();
+        SessionClusters {
+            client,
+            flink: FlinkHttp::new(Timeouts::default()).unwrap(),
+            instance: "test".into(),
+            build: BuildSettings {
+                sluice_image: "example.org/sluice:1".into(),
+            },
+            address: Arc::new(move |ip| format!("{address}/{ip}")),
+            pace: Pace {
+                soon: Duration::from_millis(250),
+                slowly: Duration::from_secs(30),
+            },
+        }
+    }
+
+    /// A whole controller that leads, in a runtime of its own, so that it can be killed.
+    pub fn controller(&self) -> Controller {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let kubeconfig = self.cluster.kubeconfig();
+        let address = self.address.clone();
+        runtime.spawn(async move {
+            let kubeconfig = kube::config::Kubeconfig::read_from(kubeconfig).unwrap();
+            let config = kube::Config::from_custom_kubeconfig(
+                kubeconfig,
+                &kube::config::KubeConfigOptions::default(),
+            )
+            .await
+            .unwrap();
+            let client = Client::try_from(config).unwrap();
+            let clusters = SessionClusters {
+                client: client.clone(),
+                flink: FlinkHttp::new(Timeouts::default()).unwrap(),
+                instance: "test".into(),
+                build: BuildSettings {
+                    sluice_image: "example.org/sluice:1".into(),
+                },
+                address: Arc::new(move |ip| format!("{address}/{ip}")),
+                pace: Pace {
+                    soon: Duration::from_millis(250),
+                    slowly: Duration::from_secs(30),
+                },
+            };
+            let resources = dialects::resources();
+            let facts = Arc::new(Facts::of(&resources));
+            let charging = Arc::clone(&facts);
+            let keeper = LedgerKeeper {
+                client,
+                resources,
+                charge: Arc::new(move |resource, object| charging.charge(resource, object)),
+                facts: Some(facts),
+                settings: Settings::default(),
+            };
+            lead(&keeper, &clusters, Leadership::always()).await;
+        });
+        Controller(Some(runtime))
+    }
+}
+
+/// A controller that can be killed.
+pub struct Controller(Option<tokio::runtime::Runtime>);
+
+impl Controller {
+    /// Ends it in the middle of whatever it does.
+    pub fn kill(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Says of every pod that it is ready, or that its image cannot be pulled; tells Flink who has registered.
+async fn kubelet(client: Client, play: Arc<Mutex<Play>>) {
+    let made = ListParams::default().labels("app.kubernetes.io/managed-by=sluice");
+    let pods: Api<Pod> = Api::all(client.clone());
+    let services: Api<Service> = Api::all(client.clone());
+    let mut every = tokio::time::interval(Duration::from_millis(100));
+    loop {
+        every.tick().await;
+        let (Ok(pods), Ok(services)) = tokio::join!(pods.list(&made), services.list(&made)) else {
+            continue;
+        };
+        let label = |labels: &Option<BTreeMap<String, String>>, key: &str| {
+            labels
+                .as_ref()
+                .and_then(|labels| labels.get(key))
+                .cloned()
+                .unwrap_or_default()
+        };
+        let mut registered: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for pod in &pods.items {
+            let namespace = pod.metadata.namespace.clone().unwrap_or_default();
+            let name = pod.metadata.name.clone().unwrap_or_default();
+            if pod.metadata.deletion_timestamp.is_some() {
+                continue;
+            }
+            let image = pod
+                .spec
+                .as_ref()
+                .and_then(|spec| spec.containers[0].image.clone())
+                .unwrap_or_default();
+            let is_missing = play.lock().unwrap().missing.contains(&image);
+            let ready = pod
+                .status
+                .iter()
+                .flat_map(|status| status.conditions.iter().flatten())
+                .any(|condition| condition.type_ == "Ready" && condition.status == "True");
+            if !ready || is_missing {
+                let waiting =
+                    json!({"waiting": {"reason": "ErrImagePull", "message": "no such image"}});
+                let status = json!({"status": {
+                    "conditions": [{"type": "Ready", "status": if is_missing { "False" } else { "True" }}],
+                    "containerStatuses": [{"name": "flink-main-container", "image": image, "imageID": "", "ready": !is_missing, "restartCount": 0,
+                        "state": if is_missing { waiting } else { json!({"running": {}}) }}],
+                }});
+                if ready != is_missing
+                    || !ready
+                        && pod
+                            .status
+                            .as_ref()
+                            .is_none_or(|status| status.container_statuses.is_none())
+                {
+                    let api: Api<Pod> = Api::namespaced(client.clone(), &namespace);
+                    let _ = api
+                        .patch_status(&name, &PatchParams::default(), &Patch::Merge(&status))
+                        .await;
+                }
+            }
+            if ready && label(&pod.metadata.labels, "sluice.dev/component") == "taskmanager" {
+                registered
+                    .entry(label(&pod.metadata.labels, "sluice.dev/owner-uid"))
+                    .or_default()
+                    .push(name);
+            }
+        }
+        play.lock().unwrap().registered = services
+            .items
+            .iter()
+            .filter_map(|service| {
+                let ip = service.spec.as_ref()?.cluster_ip.clone()?;
+                let uid = label(&service.metadata.labels, "sluice.dev/owner-uid");
+                Some((ip, registered.get(&uid).cloned().unwrap_or_default()))
+            })
+            .collect();
+    }
+}
+
+/// Answers `/<cluster IP>/overview` and `/<cluster IP>/taskmanagers`.
+async fn flink(listener: TcpListener, play: Arc<Mutex<Play>>) {
+    loop {
+        let Ok((mut stream, _)) = listener.accept().await else {
+            return;
+        };
+        let play = Arc::clone(&play);
+        tokio::spawn(async move {
+            let mut buffer = vec![0_u8; 8192];
+            let mut filled = 0;
+            loop {
+                while !buffer[..filled].windows(4).any(|four| four == b"\r\n\r\n") {
+                    match stream.read(&mut buffer[filled..]).await {
+                        Ok(0) | Err(_) => return,
+                        Ok(read) => filled += read,
+                    }
+                }
+                let head = String::from_utf8_lossy(&buffer[..filled]).into_owned();
+                filled = 0;
+                let path = head.split_whitespace().nth(1).unwrap_or_default();
+                let mut parts = path.split('/').skip(1);
+                let (ip, call) = (
+                    parts.next().unwrap_or_default(),
+                    parts.next().unwrap_or_default(),
+                );
+                let body: Option<Value> = {
+                    let mut play = play.lock().unwrap();
+                    play.requests += 1;
+                    let names = play.registered.get(ip).cloned();
+                    let jobs = play.jobs;
+                    (!play.mute).then_some(()).and(names).map(|names| match call {
+                        "overview" => json!({"taskmanagers": names.len(), "slots-total": names.len(), "slots-available": names.len(),
+                            "jobs-running": jobs, "jobs-finished": 0, "jobs-cancelled": 0, "jobs-failed": 0, "flink-version": "1.20.1"}),
+                        _ => json!({"taskmanagers": names.iter().map(|name| json!({"id": name, "path": "x", "slotsNumber": 1,
+                            "freeSlots": 1, "timeSinceLastHeartbeat": 1})).collect::<Vec<_>>()}),
+                    })
+                };
+                let Some(body) = body else { return };
+                let body = body.to_string();
+                let answer = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+                    body.len()
+                );
+                if stream.write_all(answer.as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
