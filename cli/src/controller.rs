@@ -4,7 +4,7 @@
 
 use crate::exit::{Failure, Outcome};
 use clap::Args;
-use sluice_controller::process::{self, Config};
+use sluice_controller::process::{self, Config, Runtime};
 use sluice_webhook::config::log_json;
 use std::path::PathBuf;
 
@@ -28,6 +28,9 @@ pub struct ControllerArgs {
         default_value = "sluice-controller"
     )]
     pub instance: String,
+    /// Keep the quota ledger and nothing else: no pods are made
+    #[arg(long)]
+    pub ledger_only: bool,
     /// Image that holds this binary: init containers of Flink's pods fetch jars with it
     #[arg(
         long,
@@ -62,6 +65,11 @@ pub fn run(args: &ControllerArgs) -> Result<Outcome, Failure> {
         namespace: args.namespace.clone(),
         lease: args.lease.clone(),
         instance: args.instance.clone(),
+        runtime: if args.ledger_only {
+            Runtime::LedgerOnly
+        } else {
+            Runtime::Run
+        },
         sluice_image: args.sluice_image.clone(),
         flink_address: args.flink_address.clone(),
     };

@@ -25,6 +25,7 @@ use crate::exit::{Failure, Outcome};
 use balancer::Balancer;
 use fleet::{Fleet, Restart};
 use greeting::ReadyFile;
+use sluice_controller::process::Runtime;
 
 /// Start a local control plane with Sluice in front of it, in the foreground.
 #[derive(Debug, clap::Args)]
@@ -177,7 +178,14 @@ async fn start(
     running.balancer = servers.balance().await?;
     let fleet = running.fleet.insert(Fleet::start(
         cluster,
-        servers.specs(&kubeconfig)?,
+        servers.specs(
+            &kubeconfig,
+            if args.node {
+                Runtime::Run
+            } else {
+                Runtime::LedgerOnly
+            },
+        )?,
         args.restart,
     ));
     // Whatever goes wrong from here on, the servers' own last words say most about it.

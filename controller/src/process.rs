@@ -25,10 +25,22 @@ pub struct Config {
     pub lease: String,
     /// Name of this instance, such as the pod's; made unique for each process.
     pub instance: String,
+    /// What is done beside keeping the ledger.
+    pub runtime: Runtime,
     /// Image that holds Sluice's own binary: its init containers fetch jars.
     pub sluice_image: String,
     /// Where Flink's REST APIs are; `None`: at the cluster IP of each cluster's Service.
     pub flink_address: Option<String>,
+}
+
+/// What is done beside keeping the ledger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Runtime {
+    /// Workloads are run.
+    #[default]
+    Run,
+    /// Nothing: where no pods can run, or where somebody else runs the workloads.
+    LedgerOnly,
 }
 
 /// What keeps the process from running.
@@ -116,7 +128,12 @@ pub async fn run(config: Config) -> Result<(), Error> {
     );
     tokio::select! {
         () = elector.run(stop) => {}
-        () = lead(&keeper, &clusters, leadership) => {}
+        () = async {
+            match config.runtime {
+                Runtime::Run => lead(&keeper, &clusters, leadership).await,
+                Runtime::LedgerOnly => keeper.run(leadership).await,
+            }
+        } => {}
     }
     tracing::info!("stopped");
     Ok(())

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use sluice_cluster::{Cluster, ProcessSpec, free_loopback_port, probe_http};
+use sluice_controller::process::Runtime;
 
 use super::balancer::Balancer;
 use super::install::eventually;
@@ -71,7 +72,11 @@ impl Servers {
     }
 
     /// The processes: this very binary with other subcommands, as whom the kubeconfig says.
-    pub(super) fn specs(&self, kubeconfig: &Path) -> Result<Vec<ProcessSpec>, Failure> {
+    pub(super) fn specs(
+        &self,
+        kubeconfig: &Path,
+        runtime: Runtime,
+    ) -> Result<Vec<ProcessSpec>, Failure> {
         let binary = std::env::current_exe().context("finding our own binary")?;
         let spec = |name: &str, subcommand: &str| {
             let log = self.logs.join(format!("{name}.log"));
@@ -91,7 +96,12 @@ impl Servers {
             ])
         };
         let mut specs: Vec<_> = self.webhooks.iter().enumerate().map(webhook).collect();
-        specs.push(spec("controller", "controller"));
+        let controller = spec("controller", "controller");
+        specs.push(match runtime {
+            Runtime::Run => controller,
+            // Without a node no pod would ever come, nor go.
+            Runtime::LedgerOnly => controller.arg("--ledger-only"),
+        });
         Ok(specs)
     }
 

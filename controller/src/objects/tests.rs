@@ -105,23 +105,45 @@ fn pod_templates_are_merged_by_name() {
     let [jobmanager, taskmanager] = workloads.as_slice() else {
         panic!("{workloads:?}");
     };
-    assert!(jobmanager["spec"]["template"]["spec"].get("unknownToUs").is_none());
+    assert!(
+        jobmanager["spec"]["template"]["spec"]
+            .get("unknownToUs")
+            .is_none()
+    );
     let template = &taskmanager["spec"]["template"];
     assert_eq!(template["metadata"]["labels"]["l"], "m");
-    assert_eq!(template["metadata"]["labels"]["sluice.dev/component"], "taskmanager");
+    assert_eq!(
+        template["metadata"]["labels"]["sluice.dev/component"],
+        "taskmanager"
+    );
     let spec = &template["spec"];
     assert_eq!(spec["terminationGracePeriodSeconds"], 5);
     assert_eq!(spec["unknownToUs"]["kept"], true);
-    assert_eq!(spec["initContainers"][0], json!({"name": "mine", "image": "x"}));
+    assert_eq!(
+        spec["initContainers"][0],
+        json!({"name": "mine", "image": "x"})
+    );
     let [main, log] = spec["containers"].as_array().unwrap().as_slice() else {
         panic!("{spec}");
     };
     assert_eq!(log["name"], "log");
-    assert_eq!(main["image"], "docker.io/library/flink:1.20", "the system's own wins");
+    assert_eq!(
+        main["image"], "docker.io/library/flink:1.20",
+        "the system's own wins"
+    );
     assert_eq!(main["resources"]["limits"]["nvidia.com/gpu"], 1);
     assert_eq!(main["resources"]["limits"]["memory"], "2Gi");
-    let names: Vec<_> = main["env"].as_array().unwrap().iter().map(|entry| entry["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["POD_IP", "POD_NAME", "FLINK_CONF_DIR", "A"], "what users refer to comes before");
+    let names: Vec<_> = main["env"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        ["POD_IP", "POD_NAME", "FLINK_CONF_DIR", "A"],
+        "what users refer to comes before"
+    );
     assert_eq!(main["volumeMounts"].as_array().unwrap().len(), 2);
 }
 
@@ -131,18 +153,31 @@ fn another_namespace_has_no_owner_reference_and_the_labels_all_the_same() {
     let there = built(json!({"flinkVersion": "1.20"}), "flink-pods").unwrap();
     assert_ne!(here[0].input, there[0].input);
     for (here, there) in here.iter().zip(&there) {
-        assert_eq!(here.object["metadata"]["ownerReferences"][0]["name"], "analytics");
+        assert_eq!(
+            here.object["metadata"]["ownerReferences"][0]["name"],
+            "analytics"
+        );
         assert_eq!(there.object["metadata"].get("ownerReferences"), None);
         assert_eq!(there.object["metadata"]["namespace"], "flink-pods");
-        assert_eq!(there.object["metadata"]["labels"]["sluice.dev/owner-namespace"], "team-a");
+        assert_eq!(
+            there.object["metadata"]["labels"]["sluice.dev/owner-namespace"],
+            "team-a"
+        );
     }
 }
 
 #[test]
 fn the_number_of_task_managers_makes_no_other_object() {
     let with = |number: u32| {
-        let built = built(json!({"flinkVersion": "1.20", "numberOfTaskManagers": number}), "team-a").unwrap();
-        built.iter().map(|built| (built.input.clone(), built.built.clone())).collect::<Vec<_>>()
+        let built = built(
+            json!({"flinkVersion": "1.20", "numberOfTaskManagers": number}),
+            "team-a",
+        )
+        .unwrap();
+        built
+            .iter()
+            .map(|built| (built.input.clone(), built.built.clone()))
+            .collect::<Vec<_>>()
     };
     assert_eq!(with(1), with(7));
 }
@@ -152,7 +187,13 @@ fn another_version_of_sluice_makes_other_objects_from_the_same_input() {
     let of = |image: &str| {
         let cluster = cluster(json!({"flinkVersion": "1.20", "jars": ["https://h/a.jar"]}));
         let flink = FlinkCluster::of_session_cluster(&cluster, "team-a", 1).unwrap();
-        let built = build(&flink, &BuildSettings { sluice_image: image.into() }).unwrap();
+        let built = build(
+            &flink,
+            &BuildSettings {
+                sluice_image: image.into(),
+            },
+        )
+        .unwrap();
         let last = built.last().unwrap();
         (last.input.clone(), last.built.clone())
     };
@@ -164,7 +205,10 @@ fn another_version_of_sluice_makes_other_objects_from_the_same_input() {
 #[test]
 fn what_cannot_be_made_is_named() {
     let refused = |spec| built(spec, "team-a").unwrap_err().to_string();
-    assert_eq!(refused(json!({})), "spec.flinkVersion: is needed to run; write it in quotes, such as \"1.20\"");
+    assert_eq!(
+        refused(json!({})),
+        "spec.flinkVersion: is needed to run; write it in quotes, such as \"1.20\""
+    );
     assert_eq!(
         refused(json!({"flinkVersion": "v1"})),
         "spec.flinkVersion: \"v1\" is no version of Flink; write major and minor, such as \"1.20\""
@@ -188,18 +232,45 @@ fn what_cannot_be_made_is_named() {
 fn a_version_has_one_configuration_file_of_its_own_kind() {
     for (version, name, memory) in [
         ("1.8", "flink-conf.yaml", "jobmanager.heap.size: 768m"),
-        ("1.10", "flink-conf.yaml", "taskmanager.memory.process.size: 2147483648b"),
-        ("1.18.1", "flink-conf.yaml", "jobmanager.memory.process.size: 1073741824b"),
-        ("1.19", "config.yaml", "jobmanager.memory.process.size: \"1073741824b\""),
-        ("2.2", "config.yaml", "taskmanager.memory.process.size: \"2147483648b\""),
+        (
+            "1.10",
+            "flink-conf.yaml",
+            "taskmanager.memory.process.size: 2147483648b",
+        ),
+        (
+            "1.18.1",
+            "flink-conf.yaml",
+            "jobmanager.memory.process.size: 1073741824b",
+        ),
+        (
+            "1.19",
+            "config.yaml",
+            "jobmanager.memory.process.size: \"1073741824b\"",
+        ),
+        (
+            "2.2",
+            "config.yaml",
+            "taskmanager.memory.process.size: \"2147483648b\"",
+        ),
     ] {
-        let objects = objects(json!({"flinkVersion": version, "logConfiguration": {"config.yaml": "mine", "flink-conf.yaml": "mine"}}));
+        let objects = objects(
+            json!({"flinkVersion": version, "logConfiguration": {"config.yaml": "mine", "flink-conf.yaml": "mine"}}),
+        );
         let data = &of_kind(&objects, "ConfigMap")[0]["data"];
-        let files: Vec<_> = data.as_object().unwrap().keys().filter(|key| key.contains("conf")).collect();
+        let files: Vec<_> = data
+            .as_object()
+            .unwrap()
+            .keys()
+            .filter(|key| key.contains("conf"))
+            .collect();
         assert_eq!(files, [name], "{version}");
         let text = data[name].as_str().unwrap();
         assert!(text.contains(memory), "{version}: {text}");
-        assert_eq!(text.contains("--add-opens"), version != "1.8" && version != "1.10", "{version}");
+        assert_eq!(
+            text.contains("--add-opens"),
+            version != "1.8" && version != "1.10",
+            "{version}"
+        );
     }
 }
 
@@ -208,7 +279,9 @@ fn is_label_value(text: &str) -> bool {
     text.len() <= 63
         && edge(text.chars().next())
         && edge(text.chars().next_back())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }
 
 proptest! {
