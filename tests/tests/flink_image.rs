@@ -334,51 +334,63 @@ impl Flink {
     }
 }
 
-/// Settings as a controller would write them, with everything on loopback, for small memory.
+/// Settings as the controller writes them (flat, and quoted where Flink reads YAML), with everything on loopback, for
+/// small memory.
 fn settings(image: &Path, rest: u16) -> Result<String> {
-    let image = fs::read_to_string(image)?;
-    let java = image
+    const FIXED: &[(&str, &str)] = &[
+        ("jobmanager.rpc.address", "127.0.0.1"),
+        ("jobmanager.bind-host", "127.0.0.1"),
+        ("rest.address", "127.0.0.1"),
+        ("rest.bind-address", "127.0.0.1"),
+        ("taskmanager.host", "127.0.0.1"),
+        ("taskmanager.bind-host", "127.0.0.1"),
+        ("taskmanager.numberOfTaskSlots", "4"),
+        // Without a unit, which Flink 1.18 cannot read here.
+        ("cluster.registration.error-delay", "500"),
+        ("heartbeat.interval", "1000"),
+        ("jobmanager.memory.process.size", "320m"),
+        ("jobmanager.memory.jvm-metaspace.size", "96m"),
+        ("jobmanager.memory.off-heap.size", "48m"),
+        ("jobmanager.memory.jvm-overhead.min", "48m"),
+        ("jobmanager.memory.jvm-overhead.max", "48m"),
+        ("taskmanager.memory.process.size", "320m"),
+        ("taskmanager.memory.jvm-metaspace.size", "80m"),
+        ("taskmanager.memory.jvm-overhead.min", "48m"),
+        ("taskmanager.memory.jvm-overhead.max", "48m"),
+        ("taskmanager.memory.framework.heap.size", "64m"),
+        ("taskmanager.memory.framework.off-heap.size", "48m"),
+        ("taskmanager.memory.network.min", "8m"),
+        ("taskmanager.memory.network.max", "8m"),
+        ("taskmanager.memory.managed.size", "0m"),
+    ];
+    let quote = if image.ends_with("config.yaml") {
+        "\""
+    } else {
+        ""
+    };
+    let text = fs::read_to_string(image)?;
+    let java = text
         .lines()
-        .find(|line| line.starts_with("env.java.opts.all: --add-"))
+        .find_map(|line| line.strip_prefix("env.java.opts.all: "))
         .context("the image does not say how Java is to be started")?;
-    let (jobmanager, blob, taskmanager, data) = (
-        free_loopback_port()?,
-        free_loopback_port()?,
-        free_loopback_port()?,
-        free_loopback_port()?,
-    );
-    Ok(format!(
-        "{java}\n\
-         rest.port: {rest}\n\
-         rest.bind-port: {rest}\n\
-         jobmanager.rpc.port: {jobmanager}\n\
-         blob.server.port: {blob}\n\
-         taskmanager.rpc.port: {taskmanager}\n\
-         taskmanager.data.port: {data}\n\
-         jobmanager.rpc.address: 127.0.0.1\n\
-         jobmanager.bind-host: 127.0.0.1\n\
-         rest.address: 127.0.0.1\n\
-         rest.bind-address: 127.0.0.1\n\
-         taskmanager.host: 127.0.0.1\n\
-         taskmanager.bind-host: 127.0.0.1\n\
-         taskmanager.numberOfTaskSlots: 4\n\
-         cluster.registration.error-delay: 500\n\
-         heartbeat.interval: 1000\n\
-         jobmanager.memory.process.size: 320m\n\
-         jobmanager.memory.jvm-metaspace.size: 96m\n\
-         jobmanager.memory.off-heap.size: 48m\n\
-         jobmanager.memory.jvm-overhead.min: 48m\n\
-         jobmanager.memory.jvm-overhead.max: 48m\n\
-         taskmanager.memory.process.size: 320m\n\
-         taskmanager.memory.jvm-metaspace.size: 80m\n\
-         taskmanager.memory.jvm-overhead.min: 48m\n\
-         taskmanager.memory.jvm-overhead.max: 48m\n\
-         taskmanager.memory.framework.heap.size: 64m\n\
-         taskmanager.memory.framework.off-heap.size: 48m\n\
-         taskmanager.memory.network.min: 8m\n\
-         taskmanager.memory.network.max: 8m\n\
-         taskmanager.memory.managed.size: 0m\n"
-    ))
+    let mut all = vec![
+        ("env.java.opts.all", java.to_owned()),
+        ("rest.port", rest.to_string()),
+        ("rest.bind-port", rest.to_string()),
+    ];
+    for key in [
+        "jobmanager.rpc.port",
+        "blob.server.port",
+        "taskmanager.rpc.port",
+        "taskmanager.data.port",
+    ] {
+        all.push((key, free_loopback_port()?.to_string()));
+    }
+    all.extend(FIXED.iter().map(|(key, value)| (*key, (*value).to_owned())));
+    let lines = all
+        .iter()
+        .map(|(key, value)| format!("{key}: {quote}{value}{quote}\n"));
+    Ok(lines.collect())
 }
 
 /// What a process says went wrong; a stack is longer than the tail of a log.
