@@ -33,8 +33,8 @@ pub enum Which {
     Sluice(SluiceArgs),
 }
 
-const LOADING: &str = "The archive is an OCI image layout: `ctr -n k8s.io images import FILE` on a node, `docker load -i FILE`, \
-                       `podman load -i FILE`, `kind load image-archive FILE`.";
+const LOADING: &str = "The archive is an OCI image layout: `ctr -n k8s.io images import FILE` on a node, `docker load -i FILE` \
+                       (Docker 25 and later), `podman load -i FILE`, `kind load image-archive FILE`.";
 
 /// What both have.
 #[derive(Debug, clap::Args)]
