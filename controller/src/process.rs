@@ -130,7 +130,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
         () = elector.run(stop) => {}
         () = async {
             match config.runtime {
-                Runtime::Run => lead(&keeper, &clusters, leadership).await,
+                Runtime::Run => Box::pin(lead(&keeper, &clusters, leadership)).await,
                 Runtime::LedgerOnly => keeper.run(leadership).await,
             }
         } => {}

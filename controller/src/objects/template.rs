@@ -108,7 +108,7 @@ fn of_options(pods: &PodOptions) -> Value {
             map.insert("name".into(), variable.name.clone().into());
             if let Some(from) = &variable.value_from {
                 map.insert("valueFrom".into(), Value::Object(from.clone()));
-            } else if let Some(value) = variable.value.as_ref().and_then(|value| value.text()) {
+            } else if let Some(value) = variable.value.as_ref().and_then(sluice_api::Scalar::text) {
                 map.insert("value".into(), value.into());
             }
             Value::Object(map)

@@ -6,6 +6,7 @@ use sluice_api::SessionCluster;
 
 use super::*;
 
+#[allow(clippy::needless_pass_by_value)] // `json!` at the call reads best by value
 fn cluster(spec: Value) -> SessionCluster {
     serde_json::from_value(json!({
         "apiVersion": "sluice.dev/v1alpha1", "kind": "SessionCluster",

@@ -128,7 +128,7 @@ impl Hand {
         let call =
             |source: kube::Error| failed(wanted.kind, &wanted.namespace, &wanted.name, source);
         if let Some(stored) = api.get_opt(&wanted.name).await.map_err(call)? {
-            self.may_take(wanted, &stored)?;
+            may_take(wanted, &stored)?;
             let all = serde_json::to_value(&stored).unwrap_or_default();
             if covers(&all, &wanted.object) {
                 return Ok(Ensured::of(&stored, Written::No));
@@ -140,45 +140,6 @@ impl Hand {
             .await
             .map_err(call)?;
         Ok(Ensured::of(&stored, Written::Yes))
-    }
-
-    /// Whether an object of the wanted name was made for the same owner.
-    fn may_take(&self, wanted: &Built, stored: &DynamicObject) -> Result<(), HandError> {
-        let place = || (wanted.kind, wanted.namespace.clone(), wanted.name.clone());
-        if stored.metadata.deletion_timestamp.is_some() {
-            let (kind, namespace, name) = place();
-            return Err(HandError::BeingDeleted {
-                kind,
-                namespace,
-                name,
-            });
-        }
-        let label = |key: &str| {
-            let labels = stored.metadata.labels.as_ref();
-            labels
-                .and_then(|labels| labels.get(key))
-                .map(String::as_str)
-        };
-        let uid = |pointer: &str| wanted.object.pointer(pointer).and_then(|uid| uid.as_str());
-        let ours = uid("/metadata/labels/sluice.dev~1owner-uid");
-        if ours.is_some() && label(labels::OWNER_UID) == ours {
-            return Ok(());
-        }
-        let owner = match (
-            label(labels::OWNER_KIND),
-            label(labels::OWNER_NAMESPACE),
-            label(labels::OWNER_NAME),
-        ) {
-            (Some(kind), Some(namespace), Some(name)) => format!("{kind} {namespace}/{name}"),
-            _ => "somebody else".to_owned(),
-        };
-        let (kind, namespace, name) = place();
-        Err(HandError::NameTaken {
-            kind,
-            namespace,
-            name,
-            owner,
-        })
     }
 
     /// Sets the number of pods of a Deployment, and nothing else of it.
@@ -245,6 +206,45 @@ impl Hand {
         }
         Ok(all)
     }
+}
+
+/// Whether an object of the wanted name was made for the same owner.
+fn may_take(wanted: &Built, stored: &DynamicObject) -> Result<(), HandError> {
+    let place = || (wanted.kind, wanted.namespace.clone(), wanted.name.clone());
+    if stored.metadata.deletion_timestamp.is_some() {
+        let (kind, namespace, name) = place();
+        return Err(HandError::BeingDeleted {
+            kind,
+            namespace,
+            name,
+        });
+    }
+    let label = |key: &str| {
+        let labels = stored.metadata.labels.as_ref();
+        labels
+            .and_then(|labels| labels.get(key))
+            .map(String::as_str)
+    };
+    let uid = |pointer: &str| wanted.object.pointer(pointer).and_then(|uid| uid.as_str());
+    let ours = uid("/metadata/labels/sluice.dev~1owner-uid");
+    if ours.is_some() && label(labels::OWNER_UID) == ours {
+        return Ok(());
+    }
+    let owner = match (
+        label(labels::OWNER_KIND),
+        label(labels::OWNER_NAMESPACE),
+        label(labels::OWNER_NAME),
+    ) {
+        (Some(kind), Some(namespace), Some(name)) => format!("{kind} {namespace}/{name}"),
+        _ => "somebody else".to_owned(),
+    };
+    let (kind, namespace, name) = place();
+    Err(HandError::NameTaken {
+        kind,
+        namespace,
+        name,
+        owner,
+    })
 }
 
 fn failed(kind: MadeKind, namespace: &str, name: &str, source: kube::Error) -> HandError {

@@ -353,6 +353,7 @@ mod tests {
         Made::read(kind, &object).unwrap().1
     }
 
+    #[allow(clippy::needless_pass_by_value)] // `json!` at the call reads best by value
     fn stored(spec: Value, status: Value) -> Value {
         json!({"apiVersion": "v1", "kind": "X", "metadata": {"name": "a", "namespace": "n", "uid": "u", "generation": 2,
             "labels": {"sluice.dev/owner-kind": "sessioncluster", "sluice.dev/owner-namespace": "n",

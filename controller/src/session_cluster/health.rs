@@ -16,6 +16,8 @@ use crate::flink::{FlinkError, FlinkHttp};
 pub struct Flink {
     /// Ids of the TaskManagers that have registered: names of their pods, from Flink 1.12 on.
     pub task_managers: Vec<String>,
+    /// Their number as the overview has it, which is asked for by itself and may be of another moment.
+    pub counted: u32,
     /// Task slots of all of them.
     pub slots_total: u32,
     /// Task slots that no job uses.
@@ -236,6 +238,7 @@ async fn ask(http: &FlinkHttp, address: &str) -> Result<Flink, FlinkError> {
     let (overview, task_managers) = tokio::try_join!(client.overview(), client.taskmanagers())?;
     Ok(Flink {
         task_managers: task_managers.into_iter().map(|one| one.id).collect(),
+        counted: overview.taskmanagers,
         slots_total: overview.slots_total,
         slots_available: overview.slots_available,
         jobs: overview.jobs_running,

@@ -44,6 +44,8 @@ const LABELS: Duration = Duration::from_secs(5);
 const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 /// Between attempts at an object that the API server refuses.
 const REFUSED: Duration = Duration::from_secs(30);
+/// Until an object that was deleted is deleted again, should it still stand there as if nothing had happened.
+const GOING: Duration = Duration::from_secs(5);
 /// For news that the watches must bring.
 const NEWS: Duration = Duration::from_secs(1);
 
@@ -69,8 +71,11 @@ pub struct Context {
     client: ClientBox,
     address: AddressBox,
     memory: Mutex<HashMap<String, Memory>>,
-    labels: Mutex<HashMap<String, (Instant, Option<BTreeMap<String, String>>)>>,
+    labels: Mutex<HashMap<String, (Instant, Labels)>>,
 }
+
+/// Labels of a namespace; `None`: there is no such namespace.
+type Labels = Option<BTreeMap<String, String>>;
 
 /// Parts that cannot print themselves.
 struct ClientBox(Client);
@@ -101,6 +106,8 @@ struct Memory {
     uncounted: Option<Instant>,
     /// The gate has let it start; the status does not say so yet.
     granted: bool,
+    /// Objects that have been deleted a moment ago: the watch may not have told yet.
+    going: HashMap<String, Instant>,
     /// Failures in a row.
     failures: u32,
 }
@@ -352,10 +359,7 @@ async fn place(cluster: &SessionCluster, context: &Context) -> Result<Target, Re
     }
 }
 
-async fn namespace_labels(
-    namespace: &str,
-    context: &Context,
-) -> Result<Option<BTreeMap<String, String>>, ReconcileError> {
+async fn namespace_labels(namespace: &str, context: &Context) -> Result<Labels, ReconcileError> {
     let lock = || {
         context
             .labels
@@ -583,8 +587,18 @@ async fn take_steps(
             },
             Step::Scale(made, replicas) => context.hand.scale(made, *replicas).await?,
             Step::Delete(made) => {
-                context.hand.delete(made).await?;
-                context.remember(uid, |memory| memory.settled.remove(&made.uid));
+                let is_going = context.remember(uid, |memory| {
+                    memory.going.retain(|_, since| since.elapsed() < GOING);
+                    memory.going.contains_key(&made.uid)
+                });
+                if !is_going {
+                    context.hand.delete(made).await?;
+                    context.remember(uid, |memory| {
+                        memory.settled.remove(&made.uid);
+                        memory.going.insert(made.uid.clone(), Instant::now());
+                    });
+                }
+                again = Some(GOING);
             }
         }
     }

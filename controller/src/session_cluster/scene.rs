@@ -201,7 +201,10 @@ impl Scene {
     /// How soon Flink is to be asked again.
     pub fn listen(&self, state: Option<SessionClusterState>) -> Listen {
         let is_quiet = state == Some(SessionClusterState::Running)
-            && (self.registered == Some(self.wanted) || self.jobmanager == JobManager::Ready);
+            && match &self.flink {
+                Some(flink) => self.registered == Some(self.wanted) && flink.counted == self.wanted,
+                None => self.jobmanager == JobManager::Ready,
+            };
         match self.jobmanager {
             // Its readiness is told by Kubernetes.
             JobManager::Absent => Listen::No,

@@ -2,6 +2,7 @@
 //! pods are ready) and Flink (a REST API in which every ready TaskManager has registered).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -31,8 +32,22 @@ pub struct Stage {
     pub client: Client,
     pub play: Arc<Mutex<Play>>,
     address: String,
-    _tasks: Vec<JoinHandle<()>>,
+    audit: PathBuf,
+    tasks: Vec<JoinHandle<()>>,
+    _dir: tempfile::TempDir,
 }
+
+/// Every write is logged, with who made it.
+const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata
+  verbs: [create, update, patch, delete, deletecollection]
+- level: None
+";
+/// As whom the controller writes.
+const CONTROLLER: &str = "the-controller";
 
 /// What the played kubelet and Flink know.
 #[derive(Default)]
@@ -67,14 +82,18 @@ pub async fn until<T: std::fmt::Debug>(what: &str, mut look: impl AsyncFnMut() -
 }
 
 impl Stage {
-    pub async fn set(assets_args: &[&str]) -> Self {
+    pub async fn set() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let policy = dir.path().join("audit-policy.yaml");
+        std::fs::write(&policy, AUDIT_POLICY).unwrap();
+        let audit = dir.path().join("audit.log");
         let assets = Assets::obtain(&AssetsCache::Default, Binary::ALL)
             .await
             .unwrap();
-        let mut options = ClusterOptions::new(assets).controller_manager(ControllerManager::Run);
-        for arg in assets_args {
-            options = options.api_server_arg(*arg);
-        }
+        let options = ClusterOptions::new(assets)
+            .controller_manager(ControllerManager::Run)
+            .api_server_arg(format!("--audit-policy-file={}", policy.display()))
+            .api_server_arg(format!("--audit-log-path={}", audit.display()));
         let cluster = Cluster::start(options).await.unwrap();
         let client = cluster.client().await.unwrap();
         let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
@@ -101,7 +120,9 @@ impl Stage {
             client,
             play,
             address,
-            _tasks: tasks,
+            audit,
+            tasks,
+            _dir: dir,
         }
     }
 
@@ -119,20 +140,41 @@ impl Stage {
         Api::namespaced(self.client.clone(), namespace)
     }
 
-    pub fn reconciler(&self, client: Client) -> SessionClusters {
-        let address = self.address.clone();
-        SessionClusters {
-            client,
-            flink: FlinkHttp::new(Timeouts::default()).unwrap(),
-            instance: "test".into(),
-            build: BuildSettings {
-                sluice_image: "example.org/sluice:1".into(),
-            },
-            address: Arc::new(move |ip| format!("{address}/{ip}")),
-            pace: Pace {
-                soon: Duration::from_millis(250),
-                slowly: Duration::from_secs(30),
-            },
+    /// Writes of the controller so far: verb, resource/subresource and namespace/name.
+    pub fn writes(&self) -> Vec<(String, String, String)> {
+        let log = std::fs::read_to_string(&self.audit).unwrap_or_default();
+        log.lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .filter(|event| event.pointer("/impersonatedUser/username") == Some(&json!(CONTROLLER)))
+            .map(|event| {
+                let text = |pointer: &str| {
+                    event
+                        .pointer(pointer)
+                        .and_then(Value::as_str)
+                        .unwrap_or_default()
+                        .to_owned()
+                };
+                let resource = match text("/objectRef/subresource").as_str() {
+                    "" => text("/objectRef/resource"),
+                    sub => format!("{}/{sub}", text("/objectRef/resource")),
+                };
+                (
+                    text("/verb"),
+                    resource,
+                    format!(
+                        "{}/{}",
+                        text("/objectRef/namespace"),
+                        text("/objectRef/name")
+                    ),
+                )
+            })
+            .collect()
+    }
+
+    /// Ends what the test plays.
+    pub fn strike(&self) {
+        for task in &self.tasks {
+            task.abort();
         }
     }
 
@@ -147,12 +189,15 @@ impl Stage {
         let address = self.address.clone();
         runtime.spawn(async move {
             let kubeconfig = kube::config::Kubeconfig::read_from(kubeconfig).unwrap();
-            let config = kube::Config::from_custom_kubeconfig(
+            let mut config = kube::Config::from_custom_kubeconfig(
                 kubeconfig,
                 &kube::config::KubeConfigOptions::default(),
             )
             .await
             .unwrap();
+            // Told apart from the test itself in the audit log.
+            config.auth_info.impersonate = Some(CONTROLLER.to_owned());
+            config.auth_info.impersonate_groups = Some(vec!["system:masters".to_owned()]);
             let client = Client::try_from(config).unwrap();
             let clusters = SessionClusters {
                 client: client.clone(),
@@ -177,7 +222,7 @@ impl Stage {
                 facts: Some(facts),
                 settings: Settings::default(),
             };
-            lead(&keeper, &clusters, Leadership::always()).await;
+            Box::pin(lead(&keeper, &clusters, Leadership::always())).await;
         });
         Controller(Some(runtime))
     }
@@ -245,13 +290,11 @@ async fn kubelet(client: Client, play: Arc<Mutex<Play>>) {
                     "containerStatuses": [{"name": "flink-main-container", "image": image, "imageID": "", "ready": !is_missing, "restartCount": 0,
                         "state": if is_missing { waiting } else { json!({"running": {}}) }}],
                 }});
-                if ready != is_missing
-                    || !ready
-                        && pod
-                            .status
-                            .as_ref()
-                            .is_none_or(|status| status.container_statuses.is_none())
-                {
+                let is_told = pod
+                    .status
+                    .as_ref()
+                    .is_some_and(|status| status.container_statuses.is_some());
+                if !is_missing || !is_told {
                     let api: Api<Pod> = Api::namespaced(client.clone(), &namespace);
                     let _ = api
                         .patch_status(&name, &PatchParams::default(), &Patch::Merge(&status))
