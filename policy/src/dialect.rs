@@ -14,6 +14,8 @@ pub(crate) mod own;
 pub mod session_cluster;
 pub mod session_job;
 
+pub use apache::operator;
+
 use crate::charge::Workload;
 use crate::draft::Draft;
 use crate::finding::{Cause, Findings};
@@ -121,6 +123,11 @@ pub trait Dialect: Send + Sync {
     fn section_of<'s>(&self, settings: &'s Value) -> Option<Cow<'s, Value>> {
         settings.get(self.section()?).map(Cow::Borrowed)
     }
+
+    /// Judges a part of this kind's spec that stands in a `DeploymentDefaults` or an `Environment` at `at`. What such a part
+    /// lacks may come from elsewhere; what stands in it must be right. Sluice's own kinds are judged by their tables
+    /// ([`config`]), so this is for other people's.
+    fn validate_section(&self, _settings: &Value, _at: &FieldPath, _findings: &mut Findings) {}
 
     /// Built-in defaults: a tree shaped like the object. May depend on the object (after normalisation).
     fn built_in(&self, _object: &Value) -> Value {

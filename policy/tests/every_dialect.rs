@@ -273,6 +273,18 @@ fn judged(object: &Value, old: Option<&Value>, world: &dyn World) -> (Value, Jud
             "{}",
             refusal.message
         );
+        let known = rule::rules();
+        for id in refusal
+            .causes
+            .iter()
+            .map(|cause| cause.rule.id)
+            .chain([refusal.rule.id])
+        {
+            assert!(
+                known.iter().any(|rule| rule.id == id),
+                "{id} is not listed by `sluice rules`"
+            );
+        }
         assert_ne!(
             refusal.rule.id, "defaults/incomplete",
             "{}",

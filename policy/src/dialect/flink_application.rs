@@ -1,7 +1,7 @@
 //! FlinkApplication of Confluent: `cmf.confluent.io/v1` as a custom resource of our own CRD, and
 //! `platform.confluent.io/v1beta1` of Confluent for Kubernetes. Shaped like a FlinkDeployment.
 
-use super::apache::{charge, confluent, deployment, freeze, rules};
+use super::apache::{charge, confluent, deployment, freeze, rules, section};
 use super::{Dialect, KindInfo, LeafKind, Scope};
 use crate::charge::Workload;
 use crate::finding::{Cause, Findings};
@@ -66,6 +66,11 @@ impl Dialect for CmfApplication {
 
     fn section(&self) -> Option<&'static str> {
         Some(SECTION)
+    }
+
+    fn validate_section(&self, settings: &Value, at: &FieldPath, findings: &mut Findings) {
+        // Confluent's schema is open: fields that we do not know may be its own.
+        section::judge(&CmfApplication, settings, at, section::OPEN, findings);
     }
 
     fn validate(&self, review: &Review<'_>, world: &dyn World, findings: &mut Findings) {

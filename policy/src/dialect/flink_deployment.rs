@@ -1,6 +1,6 @@
 //! FlinkDeployment of the Apache operator: an application with `spec.job`, a session cluster without.
 
-use super::apache::{self, charge, confluent, deployment, facts, freeze, rules};
+use super::apache::{self, charge, confluent, deployment, facts, freeze, rules, section};
 use super::{Dialect, Frozen, KindInfo, LeafKind, Scope};
 use crate::charge::Workload;
 use crate::finding::{Cause, Findings};
@@ -40,6 +40,10 @@ impl Dialect for FlinkDeployment {
 
     fn section(&self) -> Option<&'static str> {
         Some("flinkDeployment")
+    }
+
+    fn validate_section(&self, settings: &Value, at: &FieldPath, findings: &mut Findings) {
+        section::judge(&FlinkDeployment, settings, at, section::CLUSTER, findings);
     }
 
     fn takes_defaults(&self, object: &Value) -> bool {

@@ -1,6 +1,6 @@
 //! FlinkSessionJob of the Apache operator: a job on a session FlinkDeployment.
 
-use super::apache::{self, charge, deployment, freeze, rules, session_job};
+use super::apache::{self, charge, deployment, freeze, rules, section, session_job};
 use super::{Dialect, KindInfo, Scope};
 use crate::charge::Workload;
 use crate::finding::{Cause, Findings};
@@ -41,6 +41,16 @@ impl Dialect for FlinkSessionJob {
 
     fn section(&self) -> Option<&'static str> {
         Some("flinkSessionJob")
+    }
+
+    fn validate_section(&self, settings: &Value, at: &FieldPath, findings: &mut Findings) {
+        section::judge(
+            &FlinkSessionJob,
+            settings,
+            at,
+            section::SESSION_JOB,
+            findings,
+        );
     }
 
     fn validate(&self, review: &Review<'_>, world: &dyn World, findings: &mut Findings) {

@@ -16,6 +16,8 @@ pub(crate) enum Kind {
     Number,
     Flag,
     Texts,
+    /// A list, whatever stands in it.
+    List,
     /// A map whose values are texts.
     TextMap,
     /// A map whose values are texts or numbers.
@@ -62,6 +64,10 @@ pub(crate) static DEPLOYMENT: Table = &[
     ("spec.mode", Kind::Word(&["native", "standalone"])),
     ("spec.ingress", Kind::Map),
     ("spec.ingress.template", Kind::Text),
+    ("spec.ingress.className", Kind::Text),
+    ("spec.ingress.annotations", Kind::TextMap),
+    ("spec.ingress.labels", Kind::TextMap),
+    ("spec.ingress.tls", Kind::List),
     ("spec.podTemplate", Kind::Map),
     ("spec.logConfiguration", Kind::TextMap),
     ("spec.jobManager", Kind::Map),
@@ -74,6 +80,7 @@ pub(crate) static DEPLOYMENT: Table = &[
     ("spec.jobManager.resources", Kind::Map),
     ("spec.jobManager.resources.requests", Kind::Quantities),
     ("spec.jobManager.resources.limits", Kind::Quantities),
+    ("spec.jobManager.resources.claims", Kind::List),
     ("spec.taskManager", Kind::Map),
     ("spec.taskManager.replicas", Kind::Whole),
     ("spec.taskManager.podTemplate", Kind::Map),
@@ -84,6 +91,7 @@ pub(crate) static DEPLOYMENT: Table = &[
     ("spec.taskManager.resources", Kind::Map),
     ("spec.taskManager.resources.requests", Kind::Quantities),
     ("spec.taskManager.resources.limits", Kind::Quantities),
+    ("spec.taskManager.resources.claims", Kind::List),
 ];
 
 pub(crate) static SESSION_JOB: Table = &[("spec.deploymentName", Kind::Text)];
@@ -141,6 +149,7 @@ fn fits(kind: Kind, value: &Value) -> bool {
         Kind::Whole => is_whole(value),
         Kind::Number => value.is_number(),
         Kind::Flag => value.is_boolean(),
+        Kind::List => value.is_array(),
         Kind::Texts => value
             .as_array()
             .is_some_and(|list| list.iter().all(Value::is_string)),
@@ -174,6 +183,7 @@ fn judge(field: &str, kind: Kind, value: &Value, findings: &mut Findings) {
             );
         }
         Kind::Flag => wrong(findings, path, "true or false", value),
+        Kind::List => wrong(findings, path, "a list", value),
         Kind::Texts => match value.as_array() {
             None => wrong(findings, path, "a list of texts", value),
             Some(list) => {

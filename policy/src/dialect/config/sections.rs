@@ -9,7 +9,7 @@ use crate::dialect::own::normalise;
 use crate::dialect::own::rules::OwnRules;
 use crate::dialect::own::shape::Field;
 use crate::dialect::own::tables;
-use crate::dialect::{deployment, session_cluster, session_job};
+use crate::dialect::{deployment, dialects, session_cluster, session_job};
 use crate::draft::Draft;
 use crate::finding::{CauseReason, Findings};
 use crate::json;
@@ -87,23 +87,29 @@ pub(crate) fn normalise(
     }
 }
 
-/// Judges the settings of a section by the rules of its kind. Settings of other people's kinds must be a map; what stands
-/// in them is judged with the objects that they are filled into.
+/// Judges the settings of a section by the rules of its kind: as far as they can be judged without the rest of a spec.
 pub(crate) fn judge(section: &str, settings: &Value, at: &At<'_>, findings: &mut Findings) {
     if settings.is_null() {
         return;
     }
-    let Some(part) = own_part(section).filter(|_| settings.is_object()) else {
-        if !settings.is_object() {
-            findings.refuse(
-                RULES.field,
-                at.path(),
-                CauseReason::TypeInvalid,
-                format!(
-                    "must be a map, not {}; write any part of that kind's spec",
-                    json::type_name(settings)
-                ),
-            );
+    if !settings.is_object() {
+        findings.refuse(
+            RULES.field,
+            at.path(),
+            CauseReason::TypeInvalid,
+            format!(
+                "must be a map, not {}; write any part of that kind's spec",
+                json::type_name(settings)
+            ),
+        );
+        return;
+    }
+    let Some(part) = own_part(section) else {
+        let theirs = dialects()
+            .iter()
+            .find(|dialect| dialect.section() == Some(section));
+        if let Some(dialect) = theirs {
+            dialect.validate_section(settings, &at.path(), findings);
         }
         return;
     };

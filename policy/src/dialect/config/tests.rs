@@ -22,6 +22,11 @@ fn partial_specs_are_defaults() {
         json!({"state": "running", "template": {"spec": {"parallelism": 2}}}),
         json!({"sessionCluster": {"numberOfTaskManagers": 3, "flinkVersion": 1.12}, "sessionJob": {"flinkConfiguration": {"a": {"b": 1}}}}),
         json!({"flinkDeployment": {"serviceAccount": "flink"}, "flinkSessionJob": {}, "flinkApplication": {"image": "x"}}),
+        // What these need may stand elsewhere: high availability, a savepoint directory, memory.
+        json!({"flinkDeployment": {"jobManager": {"replicas": 2}, "job": {"upgradeMode": "savepoint"}, "podTemplate": {"spec": {"anything": 1}},
+            "taskManager": {"resources": {"requests": {"cpu": "500m"}, "claims": []}}, "ingress": {"labels": {"a": "b"}},
+            "flinkConfiguration": {"kubernetes.operator.deployment.rollback.enabled": true}}}),
+        json!({"flinkApplication": {"confluentsOwn": {"x": 1}}, "flinkSessionJob": {"deploymentName": "session", "job": {"parallelism": 2}}}),
     ] {
         assert_eq!(found(&DEFAULTS, &spec), [""; 0]);
     }
@@ -34,6 +39,24 @@ fn partial_specs_are_defaults() {
 #[case(json!({"sessionCluster": {"state": "ON"}}), "spec.sessionCluster.state: must be RUNNING or STOPPED, not \"ON\" [session-cluster/field]")]
 #[case(json!({"sessionCluster": []}), "spec.sessionCluster: must be a map, not a list; write any part of that kind's spec [config/field]")]
 #[case(json!({"flinkDeployment": "x"}), "spec.flinkDeployment: must be a map, not a text; write any part of that kind's spec [config/field]")]
+#[case(json!({"flinkDeployment": {"serviceAcount": "flink"}}), "spec.flinkDeployment.serviceAcount: unknown field; the fields here are image, \
+    imagePullPolicy, serviceAccount, flinkVersion, mode, ingress, podTemplate, logConfiguration, jobManager, taskManager, job, restartNonce, \
+    flinkConfiguration [flink/shape]")]
+#[case(json!({"flinkDeployment": {"jobManager": {"Replicas": 1}}}), "spec.flinkDeployment.jobManager.Replicas: unknown field; write replicas [flink/shape]")]
+#[case(json!({"flinkDeployment": {"jobManager": {"replicas": "one"}}}),
+    "spec.flinkDeployment.jobManager.replicas: must be a whole number, not a text [flink/shape]")]
+#[case(json!({"flinkDeployment": {"mode": "Native"}}),
+    "spec.flinkDeployment.mode: \"Native\" is not known; write one of native, standalone [flink/shape]")]
+#[case(json!({"flinkDeployment": {"taskManager": {"resource": {"memory": "lots"}}}}),
+    "spec.flinkDeployment.taskManager.resource.memory: \"lots\" is no size; write a whole size such as \"2048m\" or \"2Gi\" [flink/memory]")]
+#[case(json!({"flinkDeployment": {"flinkConfiguration": {"kubernetes": {"cluster-id": "x"}}}}),
+    "spec.flinkDeployment.flinkConfiguration[kubernetes.cluster-id]: the operator sets this key itself; leave it out [flink/forbidden-configuration]")]
+#[case(json!({"flinkSessionJob": {"job": {"state": "RUNNING"}}}),
+    "spec.flinkSessionJob.job.state: \"RUNNING\" is not known; write one of running, suspended [flink/shape]")]
+#[case(json!({"flinkSessionJob": {"image": "flink"}}), "spec.flinkSessionJob.image: unknown field; the fields here are deploymentName, job, \
+    restartNonce, flinkConfiguration [flink/shape]")]
+#[case(json!({"flinkApplication": {"flinkVersion": "1.19"}}), "spec.flinkApplication.flinkVersion: \"1.19\" is not known; write one of v1_13, \
+    v1_14, v1_15, v1_16, v1_17, v1_18, v1_19, v1_20, v2_0, v2_1, v2_2, v2_3, v2_4 [flink/shape]")]
 #[case(json!({"sessionCluster": {"resources": {"taskmanager": {"memory": "100m"}}}}),
     "spec.sessionCluster.resources.taskmanager.memory: \"100m\" is too little: Flink needs at least 982Mi for a TaskManager with this \
     configuration; write 982Mi or more [session-cluster/memory]")]
@@ -45,6 +68,17 @@ fn partial_specs_are_defaults() {
     Settings for some namespaces are an Environment [config/field]")]
 fn wrong_defaults_are_refused_when_they_are_written(#[case] spec: Value, #[case] expected: &str) {
     assert_eq!(found(&DEFAULTS, &spec), [expected]);
+}
+
+#[test]
+fn environments_judge_other_peoples_sections_alike() {
+    assert_eq!(
+        found(
+            &ENVIRONMENT,
+            &json!({"namespaces": ["*"], "flinkDeployment": {"restartNonce": "x"}})
+        ),
+        ["spec.flinkDeployment.restartNonce: must be a whole number, not a text [flink/shape]"]
+    );
 }
 
 #[test]
