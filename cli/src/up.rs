@@ -25,6 +25,7 @@ use crate::exit::{Failure, Outcome};
 use balancer::Balancer;
 use fleet::{Fleet, Restart};
 use greeting::ReadyFile;
+pub use node::Flink;
 use sluice_controller::process::Runtime;
 
 /// Start a local control plane with Sluice in front of it, in the foreground.
@@ -48,9 +49,13 @@ pub struct UpArgs {
     /// What happens when a webhook or controller process ends by itself
     #[arg(long, value_enum, default_value_t = Restart::Always)]
     pub restart: Restart,
-    /// Add a real node, so that pods really run: Linux, as root; Debian packages that it needs are installed
+    /// Add a real node, so that session clusters really run: Linux, as root; Debian packages it lacks are installed
     #[arg(long)]
     pub node: bool,
+    /// Flink release that the node has an image of, built from PyPI's packages the first time (repeatable), or `none`
+    /// for neither this image nor Sluice's own [default: 1.20]
+    #[arg(long, value_name = "VERSION", requires = "node", value_parser = node::flink)]
+    pub flink: Vec<Flink>,
     /// Archive of container images that the node shall have, or a folder of such (*.tar; repeatable)
     #[arg(long, value_name = "PATH", requires = "node")]
     pub image: Vec<PathBuf>,
@@ -149,7 +154,7 @@ async fn start(
             "etcd, kube-apiserver and kube-controller-manager",
         )
     };
-    let node = node::options(args).await?;
+    let node = node::options(args, &cache).await?;
     let assets = Assets::obtain(&cache, needed).await.map_err(unreachable)?;
 
     greeting::tell(&format!("starting {components}"));

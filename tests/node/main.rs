@@ -2,6 +2,7 @@
 
 #![allow(missing_docs, clippy::indexing_slicing)] // in tests, as elsewhere
 
+mod life;
 mod pods;
 
 use anyhow::{Result, anyhow};
@@ -11,6 +12,9 @@ use std::sync::{Arc, OnceLock};
 
 /// A promise and the test that holds it.
 type Promise = (&'static str, fn(&Gate) -> Result<()>);
+
+/// The same, with nodes of its own beside the shared one, since it takes them down.
+type AlonePromise = (&'static str, fn() -> Result<()>);
 
 /// The node that is shared, started by the first test that needs it. None where this machine cannot carry one.
 #[derive(Default)]
@@ -32,7 +36,7 @@ fn main() {
     arguments.test_threads = arguments.test_threads.or(Some(2));
     let shared = Arc::new(Shared::default());
     let failed = |error: anyhow::Error| Failed::from(format!("{error:?}"));
-    let trials: Vec<Trial> = [pods::PROMISES]
+    let mut trials: Vec<Trial> = [pods::PROMISES]
         .concat()
         .into_iter()
         .map(|(name, test): Promise| {
@@ -45,6 +49,11 @@ fn main() {
             })
         })
         .collect();
+    trials.extend(
+        life::PROMISES
+            .iter()
+            .map(|(name, test)| Trial::test(*name, move || test().map_err(failed))),
+    );
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(shared);
     conclusion.exit()

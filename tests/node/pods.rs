@@ -15,13 +15,14 @@ pub const PROMISES: &[Promise] = &[
     ("pods::logs_and_exec_work", logs),
     ("pods::this_machine_reaches_a_service_by_its_address", host),
     ("pods::a_pod_reaches_this_machine", back),
+    ("pods::the_webhook_on_this_machine_is_asked", webhook),
     ("pods::a_pod_whose_image_is_not_there_says_so", no_image),
 ];
 
-const WITHIN: Duration = Duration::from_mins(1);
+pub const WITHIN: Duration = Duration::from_mins(1);
 
 /// A pod that runs a script.
-fn pod(name: &str, script: &str) -> Value {
+pub fn pod(name: &str, script: &str) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
@@ -35,7 +36,7 @@ fn pod(name: &str, script: &str) -> Value {
 }
 
 /// A pod that serves one file, and a Service in front of it.
-fn web(kubectl: &Kubectl, text: &str) -> Result<String> {
+pub fn web(kubectl: &Kubectl, text: &str) -> Result<String> {
     let mut pod = pod(
         "web",
         &format!(
@@ -60,7 +61,7 @@ fn web(kubectl: &Kubectl, text: &str) -> Result<String> {
         .to_owned())
 }
 
-fn wait(kubectl: &Kubectl, what: &str, condition: &str) -> Result<()> {
+pub fn wait(kubectl: &Kubectl, what: &str, condition: &str) -> Result<()> {
     kubectl
         .run(&["wait", what, &format!("--for={condition}"), "--timeout=30s"])?
         .admitted()
@@ -153,7 +154,7 @@ fn host(gate: &Gate) -> Result<()> {
     })
 }
 
-fn get(address: &str) -> Result<String> {
+pub fn get(address: &str) -> Result<String> {
     let mut stream =
         TcpStream::connect_timeout(&format!("{address}:80").parse()?, Duration::from_secs(2))?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
@@ -184,6 +185,28 @@ fn back(gate: &Gate) -> Result<()> {
         .apply(&pod("client", &script).to_string())?
         .admitted()?;
     assert_eq!(outcome(&kubectl, "client")?, "from-host");
+    Ok(())
+}
+
+/// The API server and the webhook are in the host's namespaces, where loopback is the same for both.
+fn webhook(gate: &Gate) -> Result<()> {
+    let kubectl = gate.kubectl().in_namespace("team-a");
+    let session = |name: &str, managers: u32| {
+        json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "SessionCluster", "metadata": {"name": name},
+            "spec": {"state": "STOPPED", "flinkVersion": "1.20", "numberOfTaskManagers": managers}})
+    };
+    kubectl
+        .apply(&session("asked", 1).to_string())?
+        .admitted()?;
+    let stored = kubectl.get("fsc/asked")?;
+    ensure!(
+        stored["spec"]["flinkConfiguration"]["taskmanager.numberOfTaskSlots"] == "2",
+        "team-a's defaults are not filled in: {stored}"
+    );
+    let mut over = session("over", 1000);
+    over["spec"]["state"] = json!("RUNNING");
+    let said = kubectl.apply(&over.to_string())?.refused()?;
+    ensure!(said.contains("[quota/cpu]"), "{said}");
     Ok(())
 }
 

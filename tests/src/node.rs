@@ -5,8 +5,8 @@ use crate::needs;
 use anyhow::{Context, Result};
 use std::net::Ipv4Addr;
 
-/// Starts `sluice up --node` with further arguments (`--image FILE` imports an archive of images) and waits until pods
-/// can run. `None`, with a line that says why, where this machine cannot carry a node.
+/// Starts `sluice up --node` with further arguments and waits until pods can run: `--flink VERSION` gives the node that
+/// Flink's image and Sluice's own, `--image FILE` an archive of others; without either it has none, which is quickest. `None`, with a line that says why, where this machine cannot carry a node.
 ///
 /// It takes ten seconds, so tests share one: see `tests/node/main.rs`. Several may run side by side. Pods have the image
 /// [`sluice_cluster::BUSYBOX_IMAGE`] for tries. How long the steps of the start took is printed.
@@ -21,6 +21,9 @@ pub fn node(arguments: &[&str]) -> Result<Option<Gate>> {
         return Ok(None);
     }
     let mut all = vec!["--node"];
+    if !arguments.contains(&"--flink") {
+        all.extend(["--flink", "none"]);
+    }
     all.extend(arguments);
     let gate = Gate::up(&all)?;
     for line in gate.log()?.lines().filter(|line| line.contains(" after ")) {

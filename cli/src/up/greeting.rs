@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use sluice_cluster::Cluster;
+use sluice_cluster::{Binary, Cluster, NODE_NAME};
 
 use super::install::TEAM;
 use crate::exit::Failure;
@@ -35,6 +35,9 @@ spec:
       cpu: 4
 ";
 
+/// Which variables make kubectl ask a proxy.
+const PROXIES: [&str; 2] = ["HTTPS_PROXY", "https_proxy"];
+
 /// One line of progress.
 pub(super) fn tell(line: &str) {
     // Nothing is left to do if stderr is closed.
@@ -57,6 +60,26 @@ pub(super) fn print(cluster: &Cluster) -> io::Result<()> {
     fs::write(&short, SHORT)?;
     fs::write(&too_large, TOO_LARGE)?;
     let kubectl = kubectl(cluster);
+    if let Some(node) = cluster.node() {
+        tell(&format!(
+            "node {NODE_NAME} runs pods in {pods}, Services are in {services}; both are reached from this machine, and pods \
+             reach what listens on {host}. {ctr} shows its containers",
+            pods = node.network().pods(),
+            services = node.network().services(),
+            host = node.host_address(),
+            ctr = format_args!(
+                "nsenter -t {} -m -n {} -n k8s.io containers ls",
+                node.namespaces_pid(),
+                quoted(&cluster.assets().path(Binary::Ctr))
+            ),
+        ));
+        if PROXIES.iter().any(|name| std::env::var_os(name).is_some()) {
+            tell(&format!(
+                "kubectl must not use your proxy for it: export NO_PROXY={}",
+                node.network().block()
+            ));
+        }
+    }
 
     let mut out = io::stdout().lock();
     let written = writeln!(
