@@ -99,9 +99,34 @@ pub fn run(args: &ManifestsArgs) -> Result<Outcome, Failure> {
     Ok(Outcome::Fine)
 }
 
-/// Everything but the CRDs, in the order in which it can be applied: the registration comes last, as from then on the API
-/// server asks.
+/// Everything but the CRDs, in the order in which it can be applied.
+pub(crate) struct Parts {
+    /// Namespace, roles, and what runs.
+    pub workload: Vec<Value>,
+    /// From these on the API server asks.
+    pub registration: Vec<Value>,
+}
+
+/// What is printed, in parts, for whoever applies them one after the other.
+pub(crate) fn parts(image: &str, namespace: &str, replicas: u16) -> Result<Parts, Failure> {
+    let installation = Installation {
+        image,
+        namespace,
+        replicas,
+    };
+    Ok(Parts {
+        workload: workload_objects(&installation),
+        registration: registration(&installation)?,
+    })
+}
+
 fn gate(installation: &Installation<'_>) -> Result<Vec<Value>, Failure> {
+    let mut objects = workload_objects(installation);
+    objects.extend(registration(installation)?);
+    Ok(objects)
+}
+
+fn workload_objects(installation: &Installation<'_>) -> Vec<Value> {
     let mut objects = vec![json!({
         "apiVersion": "v1",
         "kind": "Namespace",
@@ -112,6 +137,10 @@ fn gate(installation: &Installation<'_>) -> Result<Vec<Value>, Failure> {
     })];
     objects.extend(rbac::objects(installation));
     objects.extend(workload::objects(installation));
+    objects
+}
+
+fn registration(installation: &Installation<'_>) -> Result<Vec<Value>, Failure> {
     let registration = Registration {
         address: Address::Service {
             namespace: installation.namespace.to_owned(),
@@ -120,11 +149,12 @@ fn gate(installation: &Installation<'_>) -> Result<Vec<Value>, Failure> {
         },
         excluded_namespaces: vec![installation.namespace.to_owned()],
     };
-    objects.push(typed(&guard::policy())?);
-    objects.push(typed(&guard::binding())?);
-    objects.push(typed(&registration.mutating())?);
-    objects.push(typed(&registration.validating())?);
-    Ok(objects)
+    Ok(vec![
+        typed(&guard::policy())?,
+        typed(&guard::binding())?,
+        typed(&registration.mutating())?,
+        typed(&registration.validating())?,
+    ])
 }
 
 fn typed(object: &impl Serialize) -> Result<Value, Failure> {

@@ -6,6 +6,7 @@
 mod account;
 mod balancer;
 mod canary;
+mod context;
 mod fleet;
 mod greeting;
 mod install;
@@ -40,9 +41,9 @@ pub struct UpArgs {
     /// Folder in which the control plane's programs are kept once they are built [default: $XDG_CACHE_HOME/sluice]
     #[arg(long, value_name = "DIR")]
     pub assets: Option<PathBuf>,
-    /// Number of webhook processes, behind one address
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=32))]
-    pub replicas: u16,
+    /// Number of webhook processes behind one address [default: 1], or of pods with --context [default: 2]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=32))]
+    pub replicas: Option<u16>,
     /// File or folder of further CustomResourceDefinitions to install, such as the Apache operator's (repeatable)
     #[arg(long, value_name = "PATH")]
     pub crds: Vec<PathBuf>,
@@ -59,6 +60,15 @@ pub struct UpArgs {
     /// Archive of container images that the node shall have, or a folder of such (*.tar; repeatable)
     #[arg(long, value_name = "PATH", requires = "node")]
     pub image: Vec<PathBuf>,
+    /// Install Sluice into the cluster of this kubeconfig context instead of starting one, and return when it answers
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["node", "data_dir", "ready_file", "assets", "crds"])]
+    pub context: Option<String>,
+    /// With --context: the image that holds this binary [default: the published one of this version]
+    #[arg(long, value_name = "IMAGE", requires = "context")]
+    pub sluice_image: Option<String>,
+    /// With --context: how long its pods may take to be ready
+    #[arg(long, value_name = "SECONDS", requires = "context", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub timeout: u64,
 }
 
 /// Runs until Ctrl-C, SIGTERM or SIGHUP, or until something that it cannot do without ends.
@@ -69,6 +79,11 @@ pub struct UpArgs {
 pub fn run(args: &UpArgs) -> Result<Outcome, Failure> {
     if args.node {
         node::check(args)?;
+    }
+    if let Some(name) = &args.context {
+        let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
+        runtime.block_on(context::install(args, name))?;
+        return Ok(Outcome::Fine);
     }
     let crds = install::read_crds(&args.crds)?;
     let ready_file = args.ready_file.as_ref().map(ReadyFile::claim).transpose()?;
@@ -175,7 +190,7 @@ async fn start(
     let client = cluster.client().await.map_err(unreachable)?;
 
     greeting::tell("installing Sluice");
-    let servers = servers::Servers::plan(cluster, args.replicas)?;
+    let servers = servers::Servers::plan(cluster, args.replicas.unwrap_or(1))?;
     install::crds(&client, crds).await?;
     install::namespaces(&client).await?;
     install::registration(&client, servers.url()).await?;
@@ -197,7 +212,7 @@ async fn start(
     let ready = async {
         servers.ready().await?;
         install::team_a(&client).await?;
-        canary::wait(&client).await?;
+        canary::wait(&client, install::TEAM).await?;
         install::quota_counts(&client).await
     };
     ready.await.map_err(|failure| fleet.explain(&failure))?;

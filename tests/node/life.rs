@@ -37,7 +37,37 @@ struct Traces {
     /// The eight digits that its link, its cgroup and its entry bear.
     id: String,
     /// Every process: the control plane's, the node's and the pods'.
-    processes: Vec<u32>,
+    processes: Vec<Process>,
+}
+
+/// A process and when it began: the system gives its number to others later.
+#[derive(Debug, Clone)]
+struct Process {
+    pid: u32,
+    state: String,
+    began: String,
+    line: String,
+}
+
+impl Process {
+    fn of(pid: u32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name is in parentheses and may hold anything; the state comes after it, the beginning is the 22nd field.
+        let (_, rest) = stat.rsplit_once(')')?;
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        Some(Self {
+            pid,
+            state: rest.split_whitespace().next()?.to_owned(),
+            began: rest.split_whitespace().nth(19)?.to_owned(),
+            line: String::from_utf8_lossy(&line).replace('\0', " "),
+        })
+    }
+
+    /// Itself as it is now. A zombie is gone but for its number, which the first process of the machine takes back when
+    /// it gets to it.
+    fn now(&self) -> Option<Self> {
+        Self::of(self.pid).filter(|now| now.began == self.began && now.state != "Z")
+    }
 }
 
 impl Traces {
@@ -62,12 +92,14 @@ impl Traces {
         let mut traces = Self {
             dir,
             id,
-            processes: vec![gate.pid()],
+            processes: Vec::new(),
         };
-        traces.processes.extend(traces.in_cgroups());
-        traces.processes.extend(traces.named());
-        traces.processes.sort_unstable();
-        traces.processes.dedup();
+        let mut pids = vec![gate.pid()];
+        pids.extend(traces.in_cgroups());
+        pids.extend(traces.named());
+        pids.sort_unstable();
+        pids.dedup();
+        traces.processes = pids.into_iter().filter_map(Process::of).collect();
         ensure!(
             traces.processes.len() > 12,
             "the control plane, the node and its pods: {:?}",
@@ -82,13 +114,12 @@ impl Traces {
 
     /// What of it is still there, the data folder not among it.
     fn left(&self) -> Vec<String> {
+        let named = self.named().into_iter().filter_map(Process::of);
         let mut left: Vec<String> = self
-            .processes
-            .iter()
-            .copied()
-            .filter(|pid| Path::new(&format!("/proc/{pid}")).exists())
-            .chain(self.named())
-            .map(|pid| format!("process {pid}"))
+            .living()
+            .into_iter()
+            .chain(named)
+            .map(|process| format!("{process:?}"))
             .collect();
         left.extend(
             self.cgroups()
@@ -117,6 +148,10 @@ impl Traces {
             left.push("kube-proxy's rules in the host's namespace".to_owned());
         }
         left
+    }
+
+    fn living(&self) -> Vec<Process> {
+        self.processes.iter().filter_map(Process::now).collect()
     }
 
     fn cgroups(&self) -> Vec<PathBuf> {
@@ -248,12 +283,7 @@ fn again() -> Result<()> {
 
     let gate = start()?.context("it could carry a node a moment ago")?;
     answers().context("after a SIGKILL")?;
-    let old: Vec<u32> = traces
-        .processes
-        .iter()
-        .copied()
-        .filter(|pid| Path::new(&format!("/proc/{pid}")).exists())
-        .collect();
+    let old = traces.living();
     ensure!(old.is_empty(), "of the killed one there run {old:?}");
     assert_eq!(gate.down()?, Some(0));
     let left = traces.left();
@@ -282,11 +312,7 @@ fn killed() -> Result<()> {
     kill(&gate)?;
     // By nobody's hand but the kernel's.
     eventually(Duration::from_secs(10), || {
-        let living: Vec<&u32> = traces
-            .processes
-            .iter()
-            .filter(|pid| Path::new(&format!("/proc/{pid}")).exists())
-            .collect();
+        let living = traces.living();
         ensure!(living.is_empty(), "{living:?} outlive the killed sluice up");
         Ok(())
     })?;

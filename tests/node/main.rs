@@ -2,6 +2,7 @@
 
 #![allow(missing_docs, clippy::indexing_slicing)] // in tests, as elsewhere
 
+mod context;
 mod life;
 mod pods;
 
@@ -50,9 +51,10 @@ fn main() {
         })
         .collect();
     trials.extend(
-        life::PROMISES
-            .iter()
-            .map(|(name, test)| Trial::test(*name, move || test().map_err(failed))),
+        [life::PROMISES, context::PROMISES]
+            .concat()
+            .into_iter()
+            .map(|(name, test): AlonePromise| Trial::test(name, move || test().map_err(failed))),
     );
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(shared);

@@ -6,12 +6,12 @@ use kube::Client;
 use kube::api::{DynamicObject, PostParams};
 use serde_json::{Value, json};
 
-use super::install::{api, eventually};
+use super::install::{api_in, eventually};
 use crate::exit::Failure;
 
-/// Waits until both answers are the webhooks'.
-pub(super) async fn wait(client: &Client) -> Result<(), Failure> {
-    let clusters = api(client, "sessionclusters", "SessionCluster");
+/// Waits until both answers are the webhooks', in a namespace that is there.
+pub(super) async fn wait(client: &Client, namespace: &str) -> Result<(), Failure> {
+    let clusters = api_in(client, namespace, "sessionclusters", "SessionCluster");
     let dry_run = PostParams {
         dry_run: true,
         ..PostParams::default()

@@ -211,7 +211,17 @@ pub(super) async fn quota_counts(client: &Client) -> Result<(), Failure> {
 }
 
 /// Objects of one of our kinds in team-a.
-pub(super) fn api(client: &Client, plural: &str, kind: &str) -> Api<DynamicObject> {
+fn api(client: &Client, plural: &str, kind: &str) -> Api<DynamicObject> {
+    api_in(client, TEAM, plural, kind)
+}
+
+/// Objects of one of our kinds.
+pub(super) fn api_in(
+    client: &Client,
+    namespace: &str,
+    plural: &str,
+    kind: &str,
+) -> Api<DynamicObject> {
     let resource = ApiResource {
         group: sluice_api::GROUP.to_owned(),
         version: sluice_api::VERSION.to_owned(),
@@ -219,7 +229,7 @@ pub(super) fn api(client: &Client, plural: &str, kind: &str) -> Api<DynamicObjec
         kind: kind.to_owned(),
         plural: plural.to_owned(),
     };
-    Api::namespaced_with(client.clone(), TEAM, &resource)
+    Api::namespaced_with(client.clone(), namespace, &resource)
 }
 
 /// Creates an object unless it is there, waiting out webhooks that do not answer yet.

@@ -25,24 +25,41 @@ const POLL: Duration = Duration::from_millis(20);
 /// One name in every hierarchy that the machine has.
 #[derive(Debug, Clone)]
 pub(super) struct Cgroup {
-    /// The folders, such as `/sys/fs/cgroup/memory/sluice-1a2b3c4d`, or just one with cgroup v2.
+    /// The folders that we make, such as `/sys/fs/cgroup/memory/sluice-1a2b3c4d`, or just one with cgroup v2.
     folders: Vec<PathBuf>,
+    /// Where else runc makes them: in every hierarchy that there is, `unified` beside those of v1 for instance.
+    others: Vec<PathBuf>,
 }
 
 impl Cgroup {
     /// Where it is or would be. Nothing is made.
     pub(super) fn locate(name: &str) -> Self {
         let mount = Path::new(MOUNT);
-        let folders = if is_v2() {
-            vec![mount.join(name)]
-        } else {
-            V1.iter()
-                .map(|controller| mount.join(controller))
-                .filter(|hierarchy| hierarchy.is_dir())
+        if is_v2() {
+            return Self {
+                folders: vec![mount.join(name)],
+                others: Vec::new(),
+            };
+        }
+        let hierarchies = fs::read_dir(mount).into_iter().flatten().flatten();
+        let (folders, others) = hierarchies
+            .map(|entry| entry.path())
+            // Such as cpu, a link to cpu,cpuacct where both are mounted together.
+            .filter(|hierarchy| hierarchy.is_dir())
+            .partition::<Vec<_>, _>(|hierarchy| {
+                V1.iter()
+                    .any(|controller| mount.join(controller) == *hierarchy)
+            });
+        let named = |hierarchies: Vec<PathBuf>| {
+            hierarchies
+                .iter()
                 .map(|hierarchy| hierarchy.join(name))
                 .collect()
         };
-        Self { folders }
+        Self {
+            folders: named(folders),
+            others: named(others),
+        }
     }
 
     /// Makes it, with room for processes.
@@ -128,7 +145,7 @@ impl Cgroup {
     /// One round: kills, and removes what is empty. Whether all is gone.
     fn try_remove(&self) -> Result<bool, ClusterError> {
         let mut gone = true;
-        for folder in self.folders.iter().filter(|folder| folder.is_dir()) {
+        for folder in self.everywhere().filter(|folder| folder.is_dir()) {
             for folder in below(folder) {
                 let processes = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
                 for pid in processes.lines().filter_map(|line| line.parse().ok()) {
@@ -155,8 +172,12 @@ impl Cgroup {
         Ok(gone)
     }
 
+    fn everywhere(&self) -> impl Iterator<Item = &PathBuf> {
+        self.folders.iter().chain(&self.others)
+    }
+
     fn stuck(&self, within: Duration) -> ClusterError {
-        let folder = self.folders.iter().find(|folder| folder.is_dir());
+        let folder = self.everywhere().find(|folder| folder.is_dir());
         ClusterError::Stuck {
             path: folder.cloned().unwrap_or_default(),
             after: within,

@@ -1,0 +1,177 @@
+//! `sluice up --context NAME`: Sluice in a cluster that is there already, with nodes and without.
+
+use crate::AlonePromise;
+use anyhow::{Context, Result, ensure};
+use sluice_cluster::image::{self, Image};
+use sluice_cluster::{
+    Assets, AssetsCache, Binary, Cluster, ClusterOptions, ControllerManager, HostTools, NodeOptions,
+};
+use sluice_tests::sluice_binary;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+pub const PROMISES: &[AlonePromise] = &[
+    ("context::where_pods_run_the_gate_stands", installs),
+    ("context::where_no_pod_runs_it_says_so_in_time", no_node),
+    ("context::a_context_that_leads_nowhere_is_told", nowhere),
+];
+
+/// A cluster without Sluice.
+struct Bare {
+    runtime: tokio::runtime::Runtime,
+    cluster: Option<Cluster>,
+}
+
+impl Bare {
+    fn start(
+        needed: &[Binary],
+        with: impl AsyncFnOnce(ClusterOptions) -> Result<ClusterOptions>,
+    ) -> Result<Self> {
+        let runtime = tokio::runtime::Runtime::new()?;
+        let cluster = runtime.block_on(async {
+            let assets = Assets::obtain(&AssetsCache::Default, needed).await?;
+            let options = ClusterOptions::new(assets).controller_manager(ControllerManager::Run);
+            Ok::<_, anyhow::Error>(Cluster::start(with(options).await?).await?)
+        })?;
+        Ok(Self {
+            runtime,
+            cluster: Some(cluster),
+        })
+    }
+
+    fn kubeconfig(&self) -> Result<std::path::PathBuf> {
+        Ok(self
+            .cluster
+            .as_ref()
+            .context("it was stopped")?
+            .kubeconfig())
+    }
+
+    fn kubectl(&self, arguments: &[&str]) -> Result<Output> {
+        let cluster = self.cluster.as_ref().context("it was stopped")?;
+        Ok(Command::new(cluster.kubectl())
+            .env("KUBECONFIG", cluster.kubeconfig())
+            .args(arguments)
+            .output()?)
+    }
+
+    fn stop(mut self) -> Result<()> {
+        match self.cluster.take() {
+            Some(cluster) => Ok(self.runtime.block_on(cluster.stop())?),
+            None => Ok(()),
+        }
+    }
+}
+
+fn install(kubeconfig: &Path, arguments: &[&str]) -> Result<Output> {
+    Ok(Command::new(sluice_binary()?)
+        .env("KUBECONFIG", kubeconfig)
+        .args(["up", "--context"])
+        .args(arguments)
+        .output()?)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn installs() -> Result<()> {
+    if !sluice_tests::real_node() {
+        return Ok(());
+    }
+    let binary = sluice_binary()?;
+    let bare = Bare::start(Binary::WITH_NODE, async |options| {
+        let image: Image = image::sluice(&AssetsCache::Default, &binary).await?;
+        let node = NodeOptions::new(HostTools::obtain().await?).image(image.path());
+        Ok(options.node(node))
+    })?;
+    let kubeconfig = bare.kubeconfig()?;
+    let began = Instant::now();
+    let output = install(&kubeconfig, &["sluice"])?;
+    let said = text(&output.stderr);
+    ensure!(output.status.success(), "{said}");
+    ensure!(
+        said.contains("Sluice answers for every namespace"),
+        "{said}"
+    );
+    eprintln!("installed into a cluster after {:.1?}", began.elapsed());
+
+    let manifest = "{apiVersion: sluice.dev/v1alpha1, kind: SessionCluster, metadata: {name: a}, spec: {state: STOPPED, \
+                    flinkVersion: '1.20'}}";
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), manifest)?;
+    let path = file.path().to_str().context("a path in Unicode")?;
+    let applied = bare.kubectl(&["apply", "-f", path])?;
+    ensure!(applied.status.success(), "{}", text(&applied.stderr));
+    let stored = bare.kubectl(&[
+        "get",
+        "fsc",
+        "a",
+        "-o",
+        "jsonpath={.spec.numberOfTaskManagers}",
+    ])?;
+    ensure!(
+        !stored.stdout.is_empty(),
+        "the pods' webhook has filled in nothing"
+    );
+
+    // Again is an update, and finds everything in place.
+    let output = install(&kubeconfig, &["sluice", "--replicas", "1"])?;
+    ensure!(output.status.success(), "{}", text(&output.stderr));
+    bare.stop()
+}
+
+fn no_node() -> Result<()> {
+    if !sluice_tests::control_plane() {
+        return Ok(());
+    }
+    let bare = Bare::start(Binary::ALL, async |options| Ok(options))?;
+    let began = Instant::now();
+    let output = install(&bare.kubeconfig()?, &["sluice", "--timeout", "5"])?;
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    ensure!(
+        said.contains("no pod of Sluice runs in context sluice after 5s"),
+        "{said}"
+    );
+    ensure!(said.contains("no scheduler has given it a node"), "{said}");
+    ensure!(said.contains("the webhooks are not registered"), "{said}");
+    ensure!(
+        began.elapsed() < Duration::from_secs(30),
+        "{:?}",
+        began.elapsed()
+    );
+    let registered = bare.kubectl(&["get", "validatingwebhookconfigurations", "-o", "name"])?;
+    assert_eq!(
+        text(&registered.stdout),
+        "",
+        "nobody answers, so nobody may be asked"
+    );
+    let crds = bare.kubectl(&["get", "crd", "sessionclusters.sluice.dev", "-o", "name"])?;
+    ensure!(crds.status.success(), "{}", text(&crds.stderr));
+    bare.stop()
+}
+
+fn nowhere() -> Result<()> {
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(
+        file.path(),
+        "{apiVersion: v1, kind: Config, clusters: [{name: c, cluster: {server: 'https://127.0.0.1:9'}}], users: [{name: u, \
+         user: {token: t}}], contexts: [{name: nobody, context: {cluster: c, user: u}}]}",
+    )?;
+    let output = install(file.path(), &["other"])?;
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    ensure!(said.contains("no such context; it has nobody"), "{said}");
+    let output = install(file.path(), &["nobody"])?;
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    ensure!(
+        said.contains("https://127.0.0.1:9/ does not answer"),
+        "{said}"
+    );
+    let output = install(file.path(), &["nobody", "--node"])?;
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    Ok(())
+}
