@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 use sluice_cluster::BUSYBOX_IMAGE;
 use sluice_tests::{Gate, eventually, node, sluice_binary};
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -47,6 +48,12 @@ struct Process {
     state: String,
     began: String,
     line: String,
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "process {} ({}): {}", self.pid, self.state, self.line)
+    }
 }
 
 impl Process {
@@ -103,7 +110,7 @@ impl Traces {
         ensure!(
             traces.processes.len() > 12,
             "the control plane, the node and its pods: {:?}",
-            traces.processes
+            traces.living()
         );
         ensure!(
             traces.left().iter().any(|what| what.contains("mount")),
@@ -115,12 +122,8 @@ impl Traces {
     /// What of it is still there, the data folder not among it.
     fn left(&self) -> Vec<String> {
         let named = self.named().into_iter().filter_map(Process::of);
-        let mut left: Vec<String> = self
-            .living()
-            .into_iter()
-            .chain(named)
-            .map(|process| format!("{process:?}"))
-            .collect();
+        let mut left = self.living();
+        left.extend(named.map(|process| process.to_string()));
         left.extend(
             self.cgroups()
                 .iter()
@@ -150,8 +153,9 @@ impl Traces {
         left
     }
 
-    fn living(&self) -> Vec<Process> {
-        self.processes.iter().filter_map(Process::now).collect()
+    fn living(&self) -> Vec<String> {
+        let now = self.processes.iter().filter_map(Process::now);
+        now.map(|process| process.to_string()).collect()
     }
 
     fn cgroups(&self) -> Vec<PathBuf> {
