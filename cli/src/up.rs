@@ -15,7 +15,7 @@ mod servers;
 mod signals;
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use sluice_cluster::{
@@ -28,6 +28,9 @@ use fleet::{Fleet, Restart};
 use greeting::ReadyFile;
 pub use node::Flink;
 use sluice_controller::process::Runtime;
+
+/// How long each part may take with a node: ten seconds are usual, unless something else uses all cores.
+const NODE_WITHIN: Duration = Duration::from_mins(3);
 
 /// Start a local control plane with Sluice in front of it, in the foreground.
 #[derive(Debug, clap::Args)]
@@ -181,7 +184,7 @@ async fn start(
                 .map_or(DataDir::Temporary, DataDir::Keep),
         );
     if let Some(node) = node {
-        options = options.node(node);
+        options = options.node(node).ready_within(NODE_WITHIN);
     }
     let cluster = running
         .cluster

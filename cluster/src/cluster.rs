@@ -1,6 +1,7 @@
 //! The control plane's life: start, kill and restart of its parts, stop. What each part is started with and when it
 //! counts as ready is in [`components`], what a caller may choose is in [`options`].
 
+mod addresses;
 mod components;
 mod options;
 
@@ -13,10 +14,10 @@ use std::time::{Duration, Instant};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tempfile::TempDir;
 
-use crate::node::{self, Ground, Lasting, Network, Node, NodeOptions};
-use crate::pki::{self, Pki, Usage};
+use crate::node::{Ground, Lasting, Node};
+use crate::pki::{self, Pki};
 use crate::{Assets, Binary, ClusterError, Process, free_loopback_port};
-use components::{Layout, NodeNetwork};
+use components::Layout;
 pub use options::{ClusterOptions, ControllerManager, DataDir};
 
 /// A free port is not a reserved one: how often a start is tried anew when somebody else was quicker.
@@ -105,7 +106,7 @@ impl Cluster {
         };
         pki::make_private_dir(&dir)?;
         let lock = lock(&dir)?;
-        agrees(&dir, options.node.as_ref())?;
+        addresses::agree(&dir, options.node.as_ref())?;
         let logs = dir.join("logs");
         pki::make_private_dir(&logs)?;
         let pki = Pki::load_or_make(&dir.join("pki"))?;
@@ -122,7 +123,7 @@ impl Cluster {
         };
         let network = ground
             .as_ref()
-            .map(|ground| node_network(ground.network(), &pki))
+            .map(|ground| addresses::with_node(ground.network(), &pki))
             .transpose()?;
 
         let layout = Layout {
@@ -397,34 +398,6 @@ fn lock(dir: &Path) -> Result<File, ClusterError> {
         }),
         Err(TryLockError::Error(source)) => Err(ClusterError::io("locking", &path)(source)),
     }
-}
-
-/// Services keep their addresses, so a data folder keeps its ranges.
-fn agrees(dir: &Path, node: Option<&NodeOptions>) -> Result<(), ClusterError> {
-    let made = match (node::has_node(dir), node) {
-        (true, None) => "with",
-        (false, Some(_)) if dir.join("etcd").exists() => "without",
-        _ => return Ok(()),
-    };
-    Err(ClusterError::OtherNetwork {
-        dir: dir.to_path_buf(),
-        made,
-    })
-}
-
-/// The API server's names and addresses with a node.
-fn node_network(network: Network, pki: &Pki) -> Result<NodeNetwork, ClusterError> {
-    let mut names = pki::SERVER_NAMES.map(String::from).to_vec();
-    names.extend([
-        "kubernetes.default.svc.cluster.local".to_owned(),
-        network.host().to_string(),
-        network.kubernetes().to_string(),
-    ]);
-    Ok(NodeNetwork {
-        network,
-        server: pki.issue("apiserver-node", Usage::Server, &names)?,
-        kubelet_client: pki.issue("kubelet-client", Usage::Administrator, &[])?,
-    })
 }
 
 fn not_running(component: Component) -> ClusterError {

@@ -18,6 +18,7 @@ mod namespaces;
 mod network;
 mod options;
 mod places;
+mod ready;
 mod registry;
 mod requirements;
 
@@ -27,11 +28,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Node as NodeObject;
-use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
-use kube::core::GroupVersionKind;
-use kube::{Api, ResourceExt};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::pki::{Pki, Usage};
@@ -51,9 +47,6 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const IMPORT_WITHIN: Duration = Duration::from_mins(3);
 /// From SIGTERM to SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
-/// Who owns the fields of the objects that are applied here.
-const FIELD_MANAGER: &str = "sluice-node";
-
 /// A process of the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NodePart {
@@ -93,6 +86,8 @@ pub struct Node {
     assets: Assets,
     kubeconfig: PathBuf,
     running: Mutex<[Option<Arc<Process>>; 4]>,
+    /// When this start began, in seconds of Unix time: what the store says of earlier ones does not count.
+    began: i64,
 }
 
 impl Node {
@@ -109,6 +104,7 @@ impl Node {
             assets,
             kubeconfig,
             running: Mutex::new([None, None, None, None]),
+            began: ready::now(),
         };
         let places = &node.ground.places;
         // Which pod had which address: all pods get new ones.
@@ -165,7 +161,7 @@ impl Node {
         for part in [NodePart::Scheduler, NodePart::Kubelet, NodePart::Proxy] {
             self.start(part)?;
         }
-        self.apply_dns(client).await?;
+        dns::apply(client, network, &self.assets.path(Binary::CoreDns)).await?;
         self.ready(client, within).await
     }
 
@@ -293,27 +289,6 @@ impl Node {
         write(&imported, &(before + &stamp))
     }
 
-    async fn apply_dns(&self, client: &kube::Client) -> Result<(), ClusterError> {
-        let program = self.assets.path(Binary::CoreDns);
-        let apply = PatchParams::apply(FIELD_MANAGER).force();
-        for object in dns::objects(self.network(), &program) {
-            let object: DynamicObject = serde_json::from_value(object)
-                .map_err(|error| ClusterError::Client(Box::new(error)))?;
-            let types = object.types.clone().unwrap_or_default();
-            let gvk = GroupVersionKind::try_from(&types)
-                .map_err(|error| ClusterError::Client(Box::new(error)))?;
-            let resource = ApiResource::from_gvk(&gvk);
-            let api: Api<DynamicObject> = match object.namespace() {
-                Some(namespace) => Api::namespaced_with(client.clone(), &namespace, &resource),
-                None => Api::all_with(client.clone(), &resource),
-            };
-            api.patch(&object.name_any(), &apply, &Patch::Apply(&object))
-                .await
-                .map_err(|error| ClusterError::Client(Box::new(error)))?;
-        }
-        Ok(())
-    }
-
     /// Waits until the node is Ready and resolves names.
     ///
     /// # Errors
@@ -328,7 +303,7 @@ impl Node {
                 status = kubelet.exited() => return Err(kubelet.died(status)),
                 _ = ticks.tick() => {}
             }
-            let last = match timeout(ANSWER_WITHIN, not_yet(client)).await {
+            let last = match timeout(ANSWER_WITHIN, ready::not_yet(client, self.began)).await {
                 Ok(None) => return Ok(()),
                 Ok(Some(reason)) => reason,
                 Err(_) => format!("no answer within {ANSWER_WITHIN:?}"),
@@ -407,35 +382,6 @@ impl Node {
                 process.stop_blocking(GRACE);
             }
         }
-    }
-}
-
-/// Why the node is not ready yet, if it is not.
-async fn not_yet(client: &kube::Client) -> Option<String> {
-    let node: NodeObject = match Api::all(client.clone()).get_opt(NODE_NAME).await {
-        Ok(Some(node)) => node,
-        Ok(None) => return Some("the kubelet has not registered the node yet".into()),
-        Err(error) => return Some(error.to_string()),
-    };
-    let conditions = node.status.and_then(|status| status.conditions);
-    let ready = conditions
-        .unwrap_or_default()
-        .into_iter()
-        .find(|condition| condition.type_ == "Ready");
-    match ready {
-        Some(ready) if ready.status == "True" => {}
-        Some(ready) => return Some(ready.message.unwrap_or_default()),
-        None => return Some("the node has no condition yet".into()),
-    }
-    let dns: Api<Deployment> = Api::namespaced(client.clone(), "kube-system");
-    match dns.get_status("coredns").await {
-        Ok(dns) => {
-            let status = dns.status.unwrap_or_default();
-            let current = status.observed_generation == dns.metadata.generation;
-            (!current || status.available_replicas.unwrap_or_default() == 0)
-                .then(|| "the node is ready, its DNS server is not".into())
-        }
-        Err(error) => Some(error.to_string()),
     }
 }
 

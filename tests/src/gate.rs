@@ -14,7 +14,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// Seconds are usual; this is for a machine that compiles at the same time.
-const READY_WITHIN: Duration = Duration::from_mins(3);
+const READY_WITHIN: Duration = Duration::from_mins(5);
 const DOWN_WITHIN: Duration = Duration::from_secs(30);
 
 /// A control plane with Sluice in front of it.

@@ -2,10 +2,17 @@
 
 use std::path::Path;
 
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
+use kube::core::GroupVersionKind;
+use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
 use super::busybox;
 use super::network::Network;
+use crate::ClusterError;
+
+/// Who owns the fields of the objects that are applied here.
+const FIELD_MANAGER: &str = "sluice-node";
 
 /// Plugins answer in an order of their own, not in that of the file: what refuses unknown names stands in a block apart,
 /// else it would hide every Service.
@@ -25,8 +32,36 @@ cluster.local:53 in-addr.arpa:53 {
 }
 ";
 
+/// Which pods are the server's.
+pub(super) const SELECTOR: &str = "k8s-app=kube-dns";
+
+/// Applies everything.
+pub(super) async fn apply(
+    client: &Client,
+    network: Network,
+    program: &Path,
+) -> Result<(), ClusterError> {
+    let apply = PatchParams::apply(FIELD_MANAGER).force();
+    for object in objects(network, program) {
+        let object: DynamicObject = serde_json::from_value(object)
+            .map_err(|error| ClusterError::Client(Box::new(error)))?;
+        let types = object.types.clone().unwrap_or_default();
+        let kind = GroupVersionKind::try_from(&types)
+            .map_err(|error| ClusterError::Client(Box::new(error)))?;
+        let resource = ApiResource::from_gvk(&kind);
+        let api: Api<DynamicObject> = match object.namespace() {
+            Some(namespace) => Api::namespaced_with(client.clone(), &namespace, &resource),
+            None => Api::all_with(client.clone(), &resource),
+        };
+        api.patch(&object.name_any(), &apply, &Patch::Apply(&object))
+            .await
+            .map_err(|error| ClusterError::Client(Box::new(error)))?;
+    }
+    Ok(())
+}
+
 /// In the order in which they are applied. The program is mounted from the host: it needs nothing of an image.
-pub(super) fn objects(network: Network, program: &Path) -> Vec<Value> {
+fn objects(network: Network, program: &Path) -> Vec<Value> {
     let metadata = json!({"name": "coredns", "namespace": "kube-system"});
     let labels = json!({"k8s-app": "kube-dns"});
     vec![

@@ -11,7 +11,7 @@ use super::namespaces::{Namespaces, run};
 use super::network::{Network, Range};
 use super::places::Places;
 use super::registry::Entry;
-use super::requirements::HostTools;
+use super::requirements::{HostTools, find_program};
 use crate::ClusterError;
 
 /// How long `ip` may take.
@@ -193,7 +193,8 @@ pub(super) fn remove_link(id: &Id) -> Result<(), ClusterError> {
     if !there() {
         return Ok(());
     }
-    let output = std::process::Command::new("ip")
+    let program = find_program("ip").unwrap_or_else(|| "ip".into());
+    let output = std::process::Command::new(&program)
         .args(["link", "del", &link])
         .output();
     // The kernel removes it too, when the namespace of its other end has died.
@@ -203,6 +204,6 @@ pub(super) fn remove_link(id: &Id) -> Result<(), ClusterError> {
             command: format!("ip link del {link}"),
             said: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
         }),
-        Err(error) => Err(ClusterError::io("running", Path::new("ip"))(error)),
+        Err(error) => Err(ClusterError::io("running", &program)(error)),
     }
 }

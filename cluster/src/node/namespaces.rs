@@ -78,7 +78,8 @@ impl Namespaces {
         let kubelet = places.kubelet().to_string_lossy().into_owned();
         made.run(&["mount", "--bind", &kubelet, &kubelet]).await?;
         made.run(&["mount", "--make-rshared", &kubelet]).await?;
-        made.run(&["ip", "link", "set", "lo", "up"]).await?;
+        let ip = tools.ip.to_string_lossy().into_owned();
+        made.run(&[&ip, "link", "set", "lo", "up"]).await?;
         made.run(&["sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"])
             .await?;
         Ok(made)
