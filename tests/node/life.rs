@@ -254,6 +254,7 @@ fn again() -> Result<()> {
                 "spec": {"containers": [{
                     "name": "main",
                     "image": BUSYBOX_IMAGE,
+                    "resources": {"requests": {"cpu": "20m", "memory": "16Mi"}},
                     "command": ["sh", "-c", "mkdir /tmp/w && echo stays > /tmp/w/index.html && exec httpd -f -p 8080 -h /tmp/w"],
                 }]},
             },

@@ -30,7 +30,12 @@ pub fn pod(name: &str, script: &str) -> Value {
         "spec": {
             "terminationGracePeriodSeconds": 0,
             "restartPolicy": "Never",
-            "containers": [{"name": "main", "image": BUSYBOX_IMAGE, "command": ["sh", "-c", script]}],
+            "containers": [{
+                "name": "main",
+                "image": BUSYBOX_IMAGE,
+                "command": ["sh", "-c", script],
+                "resources": {"requests": {"cpu": "20m", "memory": "16Mi"}},
+            }],
         },
     })
 }
