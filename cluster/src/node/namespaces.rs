@@ -20,6 +20,8 @@ use crate::{ClusterError, Process, ProcessSpec};
 
 /// How long one command in there may take. They only talk to the kernel.
 const COMMAND_WITHIN: Duration = Duration::from_secs(30);
+/// How long the kernel may take to end all processes of the namespaces.
+const END_WITHIN: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(10);
 /// From SIGTERM to SIGKILL. Nothing in there needs longer than nothing.
 const GRACE: Duration = Duration::ZERO;
@@ -135,10 +137,22 @@ impl Namespaces {
         run(&all, within, &command.join(" ")).await
     }
 
-    /// Ends everything in there at once.
+    /// Ends everything in there at once, and waits until it is gone: the first process goes last.
     pub(super) async fn end(&self) {
+        let first = self.first();
         self.holder.kill();
         self.holder.exited().await;
+        let deadline = Instant::now() + END_WITHIN;
+        while first.is_some_and(is_there) && Instant::now() < deadline {
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// The host's id of the first process, which is the holder's only child.
+    fn first(&self) -> Option<u32> {
+        let pid = self.pid();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+        children.split_whitespace().next()?.parse().ok()
     }
 }
 
@@ -146,6 +160,16 @@ impl Drop for Namespaces {
     fn drop(&mut self) {
         self.holder.stop_blocking(GRACE);
     }
+}
+
+/// Whether a process is more than a number that waits to be taken back.
+fn is_there(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name is in parentheses and may hold anything; the state comes after it.
+    let state = stat
+        .rsplit_once(')')
+        .and_then(|(_, rest)| rest.split_whitespace().next());
+    !matches!(state, None | Some("Z" | "X"))
 }
 
 /// Runs a command of the host to its end and returns what it printed. `shown` stands for it in messages.
