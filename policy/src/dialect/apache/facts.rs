@@ -5,9 +5,17 @@ use crate::json;
 use crate::path::FieldPath;
 use serde_json::{Value, json};
 
-/// Only what session jobs look up: version, mode, configuration and the TaskManagers' CPU.
+/// Only what session jobs look up: version, mode, configuration and the TaskManagers' CPU. Of an application, which most are,
+/// only that it is one: no session job can run on it.
 pub(crate) fn of(object: &Value) -> Value {
     let mut kept = json!({});
+    if json::present(object, &["spec", "job"]).is_some() {
+        for field in ["metadata.name", "spec.flinkVersion", "spec.mode"] {
+            keep(object, &FieldPath::of(field), &mut kept);
+        }
+        put(&mut kept, &FieldPath::of("spec.job"), json!({}));
+        return kept;
+    }
     for field in [
         "metadata.name",
         "spec.flinkVersion",
@@ -17,9 +25,6 @@ pub(crate) fn of(object: &Value) -> Value {
         "spec.taskManager.resources",
     ] {
         keep(object, &FieldPath::of(field), &mut kept);
-    }
-    if json::present(object, &["spec", "job"]).is_some() {
-        put(&mut kept, &FieldPath::of("spec.job"), json!({}));
     }
     for template in ["spec.podTemplate", "spec.taskManager.podTemplate"] {
         for list in ["containers", "initContainers"] {
