@@ -116,8 +116,8 @@ fn objects(network: Network, program: &Path) -> Vec<Value> {
                             "image": busybox::IMAGE,
                             "imagePullPolicy": "Never",
                             "command": ["/program/coredns", "-conf", "/configuration/Corefile"],
-                            // No CPU: a JobManager and a TaskManager of one each must fit a machine of two.
-                            "resources": {"requests": {"memory": "32Mi"}},
+                            // Without a request its share of a busy machine is next to nothing, and names wait for it.
+                            "resources": {"requests": {"cpu": "50m", "memory": "32Mi"}},
                             "readinessProbe": {"httpGet": {"path": "/ready", "port": 8181}, "periodSeconds": 1},
                             "volumeMounts": [
                                 {"name": "program", "mountPath": "/program/coredns", "readOnly": true},

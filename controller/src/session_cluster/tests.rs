@@ -1,1 +1,568 @@
+//! The decision as a table: what is observed, and what follows from it. No cluster, no clock.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rstest::rstest;
+use serde_json::{Value, json};
+use sluice_api::SessionClusterState::{
+    self, Failed, Running, Starting, Stopped, Stopping, Updating,
+};
+use sluice_api::{SessionCluster, SessionClusterStatus};
+use sluice_policy::MilliCpu;
+use sluice_policy::ledger::{Ask, Figures, QuotaKey, Reason, Refusal as QuotaRefusal};
+
+use super::decide::{Decision, Finalizer, Observed, Plan, Proof, Step, decide, task_managers};
+use super::gate::Verdict;
+use super::health::{Flink, Heard, Listen};
+use super::state::Refusal;
+use super::target::Target;
+use crate::objects::{BuildSettings, Built, FlinkCluster, MadeKind, Role, build};
+use crate::runtime::made::{Detail, Made, Pod, Trouble, TroubleKind, Workload};
+
+/// A cluster in its surroundings.
+struct World {
+    cluster: SessionCluster,
+    demand: u64,
+    target: Target,
+    gate: Option<Verdict>,
+    made: Vec<Made>,
+    proof: Proof,
+    settled: HashMap<String, u64>,
+    heard: Heard,
+    refused: Option<Refusal>,
+}
+
+impl World {
+    /// Asks for `state` with so many TaskManagers of 1 CPU each, and one for the JobManager.
+    fn asks(state: &str, number: u32) -> Self {
+        let cluster = serde_json::from_value(json!({
+            "apiVersion": "sluice.dev/v1alpha1", "kind": "SessionCluster",
+            "metadata": {"name": "a", "namespace": "n", "uid": "u", "generation": 3, "finalizers": ["sluice.dev/teardown"]},
+            "spec": {"state": state, "flinkVersion": "1.20", "numberOfTaskManagers": number},
+        }))
+        .unwrap();
+        Self {
+            cluster,
+            demand: u64::from(number) * 1000 + 1000,
+            target: Target::At("n".into()),
+            gate: None,
+            made: Vec::new(),
+            proof: Proof::Watched,
+            settled: HashMap::new(),
+            heard: Heard::Nothing,
+            refused: None,
+        }
+    }
+
+    /// Was last told to be in this state, with so much CPU set aside.
+    fn was(mut self, state: SessionClusterState, milli: i64, operation: Option<&str>) -> Self {
+        let mut status = json!({"state": state, "allocatedMilli": milli, "observedGeneration": 3});
+        if let Some(kind) = operation {
+            status["operation"] = json!({"kind": kind, "generation": 3});
+        }
+        self.cluster.status = serde_json::from_value(status).unwrap();
+        self
+    }
+
+    fn wanted(&self) -> Vec<Built> {
+        let settings = BuildSettings {
+            sluice_image: "sluice:1".into(),
+        };
+        let number = task_managers(&self.cluster);
+        let flink = FlinkCluster::of_session_cluster(&self.cluster, "n", number).unwrap();
+        build(&flink, &settings).unwrap()
+    }
+
+    /// Everything stands there, with so many TaskManagers that are ready and have registered.
+    fn has(mut self, number: u32) -> Self {
+        for built in self.wanted() {
+            let word = built
+                .object
+                .pointer("/metadata/labels/sluice.dev~1component");
+            let role = word.and_then(Value::as_str).and_then(Role::of_word);
+            let detail = match (built.kind, role) {
+                (MadeKind::Deployment, Some(role)) => {
+                    let pods = if role == Role::JobManager { 1 } else { number };
+                    Detail::Workload(Workload {
+                        replicas: pods,
+                        existing: pods,
+                        updated: pods,
+                        observed: true,
+                        failure: None,
+                    })
+                }
+                (MadeKind::Service, _) => Detail::Service {
+                    cluster_ip: Some("10.0.0.1".into()),
+                },
+                _ => Detail::Plain,
+            };
+            self.settled.insert(format!("uid-{}", built.name), 7);
+            self.made.push(Made {
+                kind: built.kind,
+                namespace: "n".into(),
+                uid: format!("uid-{}", built.name),
+                name: built.name,
+                role: role.filter(|_| built.kind == MadeKind::Deployment),
+                input: Some(built.input.into()),
+                built: Some(built.built.into()),
+                digest: 7,
+                deleting: false,
+                detail,
+            });
+        }
+        self.made.push(pod("jm", Role::JobManager));
+        let names: Vec<String> = (0..number).map(|index| format!("tm-{index}")).collect();
+        for name in &names {
+            self.made.push(pod(name, Role::TaskManager));
+        }
+        self.heard = Heard::Answer(Flink {
+            counted: number,
+            slots_total: number,
+            task_managers: names,
+            ..Flink::default()
+        });
+        self
+    }
+
+    fn change(mut self, name: &str, change: impl Fn(&mut Made)) -> Self {
+        let mut found = false;
+        for made in &mut self.made {
+            if made.name == name {
+                change(made);
+                found = true;
+            }
+        }
+        assert!(found, "{name}");
+        self
+    }
+
+    fn without(mut self, names: &[&str]) -> Self {
+        self.made
+            .retain(|made| !names.contains(&made.name.as_str()));
+        self
+    }
+
+    fn decide(&self) -> Decision {
+        decide(&Observed {
+            cluster: &self.cluster,
+            now: Timestamp::from_second(1_000_000).unwrap(),
+            demand: Ok(MilliCpu(self.demand)),
+            target: self.target.clone(),
+            wanted: Ok(self.wanted()),
+            gate: self.gate.clone(),
+            uncounted: Duration::ZERO,
+            made: &self.made,
+            proof: self.proof,
+            settled: &self.settled,
+            heard: self.heard.clone(),
+            refused: self.refused.clone(),
+        })
+    }
+
+    fn plan(&self) -> Plan {
+        match self.decide() {
+            Decision::Act(plan) => *plan,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn pod(name: &str, role: Role) -> Made {
+    Made {
+        kind: MadeKind::Pod,
+        namespace: "n".into(),
+        name: name.into(),
+        uid: format!("uid-{name}"),
+        role: Some(role),
+        input: None,
+        built: None,
+        digest: 0,
+        deleting: false,
+        detail: Detail::Pod(Pod {
+            ready: true,
+            ..Pod::default()
+        }),
+    }
+}
+
+/// Steps in short: `+name`, `name=replicas`, `-name`.
+fn steps(plan: &Plan) -> Vec<String> {
+    plan.steps
+        .iter()
+        .map(|step| match step {
+            Step::Ensure(built) => format!("+{}", built.name),
+            Step::Scale(made, replicas) => format!("{}={replicas}", made.name),
+            Step::Delete(made) => format!("-{}", made.name),
+        })
+        .collect()
+}
+
+fn told(plan: &Plan) -> Vec<&'static str> {
+    plan.notes.iter().map(|note| note.reason.as_str()).collect()
+}
+
+fn ready(status: &SessionClusterStatus) -> (&str, &str) {
+    let condition = status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == "Ready");
+    condition.map_or(("", ""), |condition| {
+        (condition.status.as_str(), condition.reason.as_str())
+    })
+}
+
+fn unready(made: &mut Made) {
+    made.detail = Detail::Pod(Pod::default());
+}
+
+#[test]
+fn a_new_cluster_that_asks_for_nothing_is_stopped_and_nothing_is_made() {
+    let plan = World::asks("STOPPED", 2).plan();
+    assert_eq!(
+        (plan.status.state, plan.status.allocated_milli),
+        (Some(Stopped), Some(0))
+    );
+    assert_eq!((steps(&plan), told(&plan)), (vec![], vec![]));
+    assert_eq!(
+        plan.finalizer,
+        Finalizer::Remove,
+        "nothing is left to keep it for"
+    );
+}
+
+#[test]
+fn a_start_asks_the_gate_and_sets_cpu_aside_before_anything_is_made() {
+    let mut world = World::asks("RUNNING", 2);
+    world.cluster.metadata.finalizers = None;
+    assert_eq!(world.decide(), Decision::AskGate);
+    world.gate = Some(Verdict::Open);
+    let plan = world.plan();
+    assert_eq!(plan.finalizer, Finalizer::Add);
+    assert_eq!(
+        (plan.status.state, plan.status.allocated_milli),
+        (Some(Starting), Some(3000))
+    );
+    assert_eq!(
+        steps(&plan),
+        [
+            "+a-sc-config",
+            "+a-sc-jobmanager",
+            "+a-sc-jobmanager",
+            "+a-sc-taskmanager"
+        ]
+    );
+    assert_eq!(told(&plan), ["Starting"]);
+    assert_eq!(
+        plan.status.operation.unwrap().kind.as_deref(),
+        Some("Start")
+    );
+}
+
+#[test]
+fn what_has_no_room_waits_with_its_charge_kept_and_is_told_once() {
+    let refusal = QuotaRefusal {
+        quota: QuotaKey::Cluster { name: "q".into() },
+        ask: Ask::Start,
+        reason: Reason::OverLimit,
+        figures: Figures::default(),
+    };
+    let mut world = World::asks("RUNNING", 2);
+    world.gate = Some(Verdict::Refused(Box::new(refusal)));
+    let plan = world.plan();
+    assert_eq!(plan.status.state, Some(Stopped));
+    assert!(
+        plan.status.operation.is_some(),
+        "an operation in progress keeps the charge"
+    );
+    assert_eq!((steps(&plan), told(&plan)), (vec![], vec!["QuotaExceeded"]));
+    assert_eq!(ready(&plan.status), ("False", "CpuQuota"));
+    assert!(plan.again.is_some());
+    world.cluster.status = Some(plan.status.clone());
+    let again = world.plan();
+    assert_eq!(again.status, plan.status, "the same again is no change");
+    assert_eq!(told(&again), Vec::<&str>::new());
+}
+
+#[test]
+fn a_quota_that_is_not_counted_yet_is_waited_for_without_a_word() {
+    let mut world = World::asks("RUNNING", 2);
+    world.gate = Some(Verdict::NotCounted("x".into()));
+    let plan = world.plan();
+    assert_eq!(plan.status, SessionClusterStatus::default());
+    assert!(
+        plan.again
+            .is_some_and(|again| again < Duration::from_millis(500))
+    );
+}
+
+#[rstest]
+#[case::all_there(World::asks("RUNNING", 2).was(Starting, 3000, Some("Start")).has(2), Running, &[], &["Started"], "Running")]
+#[case::still_running(World::asks("RUNNING", 2).was(Running, 3000, None).has(2), Running, &[], &[], "Running")]
+#[case::one_not_registered({
+    let mut world = World::asks("RUNNING", 2).was(Starting, 3000, Some("Start")).has(2);
+    world.heard = Heard::Answer(Flink { task_managers: vec!["tm-0".into()], ..Flink::default() });
+    world
+}, Starting, &[], &[], "Starting")]
+#[case::one_registered_that_is_gone({
+    let mut world = World::asks("RUNNING", 2).was(Running, 3000, None).has(2);
+    world.heard = Heard::Answer(Flink { task_managers: vec!["tm-0".into(), "tm-old".into()], ..Flink::default() });
+    world
+}, Updating, &[], &["Recovering"], "TaskManagersMissing")]
+#[case::not_asked_yet({
+    let mut world = World::asks("RUNNING", 2).was(Starting, 3000, Some("Start")).has(2);
+    world.heard = Heard::Nothing;
+    world
+}, Starting, &[], &[], "Starting")]
+#[case::not_asked_yet_but_it_ran({
+    let mut world = World::asks("RUNNING", 2).was(Running, 3000, None).has(2);
+    world.heard = Heard::Nothing;
+    world
+}, Running, &[], &[], "Running")]
+#[case::one_silence_is_none({
+    let mut world = World::asks("RUNNING", 2).was(Running, 3000, None).has(2);
+    world.heard = Heard::Silent { times: 2, why: "x".into() };
+    world
+}, Running, &[], &[], "Running")]
+#[case::three_are({
+    let mut world = World::asks("RUNNING", 2).was(Running, 3000, None).has(2);
+    world.heard = Heard::Silent { times: 3, why: "x".into() };
+    world
+}, Starting, &[], &["Recovering"], "Unreachable")]
+#[case::a_task_manager_lost(World::asks("RUNNING", 2).was(Running, 3000, None).has(2).without(&["tm-1"]),
+    Updating, &[], &["Recovering"], "TaskManagersMissing")]
+#[case::the_jobmanager_lost(World::asks("RUNNING", 2).was(Running, 3000, None).has(2).change("jm", unready),
+    Starting, &[], &["Recovering"], "Unreachable")]
+#[case::a_deployment_deleted(World::asks("RUNNING", 2).was(Running, 3000, None).has(2).without(&["a-sc-taskmanager", "tm-0", "tm-1"]),
+    Updating, &["+a-sc-taskmanager"], &["Recovering"], "TaskManagersMissing")]
+#[case::an_object_altered(World::asks("RUNNING", 2).was(Running, 3000, None).has(2).change("a-sc-config", |made| made.digest = 8),
+    Running, &["+a-sc-config"], &[], "Running")]
+#[case::made_by_another_version(World::asks("RUNNING", 2).was(Running, 3000, None).has(2)
+    .change("a-sc-config", |made| { made.built = Some("other".into()); made.digest = 8; }), Running, &[], &[], "Running")]
+#[case::replicas_altered(World::asks("RUNNING", 2).was(Running, 3000, None).has(7), Updating, &["a-sc-taskmanager=2"], &["Scaling"], "Scaling")]
+#[case::an_image_missing(World::asks("RUNNING", 2).was(Starting, 3000, Some("Start")).has(2).change("tm-1", |made| {
+    made.detail = Detail::Pod(Pod { trouble: Some(Trouble { kind: TroubleKind::Image, message: "no".into() }), ..Pod::default() });
+}), Failed, &[], &["TransitionFailed"], "ImagePullFailed")]
+#[case::no_node(World::asks("RUNNING", 2).was(Starting, 3000, Some("Start")).has(2).change("tm-1", |made| {
+    made.detail = Detail::Pod(Pod { trouble: Some(Trouble { kind: TroubleKind::Unschedulable, message: "no".into() }), ..Pod::default() });
+}), Starting, &[], &[], "Unschedulable")]
+#[case::out_of_failure(World::asks("RUNNING", 2).was(Failed, 3000, Some("Start")).has(2), Running, &[], &["Started"], "Running")]
+#[case::starts_while_it_stops(World::asks("RUNNING", 2).was(Stopping, 3000, Some("Stop")).has(2).without(&["a-sc-taskmanager", "tm-0", "tm-1"]),
+    Starting, &["+a-sc-taskmanager"], &["Starting"], "Starting")]
+fn to_run(
+    #[case] world: World,
+    #[case] state: SessionClusterState,
+    #[case] expected_steps: &[&str],
+    #[case] events: &[&str],
+    #[case] reason: &str,
+) {
+    let plan = world.plan();
+    assert_eq!(plan.status.state, Some(state), "{:#?}", plan.status);
+    assert_eq!(steps(&plan), expected_steps);
+    if world.cluster.status.as_ref().unwrap().state != Some(Stopping) {
+        assert_eq!(told(&plan), events);
+    }
+    assert_eq!(ready(&plan.status).1, reason);
+    assert_eq!(
+        plan.status.allocated_milli,
+        Some(3000),
+        "CPU stays as it was"
+    );
+    assert_eq!(
+        plan.status.operation.is_some(),
+        state != Running,
+        "an operation is in progress unless it runs"
+    );
+    // Decided again from what was stored: no other status, no Event.
+    let mut again = World { ..world };
+    again.cluster.status = Some(plan.status.clone());
+    let repeated = again.plan();
+    assert_eq!((repeated.status, repeated.notes), (plan.status, vec![]));
+}
+
+#[test]
+fn growth_sets_cpu_aside_first_and_leaves_the_jobmanager_alone() {
+    let mut world = World::asks("RUNNING", 5).was(Running, 3000, None).has(2);
+    assert_eq!(world.decide(), Decision::AskGate);
+    world.gate = Some(Verdict::Open);
+    let plan = world.plan();
+    assert_eq!(
+        (plan.status.state, plan.status.allocated_milli),
+        (Some(Updating), Some(6000))
+    );
+    assert_eq!(steps(&plan), ["a-sc-taskmanager=5"]);
+    assert_eq!(told(&plan), ["Scaling"]);
+}
+
+#[test]
+fn shrinking_gives_cpu_back_only_once_it_is_proven_that_the_pods_are_gone() {
+    let world = World::asks("RUNNING", 2).was(Running, 6000, None).has(5);
+    let plan = world.plan();
+    assert_eq!(
+        (plan.status.allocated_milli, steps(&plan)),
+        (Some(6000), vec!["a-sc-taskmanager=2".to_owned()])
+    );
+    let mut leaving = World::asks("RUNNING", 2)
+        .was(Updating, 6000, Some("Scale"))
+        .has(2);
+    leaving.made.push(pod("tm-9", Role::TaskManager));
+    assert_eq!(
+        leaving.plan().status.allocated_milli,
+        Some(6000),
+        "one is still there"
+    );
+    let mut gone = World::asks("RUNNING", 2)
+        .was(Updating, 6000, Some("Scale"))
+        .has(2);
+    assert_eq!(gone.decide(), Decision::ReadAll);
+    gone.proof = Proof::Read;
+    let plan = gone.plan();
+    assert_eq!(
+        (plan.status.state, plan.status.allocated_milli),
+        (Some(Running), Some(3000))
+    );
+    assert_eq!(told(&plan), ["Scaled"]);
+}
+
+#[test]
+fn growth_that_is_refused_leaves_everything_running() {
+    let mut world = World::asks("RUNNING", 5).was(Running, 3000, None).has(2);
+    world.gate = Some(Verdict::Refused(Box::new(QuotaRefusal {
+        quota: QuotaKey::Cluster { name: "q".into() },
+        ask: Ask::Growth,
+        reason: Reason::OverLimit,
+        figures: Figures::default(),
+    })));
+    let plan = world.plan();
+    assert_eq!(
+        (plan.status.state, plan.status.allocated_milli),
+        (Some(Updating), Some(3000))
+    );
+    assert_eq!((steps(&plan), told(&plan)), (vec![], vec!["GrowthRefused"]));
+    assert!(
+        plan.status.operation.is_some(),
+        "the charge stays what was asked for"
+    );
+}
+
+#[test]
+fn teardown_goes_in_order_and_frees_cpu_only_after_proof() {
+    let world = || World::asks("STOPPED", 2).was(Running, 3000, None).has(2);
+    let deleting = |made: &mut Made| made.deleting = true;
+    let plan = world().plan();
+    assert_eq!(
+        (plan.status.state, plan.status.allocated_milli),
+        (Some(Stopping), Some(3000))
+    );
+    assert_eq!(
+        (steps(&plan), told(&plan)),
+        (vec!["-a-sc-taskmanager".to_owned()], vec!["Stopping"])
+    );
+    let stopping = || {
+        World::asks("STOPPED", 2)
+            .was(Stopping, 3000, Some("Stop"))
+            .has(2)
+    };
+    let waits = stopping().change("a-sc-taskmanager", deleting);
+    assert_eq!(
+        steps(&waits.plan()),
+        [""; 0],
+        "pods of TaskManagers are awaited"
+    );
+    let task_managers = ["tm-0", "tm-1"];
+    // The Service has the name of the JobManager's Deployment.
+    let next = stopping()
+        .without(&["a-sc-taskmanager"])
+        .without(&task_managers);
+    assert_eq!(steps(&next.plan()), ["-a-sc-jobmanager"]);
+    let mut last = stopping()
+        .without(&["a-sc-taskmanager", "jm"])
+        .without(&task_managers);
+    last.made.retain(|made| made.kind != MadeKind::Deployment);
+    assert_eq!(steps(&last.plan()), ["-a-sc-jobmanager", "-a-sc-config"]);
+    let mut gone = stopping();
+    gone.made.clear();
+    assert_eq!(gone.decide(), Decision::ReadAll);
+    gone.proof = Proof::Read;
+    let plan = gone.plan();
+    assert_eq!(
+        (plan.status.state, plan.status.allocated_milli),
+        (Some(Stopped), Some(0))
+    );
+    assert_eq!(
+        (plan.finalizer, told(&plan)),
+        (Finalizer::Remove, vec!["Stopped"])
+    );
+    assert!(plan.status.operation.is_none());
+}
+
+#[test]
+fn a_deleted_cluster_is_torn_down_whatever_it_asks_for() {
+    let mut world = World::asks("RUNNING", 2).was(Running, 3000, None).has(2);
+    world.cluster = serde_json::from_value({
+        let mut object = serde_json::to_value(&world.cluster).unwrap();
+        object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        object
+    })
+    .unwrap();
+    assert_eq!(steps(&world.plan()), ["-a-sc-taskmanager"]);
+    world.cluster.metadata.finalizers = None;
+    assert_eq!(
+        world.plan().finalizer,
+        Finalizer::Leave,
+        "Kubernetes takes none any more"
+    );
+}
+
+#[test]
+fn a_target_that_is_missing_is_waited_for() {
+    let mut world = World::asks("RUNNING", 2);
+    world.target = Target::Missing("there is no x".into());
+    let plan = world.plan();
+    assert_eq!(
+        (plan.status.state, ready(&plan.status).1),
+        (Some(Stopped), "NotFound")
+    );
+    assert_eq!(
+        (steps(&plan), told(&plan)),
+        (vec![], vec!["TargetNotFound"])
+    );
+}
+
+#[test]
+fn an_object_that_is_refused_is_told_with_the_api_servers_words() {
+    let mut world = World::asks("RUNNING", 2).was(Starting, 3000, Some("Start"));
+    world.refused = Some(Refusal {
+        reason: "ObjectRefused",
+        message: "exceeded quota".into(),
+    });
+    let plan = world.plan();
+    assert_eq!(
+        (plan.status.state, ready(&plan.status).1),
+        (Some(Failed), "ObjectRefused")
+    );
+    assert_eq!(plan.status.failure.unwrap().message, "exceeded quota");
+    assert!(
+        plan.again
+            .is_some_and(|again| again >= Duration::from_secs(10)),
+        "no hot loop"
+    );
+}
+
+#[test]
+fn flink_is_asked_slowly_only_where_nothing_is_awaited() {
+    let listen = |world: &World| world.plan().listen;
+    let runs = World::asks("RUNNING", 2).was(Running, 3000, None).has(2);
+    assert_eq!(listen(&runs), Listen::Slowly);
+    let mut starts = World::asks("RUNNING", 2)
+        .was(Starting, 3000, Some("Start"))
+        .has(2);
+    starts.heard = Heard::Nothing;
+    assert_eq!(listen(&starts), Listen::Soon);
+    assert_eq!(
+        listen(&starts.change("jm", unready)),
+        Listen::No,
+        "Kubernetes tells when it is ready"
+    );
+}

@@ -1,0 +1,325 @@
+//! Session clusters on a real node with a real Flink: what a user of Ververica Platform's example sees, from `kubectl apply` to the
+//! last pod gone, and what happens when pods or the controller are killed. Times of each step are printed.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "a test; clippy exempts only functions marked #[test], not their helpers"
+)]
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use sluice_tests::{Gate, Kubectl, eventually, flink_parts, sluice_binary};
+
+/// Six JVMs start on two cores, which may have other work.
+const STEP: Duration = Duration::from_mins(5);
+
+/// The example of Ververica Platform's documentation, with image and sizes cut to one machine.
+const EXAMPLE: &str = r#"
+kind: SessionCluster
+apiVersion: v1
+metadata:
+  name: analytics
+  labels:
+    env: testing
+spec:
+  state: RUNNING
+  deploymentTargetName: default
+  flinkVersion: "1.20"
+  flinkImageRegistry: docker.io
+  flinkImageRepository: library/flink
+  flinkImageTag: "TAG"
+  numberOfTaskManagers: 5
+  resources:
+    jobmanager:
+      cpu: 0.1
+      memory: 384Mi
+    taskmanager:
+      cpu: 0.1
+      memory: 320Mi
+  flinkConfiguration:
+    execution.checkpointing.externalized-checkpoint-retention: RETAIN_ON_CANCELLATION
+    cluster.registration.error-delay: 500 ms
+    kubernetes.jobmanager.cpu.limit-factor: "10"
+    kubernetes.taskmanager.cpu.limit-factor: "10"
+    jobmanager.memory.jvm-metaspace.size: 96m
+    jobmanager.memory.off-heap.size: 48m
+    jobmanager.memory.jvm-overhead.min: 48m
+    jobmanager.memory.jvm-overhead.max: 48m
+    taskmanager.memory.jvm-metaspace.size: 80m
+    taskmanager.memory.jvm-overhead.min: 48m
+    taskmanager.memory.jvm-overhead.max: 48m
+    taskmanager.memory.framework.heap.size: 64m
+    taskmanager.memory.framework.off-heap.size: 48m
+    taskmanager.memory.network.min: 8m
+    taskmanager.memory.network.max: 8m
+    taskmanager.memory.managed.size: 0m
+  logging:
+    loggingProfile: default
+    log4jLoggers:
+      "": INFO
+      org.apache.flink.streaming.examples: DEBUG
+"#;
+
+#[test]
+fn session_clusters_run_on_a_real_node_with_a_real_flink() {
+    let (Some(one), Some(two)) = (
+        flink_parts("1.20".parse().unwrap()),
+        flink_parts("2.0".parse().unwrap()),
+    ) else {
+        return;
+    };
+    let images = [one.image.path().to_owned(), two.image.path().to_owned()];
+    let arguments: Vec<&str> = images
+        .iter()
+        .flat_map(|path| ["--image", path.to_str().unwrap()])
+        .collect();
+    let Some(gate) = sluice_tests::node(&arguments).unwrap() else {
+        return;
+    };
+    the_example(&gate, tag(&one.image.names()[0])).unwrap();
+    flink_2(&gate, tag(&two.image.names()[0])).unwrap();
+}
+
+fn tag(image: &str) -> &str {
+    image.rsplit_once(':').unwrap().1
+}
+
+struct Steps(Instant);
+
+impl Steps {
+    fn begin() -> Self {
+        Self(Instant::now())
+    }
+
+    fn done(&mut self, what: &str) {
+        eprintln!("{:6.1} s  {what}", self.0.elapsed().as_secs_f32());
+        self.0 = Instant::now();
+    }
+}
+
+fn the_example(gate: &Gate, tag: &str) -> Result<()> {
+    let team = gate.namespace()?;
+    team.create(
+        r#"{"apiVersion": "sluice.dev/v1alpha1", "kind": "CpuQuota", "metadata": {"name": "default"}, "spec": {"hard": {"cpu": 1}}}"#,
+    )?
+    .admitted()?;
+    ledger(&team, "0")?;
+    let file = gate.scratch().join("example.yaml");
+    std::fs::write(&file, EXAMPLE.replace("TAG", tag))?;
+    let converted = Command::new(sluice_binary()?)
+        .args(["convert", "-f"])
+        .arg(&file)
+        .output()?;
+    ensure!(
+        converted.status.success(),
+        "{}",
+        String::from_utf8_lossy(&converted.stderr)
+    );
+    let manifest = String::from_utf8(converted.stdout)?;
+    let mut steps = Steps::begin();
+    team.apply(&manifest)?.admitted()?;
+    state(&team, "STARTING")?;
+    steps.done("apply -> STARTING");
+    state(&team, "RUNNING")?;
+    steps.done("STARTING -> RUNNING with five TaskManagers");
+    registered(&team, 5)?;
+    ledger(&team, "0.6")?;
+    let jobmanager = pods(&team, "jobmanager")?;
+    for number in [2_usize, 3] {
+        team.run(&[
+            "scale",
+            "sessionclusters/analytics",
+            &format!("--replicas={number}"),
+        ])?
+        .admitted()?;
+        settled(&team, number)?;
+        registered(&team, number)?;
+        steps.done(&format!("scaled to {number}"));
+        ensure!(
+            pods(&team, "jobmanager")? == jobmanager,
+            "the JobManager's pod has changed"
+        );
+    }
+    ledger(&team, "0.4")?;
+    for role in ["taskmanager", "jobmanager"] {
+        let before = pods(&team, role)?;
+        let victim = before.first().context("no pod")?.0.clone();
+        team.run(&["delete", "pod", &victim, "--grace-period=0", "--force"])?
+            .admitted()?;
+        eventually(STEP, || {
+            let now = pods(&team, role)?;
+            ensure!(
+                !now.iter().any(|(name, _)| *name == victim),
+                "{victim} is still there"
+            );
+            Ok(())
+        })?;
+        settled(&team, 3)?;
+        registered(&team, 3)?;
+        steps.done(&format!("a {role} pod killed: RUNNING again"));
+    }
+    for turn in 0..3 {
+        // In the middle of a transition.
+        let number = 2 + turn % 2;
+        team.run(&[
+            "scale",
+            "sessionclusters/analytics",
+            &format!("--replicas={number}"),
+        ])?
+        .admitted()?;
+        for pid in gate.children("controller")? {
+            gate.signal(pid, Signal::SIGKILL)?;
+        }
+        settled(&team, number)?;
+        steps.done("the controller killed while scaling: RUNNING as asked");
+    }
+    team.merge(
+        "sessionclusters/analytics",
+        &json!({"spec": {"state": "STOPPED"}}),
+    )?
+    .admitted()?;
+    state(&team, "STOPPED")?;
+    ledger(&team, "0")?;
+    steps.done("STOPPED, and its CPU is free");
+    let left = team.run(&[
+        "get",
+        "all,configmaps",
+        "-l",
+        "app.kubernetes.io/managed-by=sluice",
+        "-o",
+        "name",
+    ])?;
+    ensure!(left.stdout.trim().is_empty(), "left over: {}", left.stdout);
+    team.merge(
+        "sessionclusters/analytics",
+        &json!({"spec": {"state": "RUNNING", "numberOfTaskManagers": 1}}),
+    )?
+    .admitted()?;
+    state(&team, "RUNNING")?;
+    steps.done("RUNNING again");
+    team.run(&[
+        "wait",
+        "--for=condition=Ready",
+        "sessioncluster/analytics",
+        "--timeout=30s",
+    ])?
+    .admitted()?;
+    team.run(&["delete", "sessioncluster/analytics", "--timeout=120s"])?
+        .admitted()?;
+    steps.done("deleted");
+    Ok(())
+}
+
+fn flink_2(gate: &Gate, tag: &str) -> Result<()> {
+    let team = gate.namespace()?;
+    let file = gate.scratch().join("two.yaml");
+    let text = EXAMPLE
+        .replace("TAG", tag)
+        .replace("\"1.20\"", "\"2.0\"")
+        .replace("numberOfTaskManagers: 5", "numberOfTaskManagers: 1");
+    std::fs::write(&file, text)?;
+    let converted = Command::new(sluice_binary()?)
+        .args(["convert", "-f"])
+        .arg(&file)
+        .output()?;
+    let mut steps = Steps::begin();
+    team.apply(&String::from_utf8(converted.stdout)?)?
+        .admitted()?;
+    state(&team, "RUNNING")?;
+    registered(&team, 1)?;
+    steps.done("Flink 2: RUNNING");
+    team.run(&["delete", "sessioncluster/analytics", "--timeout=120s"])?
+        .admitted()?;
+    Ok(())
+}
+
+fn look(team: &Kubectl) -> Result<Value> {
+    team.get("sessioncluster/analytics")
+}
+
+fn state(team: &Kubectl, wanted: &str) -> Result<()> {
+    eventually(STEP, || {
+        let cluster = look(team)?;
+        ensure!(
+            cluster["status"]["state"] == wanted
+                && cluster["status"]["observedGeneration"] == cluster["metadata"]["generation"],
+            "{:#}",
+            cluster["status"]
+        );
+        Ok(())
+    })
+}
+
+fn settled(team: &Kubectl, number: usize) -> Result<()> {
+    eventually(STEP, || {
+        let cluster = look(team)?;
+        let status = &cluster["status"];
+        ensure!(
+            status["state"] == "RUNNING"
+                && status["observedGeneration"] == cluster["metadata"]["generation"]
+                && status["taskManagersRegistered"] == number
+                && status["allocatedMilli"] == 100 * (number + 1),
+            "{status:#}"
+        );
+        Ok(())
+    })
+}
+
+/// What Flink itself says.
+fn registered(team: &Kubectl, number: usize) -> Result<()> {
+    let path = format!(
+        "/api/v1/namespaces/{}/services/analytics-sc-jobmanager:8081/proxy/taskmanagers",
+        team.namespace()
+    );
+    eventually(STEP, || {
+        let answer = team.run(&["get", "--raw", &path])?.admitted()?;
+        let answer: Value = serde_json::from_str(&answer.stdout)?;
+        let known = answer["taskmanagers"].as_array().context("no list")?.len();
+        ensure!(known == number, "{known} of {number} are registered");
+        Ok(())
+    })
+}
+
+fn ledger(team: &Kubectl, used: &str) -> Result<()> {
+    eventually(STEP, || {
+        let quota = team.get("cpuquota/default")?;
+        ensure!(
+            quota["status"]["used"] == used && quota["status"]["reserved"] == "0",
+            "{:#}",
+            quota["status"]
+        );
+        Ok(())
+    })
+}
+
+/// Pods of a role: name and uid.
+fn pods(team: &Kubectl, role: &str) -> Result<Vec<(String, String)>> {
+    let listed = team
+        .run(&[
+            "get",
+            "pods",
+            "-l",
+            &format!("sluice.dev/component={role}"),
+            "-o",
+            "json",
+        ])?
+        .admitted()?;
+    let listed: Value = serde_json::from_str(&listed.stdout)?;
+    let items = listed["items"].as_array().context("no list")?;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    Ok(items
+        .iter()
+        .map(|pod| {
+            (
+                text(&pod["metadata"]["name"]),
+                text(&pod["metadata"]["uid"]),
+            )
+        })
+        .collect())
+}
