@@ -7,6 +7,7 @@ mod decision;
 mod load;
 mod memory;
 mod objects;
+mod sessions;
 mod stage;
 mod stats;
 mod table;
@@ -34,6 +35,8 @@ enum What {
     Admission(admission::Options),
     /// Creates that are charged to a quota: Sluice's against the in-tree one.
     Quota(admission::Options),
+    /// Many session clusters on one controller: memory, and how soon it acts.
+    Sessions(sessions::Options),
     /// Resident memory of the webhook with many objects known.
     Memory(memory::Options),
 }
@@ -43,6 +46,7 @@ fn main() -> anyhow::Result<()> {
         What::Decision(options) => decision::run(&options),
         What::Admission(options) => runtime()?.block_on(admission::admission(&options)),
         What::Quota(options) => runtime()?.block_on(admission::quota(&options)),
+        What::Sessions(options) => runtime()?.block_on(sessions::run(&options)),
         What::Memory(options) => runtime()?.block_on(memory::run(&options)),
     }
 }
