@@ -3,7 +3,8 @@
 use crate::exit::{Failure, Outcome};
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use sluice_policy::rule::{Family, Rule, rules};
+use sluice_policy::rule::{Family, Rule};
+use sluice_webhook::registration::guard;
 use std::io::Write;
 
 /// Arguments of `sluice rules`.
@@ -30,6 +31,15 @@ enum Format {
     Table,
     /// One array of objects.
     Json,
+}
+
+/// The rules of the decisions, those of the reviews that carry them, and the one that the API server judges by itself.
+fn rules() -> Vec<&'static Rule> {
+    let mut all = sluice_policy::rule::rules();
+    all.extend(sluice_webhook::review::rules::RULES);
+    all.push(&guard::RULE);
+    all.sort_by_key(|rule| rule.id);
+    all
 }
 
 /// Prints every rule.

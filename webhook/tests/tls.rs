@@ -210,6 +210,49 @@ async fn who_sends_a_head_byte_by_byte_is_cut_off() {
 }
 
 #[tokio::test]
+async fn who_sends_a_later_head_byte_by_byte_is_cut_off_and_who_is_only_idle_is_not() {
+    let running = start(Patience {
+        head: Duration::from_millis(200),
+        ..Patience::default()
+    })
+    .await;
+    let body = review("u", "DELETE", Value::Null, session_cluster("STOPPED")).to_string();
+    let whole = format!(
+        "POST /validate?timeout=3s HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = running.connect(&["http/1.1"]).await.unwrap();
+    let mut buffer = [0; 4096];
+    for _ in 0..2 {
+        stream.write_all(whole.as_bytes()).await.unwrap();
+        assert!(stream.read(&mut buffer).await.unwrap() > 0);
+        // Longer than a head may take: between two requests there is no head.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    let began = tokio::time::Instant::now();
+    let cut_off = tokio::time::timeout(SOON, async {
+        for byte in whole.bytes().cycle() {
+            if byte == b'\n' {
+                continue; // a head that never ends
+            }
+            if stream.write_all(&[byte]).await.is_err() {
+                return;
+            }
+            let read = tokio::time::timeout(Duration::from_millis(20), stream.read(&mut buffer));
+            if matches!(read.await, Ok(Ok(0) | Err(_))) {
+                return;
+            }
+        }
+    });
+    cut_off.await.expect("the slow head is cut off");
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[tokio::test]
 async fn a_body_that_stalls_is_answered_when_the_time_is_up() {
     let running = start(Patience::default()).await;
     let mut stream = running.connect(&["http/1.1"]).await.unwrap();

@@ -8,12 +8,26 @@ use k8s_openapi::api::admissionregistration::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use sluice_api::names::labels::{ACCEPT_FROM, MODE_DEFAULTS, MODE_IMMUTABILITY, MODE_QUOTA};
+use sluice_policy::{Code, Family, Rule};
 
 /// Name of policy and binding.
 pub const NAME: &str = "sluice-namespace-labels";
 
 /// The guarded labels.
 pub const LABELS: &[&str] = &[MODE_IMMUTABILITY, MODE_QUOTA, MODE_DEFAULTS, ACCEPT_FROM];
+
+/// What the policy refuses by. The API server judges it, so it holds with every webhook dead too.
+pub static RULE: Rule = Rule {
+    id: "modes/guarded",
+    family: Family::Validation,
+    code: Code::Forbidden,
+    summary: "Who may change a namespace may not for that reason change how strictly Sluice judges it",
+    explain: "The labels sluice.dev/immutability, sluice.dev/quota and sluice.dev/defaults decide whether a namespace's refusals \
+              are enforced, sluice.dev/accept-from whose pods it takes. Many may label a namespace; changing these labels needs \
+              the verb set on modes.sluice.dev too. A cluster administrator sets the label, or binds the ClusterRole \
+              sluice-modes to whoever may.",
+    source: "decisions 9 and 10",
+};
 
 /// The policy: a change of a guarded label needs the verb `set` on `modes.sluice.dev`.
 pub fn policy() -> ValidatingAdmissionPolicy {
@@ -61,8 +75,9 @@ pub fn policy() -> ValidatingAdmissionPolicy {
                 ),
                 message: Some(format!(
                     "metadata.labels: changing {} needs the verb \"set\" on modes.sluice.dev; ask a cluster \
-                     administrator to set the label or to grant the verb. [modes/guarded]",
-                    LABELS.join(", ")
+                     administrator to set the label or to grant the verb. [{}]",
+                    LABELS.join(", "),
+                    RULE.id
                 )),
                 reason: Some("Forbidden".to_owned()),
                 ..Validation::default()

@@ -1,5 +1,6 @@
 //! One connection: handshake, first request, further requests, each with its time-out.
 
+use super::head::{Head, Noting};
 use axum::Router;
 use axum::extract::Request;
 use axum::response::Response;
@@ -24,6 +25,9 @@ pub struct Patience {
     pub handshake: Duration,
     /// From the handshake to the first whole request head. One that sends a byte now and then is cut off here.
     pub first_request: Duration,
+    /// HTTP/1.1: from the first byte of a later request's head to its last. Whoever sends a byte now and then, after a first
+    /// request in good order, is cut off here.
+    pub head: Duration,
     /// Between the end of one HTTP/1.1 request and the end of the next one's head. Longer than the 90 s after which
     /// an API server drops an idle connection itself: were it shorter, a review could meet a connection that we
     /// are just closing.
@@ -37,6 +41,7 @@ impl Default for Patience {
         Self {
             handshake: Duration::from_secs(5),
             first_request: Duration::from_secs(10),
+            head: Duration::from_secs(10),
             idle: Duration::from_mins(2),
             ping: Duration::from_secs(30),
         }
@@ -72,12 +77,18 @@ pub async fn serve(
             return;
         }
     };
+    // Over HTTP/2 bytes come at any time, and a silent peer is pinged.
+    let is_http1 = stream.get_ref().1.alpn_protocol() != Some(b"h2");
+    let head = Arc::new(Head::default());
+    let stream = Noting::new(stream, Arc::clone(&head));
     let asked = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&asked);
+    let (seen, heads) = (Arc::clone(&asked), Arc::clone(&head));
     let service = service_fn(move |request: Request<Incoming>| {
         seen.store(true, Ordering::Relaxed);
         let router = router.clone();
+        let answering = heads.complete();
         async move {
+            let _answering = answering;
             let response: Result<Response, Infallible> =
                 router.oneshot(request.map(axum::body::Body::new)).await;
             response
@@ -88,6 +99,7 @@ pub async fn serve(
     let mut first = pin!(tokio::time::sleep(patience.first_request));
     let mut waits_for_first = true;
     let mut draining = false;
+    let mut looks = tokio::time::interval((patience.head / 4).max(Duration::from_millis(1)));
     loop {
         tokio::select! {
             ended = connection.as_mut() => {
@@ -102,6 +114,12 @@ pub async fn serve(
                     return;
                 }
                 waits_for_first = false;
+            }
+            _ = looks.tick(), if is_http1 => {
+                if head.begun().is_some_and(|begun| begun.elapsed() > patience.head) {
+                    tracing::debug!("a request's head took too long");
+                    return;
+                }
             }
             () = drain.cancelled(), if !draining => {
                 draining = true;

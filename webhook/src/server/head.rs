@@ -1,0 +1,112 @@
+//! How long an HTTP/1.1 client takes over a request's head: the time from its first byte to its last.
+//!
+//! hyper has one time-out for this and for the pause between two requests. A connection may be idle for minutes, for API
+//! servers keep theirs; a head that takes seconds is somebody who holds the connection open on purpose.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+/// What is known of the head that is being read.
+#[derive(Debug, Default)]
+pub struct Head {
+    answering: AtomicUsize,
+    begun: Mutex<Option<Instant>>,
+}
+
+impl Head {
+    /// A whole head has arrived. Until the returned guard is dropped its request is being answered.
+    pub fn complete(self: &Arc<Self>) -> Answering {
+        self.answering.fetch_add(1, Ordering::Relaxed);
+        self.set(None);
+        Answering(Arc::clone(self))
+    }
+
+    /// Since when a head is being read; `None`: none is.
+    pub fn begun(&self) -> Option<Instant> {
+        *self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, begun: Option<Instant>) {
+        *self.begun.lock().unwrap_or_else(PoisonError::into_inner) = begun;
+    }
+
+    fn bytes_came(&self) {
+        if self.answering.load(Ordering::Relaxed) == 0 && self.begun().is_none() {
+            self.set(Some(Instant::now()));
+        }
+    }
+}
+
+/// A request that is being answered; what is read meanwhile is its body.
+#[derive(Debug)]
+pub struct Answering(Arc<Head>);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.answering.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A stream that takes note of heads.
+#[derive(Debug)]
+pub struct Noting<S> {
+    stream: S,
+    head: Arc<Head>,
+}
+
+impl<S> Noting<S> {
+    /// Over this stream.
+    pub fn new(stream: S, head: Arc<Head>) -> Self {
+        Self { stream, head }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Noting<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        if buffer.filled().len() > before {
+            self.head.bytes_came();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Noting<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
