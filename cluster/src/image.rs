@@ -29,7 +29,7 @@ use indicatif::HumanBytes;
 
 use crate::ClusterError;
 
-pub use flink::flink;
+pub use flink::{flink, flink_distribution};
 pub use jobs::flink_job_jar;
 pub use layer::{Layer, Owner, Source};
 pub use oci::{Settings, Written, write};

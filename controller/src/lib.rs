@@ -9,3 +9,4 @@ pub mod objects;
 pub mod process;
 pub mod runtime;
 pub mod session_cluster;
+pub mod session_job;

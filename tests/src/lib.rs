@@ -2,12 +2,14 @@
 //!
 //! Tests assert what kubectl's users see: texts, exit codes, and what the API server stored.
 
+mod flink;
 mod gate;
 mod kubectl;
 mod needs;
 mod node;
 mod wait;
 
+pub use flink::{FlinkHere, LocalFlink};
 pub use gate::{Gate, sluice_binary};
 pub use kubectl::{Kubectl, Ran};
 pub use needs::{Fixtures, FlinkParts, control_plane, fixtures, flink_parts, real_node};

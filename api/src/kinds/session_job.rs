@@ -149,9 +149,19 @@ pub struct SessionJobStatus {
     /// When the newest run was started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
+    /// How often the job has been started, counting from 1; Flink's id of a run follows from it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<i64>,
+    /// Fingerprint of what the newest run was started with: session cluster, job, flinkConfiguration and restartNonce.
+    /// Where those of the spec give another one, upgradeStrategy decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_with: Option<String>,
     /// Where the newest completed snapshot is; the next start restores from it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub snapshot_location: Option<String>,
+    /// When that snapshot was complete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snapshot_time: Option<Time>,
     /// Name of the Savepoint object that the next start would restore from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latest_savepoint_name: Option<String>,

@@ -118,6 +118,20 @@ fn recipe(settings: &Settings) -> String {
     hex(&sha256(all.as_bytes())).chars().take(12).collect()
 }
 
+/// The folder of an unpacked Flink release, as its own archive has it (`bin`, `conf`, `lib`, `opt`, `plugins`), for running it
+/// without an image: from the cache, or fetched now.
+///
+/// # Errors
+/// As [`flink`].
+pub async fn flink_distribution(
+    cache: &AssetsCache,
+    version: FlinkVersion,
+) -> Result<PathBuf, ClusterError> {
+    let store = Store::open(cache)?;
+    let _lock = store.lock().await?;
+    distribution(&store, version, &format!("Flink {version}")).await
+}
+
 /// The folder of an unpacked Flink, fetched now if the cache lacks it. Whoever calls holds the lock.
 pub(super) async fn distribution(
     store: &Store,

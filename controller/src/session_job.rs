@@ -1,0 +1,32 @@
+//! The reconciler of SessionJobs.
+//!
+//! * [`sight`]: what is observed of a job, its session cluster, Flink and the snapshots;
+//! * [`decide`]: what is observed goes in, the next steps and the status come out. Pure; tested as a table;
+//! * [`settle`]: what has become of the newest run; [`start`]: beginning one; [`halt`]: ending one;
+//! * [`draft`]: a status in the making, with its conditions and Events;
+//! * [`identity`]: ids, names and fingerprints; [`snapshot`]: which snapshot a start restores from;
+//! * [`reconcile`]: the edge that reads, decides, writes and calls; [`submit`]: a jar on its way to Flink;
+//!   [`run`]: queue and watches while this process leads.
+//!
+//! # Why nothing is done twice and nothing is lost
+//!
+//! What is about to be asked of Flink is stored first, at the version that was decided upon, with the id that Flink shall
+//! know it by: the job's id for a submission, the trigger's id and a folder of its own for a stop. Flink refuses a second
+//! submission of one id, and takes a second stop of one id for the first. So after a crash at any point, the same is simply asked
+//! again. A savepoint's path is stored as a Savepoint object before the job's status says that the job has ended; until
+//! then Flink can be asked for it.
+
+pub mod decide;
+pub mod draft;
+pub mod halt;
+pub mod identity;
+pub mod reconcile;
+pub mod run;
+pub mod settle;
+pub mod sight;
+pub mod snapshot;
+pub mod start;
+pub mod submit;
+
+#[cfg(test)]
+mod tests;

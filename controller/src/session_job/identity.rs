@@ -1,0 +1,93 @@
+//! Ids, names and fingerprints: what a job's runs are known by. All follow from what is stored, so that they come out alike
+//! after a crash.
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use sluice_api::SessionJob;
+
+use crate::flink::{JobId, TriggerId};
+
+/// Flink's id of a run of the object with this uid.
+pub fn job_id(uid: &str, run: i64) -> JobId {
+    JobId::from_bytes(first_16(&format!("job {uid} {run}")))
+}
+
+/// Id of an attempt at stopping a run.
+pub fn trigger_id(job: &JobId, attempt: i64) -> TriggerId {
+    let bytes = first_16(&format!("stop {job} {attempt}"));
+    TriggerId(format!("{:032x}", u128::from_be_bytes(bytes)))
+}
+
+/// File name of a run's jar at Flink.
+pub fn jar_name(job: &JobId) -> String {
+    format!("sluice-{job}.jar")
+}
+
+/// File name of the jar with nothing in it, which all jobs on a cluster share.
+pub const EMPTY_JAR: &str = "sluice-empty.jar";
+
+/// Folder of a stop's savepoint below the cluster's; nothing else is ever written there.
+pub fn stop_folder(base: &str, namespace: &str, name: &str, trigger: &TriggerId) -> String {
+    let short: String = trigger.0.chars().take(12).collect();
+    format!("{}/{namespace}-{name}-{short}", base.trim_end_matches('/'))
+}
+
+/// Name of the Savepoint object of a run's last stop.
+pub fn savepoint_name(name: &str, run: i64) -> String {
+    format!("{name}-{run}-savepoint")
+}
+
+/// Name of the Savepoint object of the checkpoint that a run has left.
+pub fn checkpoint_name(name: &str, run: i64) -> String {
+    format!("{name}-{run}-checkpoint")
+}
+
+/// Fingerprint of what a run is started with. The order of keys does not count.
+pub fn fingerprint(job: &SessionJob) -> String {
+    let spec = &job.spec;
+    let text = sorted(&json!({
+        "cluster": spec.session_cluster_name,
+        "job": spec.job,
+        "flinkConfiguration": spec.flink_configuration,
+        "restartNonce": spec.restart_nonce,
+    }));
+    format!("{:016x}", u128::from_be_bytes(first_16(&text)) >> 64)
+}
+
+/// The JSON with its keys in order; what is null or empty does not count.
+fn sorted(value: &Value) -> String {
+    match value {
+        Value::Object(map) => {
+            let mut entries: Vec<_> = map
+                .iter()
+                .filter(|(_, value)| !is_nothing(value))
+                .map(|(key, value)| format!("{}:{}", Value::from(key.as_str()), sorted(value)))
+                .collect();
+            entries.sort();
+            format!("{{{}}}", entries.join(","))
+        }
+        Value::Array(items) => {
+            let items: Vec<_> = items.iter().map(sorted).collect();
+            format!("[{}]", items.join(","))
+        }
+        other => other.to_string(),
+    }
+}
+
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Object(map) => map.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        _ => false,
+    }
+}
+
+fn first_16(text: &str) -> [u8; 16] {
+    let digest = Sha256::digest(text.as_bytes());
+    let mut first = [0; 16];
+    for (to, from) in first.iter_mut().zip(digest) {
+        *to = from;
+    }
+    first
+}

@@ -1,0 +1,566 @@
+//! The edge: reads, decides, writes, calls Flink. Between two of these the process may die at any time; [`Probe`] lets tests
+//! do so.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use kube::api::{Api, ListParams, ObjectMeta, PostParams};
+use kube::runtime::reflector::Store;
+use kube::{Client, Resource, ResourceExt};
+use sluice_api::names::{field_managers, finalizers};
+use sluice_api::{
+    Savepoint, SavepointOrigin, SavepointSpec, SavepointState, SavepointStatus, SessionCluster,
+    SessionClusterState, SessionJob, SessionJobStatus,
+};
+use sluice_policy::flink::FlinkVersion;
+
+use super::decide::decide;
+use super::draft::operations;
+use super::halt::savepoint_folder;
+use super::sight::{
+    Answer, Finalizer, Flink, Home, Observed, Plan, Ready, Record, Report, Step, Stored, Target,
+};
+use super::submit;
+use crate::fetch::Fetcher;
+use crate::flink::{
+    FlinkClient, FlinkError, FlinkHttp, JobId, JobState, Snapshot, StopAnswer, TriggerId,
+};
+use crate::runtime::conditions;
+use crate::runtime::events::Events;
+use crate::runtime::status::{self, Written};
+
+/// Savepoints of a namespace that are read at a time.
+const PAGE: u32 = 500;
+/// How long a cluster's address is remembered.
+const ADDRESS_FOR: Duration = Duration::from_secs(30);
+/// After somebody else wrote first.
+const OUTDATED: Duration = Duration::from_millis(200);
+
+/// Finds the address of a session cluster's REST API; `None` while there is none.
+pub type Resolver =
+    Arc<dyn Fn(&SessionCluster) -> BoxFuture<'static, kube::Result<Option<String>>> + Send + Sync>;
+
+/// Called after each write and call, with its name; `false` ends the work there, as if the process had died.
+pub type Probe = Arc<dyn Fn(&SessionJob, &'static str) -> bool + Send + Sync>;
+
+/// What the reconciler works with.
+#[derive(Clone)]
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// Every session cluster.
+    pub clusters: Store<SessionCluster>,
+    /// Flink.
+    pub flink: FlinkHttp,
+    /// Jars.
+    pub fetcher: Fetcher,
+    /// Events.
+    pub events: Events,
+    /// Addresses.
+    pub resolver: Resolver,
+    /// Nothing, but in tests.
+    pub probe: Option<Probe>,
+    /// Addresses by a cluster's uid.
+    pub addresses: Arc<Mutex<HashMap<String, (String, Instant)>>>,
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").finish_non_exhaustive()
+    }
+}
+
+/// Why a job could not be seen to; it is tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server failed.
+    #[error("{what}: {source}")]
+    Kube {
+        /// What was tried.
+        what: &'static str,
+        /// What went wrong.
+        source: Box<kube::Error>,
+    },
+    /// A test has ended the work here.
+    #[error("ended by the probe after {0}")]
+    Probe(&'static str),
+}
+
+fn kube(what: &'static str) -> impl Fn(kube::Error) -> Error {
+    move |source| Error::Kube {
+        what,
+        source: Box::new(source),
+    }
+}
+
+/// When to look again; `None`: when something changes.
+pub type Again = Option<Duration>;
+
+/// Everything of one job that is read besides itself.
+#[derive(Debug)]
+struct Read {
+    target: Target,
+    home: Home,
+    flink: Option<Flink>,
+    stop: Option<Snapshot>,
+    savepoints: Vec<Stored>,
+}
+
+impl Context {
+    /// Sees to one job.
+    pub async fn reconcile(&self, job: &SessionJob) -> Result<Again, Error> {
+        let read = self.read(job).await?;
+        let plan = decide(&observed(job, &read, None));
+        let Some((job, again)) = self.apply(job.clone(), &plan).await? else {
+            return Ok(Some(OUTDATED));
+        };
+        let Some(step) = plan.step else {
+            return Ok(again);
+        };
+        let answer = self.act(&job, &step).await?;
+        tracing::debug!(job = job.name_any(), ?answer, "Flink was asked");
+        let plan = decide(&observed(&job, &read, Some(answer)));
+        Ok(match self.apply(job, &plan).await? {
+            Some((_, again)) => again,
+            None => Some(OUTDATED),
+        })
+    }
+
+    fn probed(&self, job: &SessionJob, point: &'static str) -> Result<(), Error> {
+        match &self.probe {
+            Some(probe) if !probe(job, point) => Err(Error::Probe(point)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn read(&self, job: &SessionJob) -> Result<Read, Error> {
+        let namespace = job.namespace().unwrap_or_default();
+        let mine = |cluster: &Arc<SessionCluster>| {
+            cluster.namespace().as_deref() == Some(namespace.as_str())
+        };
+        let clusters = self.clusters.state();
+        let named = job.spec.session_cluster_name.as_deref().unwrap_or_default();
+        let wanted = clusters
+            .iter()
+            .find(|cluster| mine(cluster) && cluster.name_any() == named);
+        let before = job.status.clone().unwrap_or_default();
+        let uid = before.session_cluster_uid.as_deref();
+        let at = uid.and_then(|uid| {
+            clusters
+                .iter()
+                .find(|cluster| mine(cluster) && cluster.uid().as_deref() == Some(uid))
+        });
+        let (flink, stop) = match (at.map(|at| home(at)), at) {
+            (Some(Home::Ready), Some(at)) if is_of_interest(&before) => {
+                self.ask(at, &before).await?
+            }
+            _ => (None, None),
+        };
+        let runs = matches!(&flink, Some(Flink::Job(report)) if !report.state.is_terminal());
+        let savepoints = if runs {
+            Vec::new()
+        } else {
+            self.savepoints(job).await?
+        };
+        Ok(Read {
+            target: target(named, wanted.map(AsRef::as_ref)),
+            home: at.map_or(Home::Gone, |at| home(at)),
+            flink,
+            stop,
+            savepoints,
+        })
+    }
+
+    /// What Flink says of the newest run, and of its stop.
+    async fn ask(
+        &self,
+        cluster: &SessionCluster,
+        status: &SessionJobStatus,
+    ) -> Result<(Option<Flink>, Option<Snapshot>), Error> {
+        let Some(id) = status.job_id.as_deref().and_then(JobId::parse) else {
+            return Ok((None, None));
+        };
+        let flink = match self.client_of(cluster).await? {
+            Ok(flink) => flink,
+            Err(reason) => return Ok((Some(Flink::Silent(reason)), None)),
+        };
+        let report = match report(&flink, &id).await {
+            Ok(Some(report)) => report,
+            Ok(None) => return Ok((Some(Flink::NoSuchJob), None)),
+            Err(error) => {
+                self.forget(cluster);
+                return Ok((Some(Flink::Silent(error.to_string())), None));
+            }
+        };
+        let operation = status.operation.clone().unwrap_or_default();
+        let trigger = operation
+            .trigger_id
+            .filter(|_| operation.kind.as_deref() == Some(operations::SUSPEND));
+        let stop = match trigger {
+            // Unheard answers are asked for again.
+            Some(trigger) if !report.state.is_terminal() => {
+                flink.snapshot(&id, &TriggerId(trigger)).await.ok()
+            }
+            _ => None,
+        };
+        Ok((Some(Flink::Job(Box::new(report))), stop))
+    }
+
+    fn forget(&self, cluster: &SessionCluster) {
+        let mut known = self
+            .addresses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        known.remove(&cluster.uid().unwrap_or_default());
+    }
+
+    /// The client for a session cluster, or why there is none.
+    async fn client_of(
+        &self,
+        cluster: &SessionCluster,
+    ) -> Result<Result<FlinkClient, String>, Error> {
+        let uid = cluster.uid().unwrap_or_default();
+        let known = {
+            let known = self
+                .addresses
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            known
+                .get(&uid)
+                .filter(|(_, since)| since.elapsed() < ADDRESS_FOR)
+                .map(|(address, _)| address.clone())
+        };
+        if let Some(address) = known {
+            return Ok(self.flink.at(&address).map_err(|error| error.to_string()));
+        }
+        let found = (self.resolver)(cluster).await;
+        let found = found.map_err(kube("reading the session cluster's Service"))?;
+        let Some(address) = found else {
+            return Ok(Err(format!(
+                "the Service of SessionCluster {} has no address yet",
+                cluster.name_any()
+            )));
+        };
+        {
+            let mut known = self
+                .addresses
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            if known.len() > 10_000 {
+                known.clear();
+            }
+            known.insert(uid, (address.clone(), Instant::now()));
+        }
+        Ok(self.flink.at(&address).map_err(|error| error.to_string()))
+    }
+
+    /// The job's complete Savepoint objects, past every cache: a start must not miss the one that was stored just now.
+    async fn savepoints(&self, job: &SessionJob) -> Result<Vec<Stored>, Error> {
+        let api: Api<Savepoint> =
+            Api::namespaced(self.client.clone(), &job.namespace().unwrap_or_default());
+        let name = job.name_any();
+        let mut found = Vec::new();
+        let mut params = ListParams::default().limit(PAGE);
+        loop {
+            let page = api
+                .list(&params)
+                .await
+                .map_err(kube("listing Savepoints"))?;
+            let mine = page
+                .items
+                .into_iter()
+                .filter(|savepoint| savepoint.spec.session_job_name.as_deref() == Some(&name));
+            found.extend(mine.filter_map(|savepoint| stored(&savepoint)));
+            match page.metadata.continue_.filter(|next| !next.is_empty()) {
+                Some(next) => params.continue_token = Some(next),
+                None => return Ok(found),
+            }
+        }
+    }
+
+    /// Writes what a plan says; the object afterwards, or `None` where somebody else wrote first.
+    async fn apply(
+        &self,
+        mut job: SessionJob,
+        plan: &Plan,
+    ) -> Result<Option<(SessionJob, Again)>, Error> {
+        if plan.finalizer == Finalizer::Add {
+            let mut all = job.finalizers().to_vec();
+            all.push(finalizers::TEARDOWN.to_owned());
+            let written = status::set_finalizers(&self.client, &job, &all).await;
+            let written = written.map_err(kube("adding the finalizer"))?;
+            self.probed(&job, "finalizer added")?;
+            return Ok(match written {
+                Written::Stored(job) => Some((*job, plan.again)),
+                Written::Outdated => None,
+            });
+        }
+        if let Some(record) = &plan.record {
+            self.keep(&job, record).await?;
+        }
+        let is_changed = job.status.as_ref() != Some(&plan.status);
+        if is_changed && plan.finalizer != Finalizer::Remove {
+            job.status = Some(plan.status.clone());
+            let written = status::put(&self.client, &job).await;
+            match written.map_err(kube("writing the status"))? {
+                Written::Stored(stored) => job = *stored,
+                Written::Outdated => return Ok(None),
+            }
+            self.probed(&job, "status written")?;
+        } else if plan.step.is_some() && !self.is_newest(&job).await? {
+            // What is asked of Flink must follow from what is stored now, not from what a watch has seen last.
+            return Ok(None);
+        }
+        let reference = job.object_ref(&());
+        for note in &plan.notes {
+            self.events.write(&reference, note).await;
+        }
+        if plan.finalizer == Finalizer::Remove {
+            let mut all = job.finalizers().to_vec();
+            all.retain(|name| name != finalizers::TEARDOWN);
+            if all.len() < job.finalizers().len() {
+                let written = status::set_finalizers(&self.client, &job, &all).await;
+                written.map_err(kube("removing the finalizer"))?;
+                self.probed(&job, "finalizer removed")?;
+            }
+        }
+        Ok(Some((job, plan.again)))
+    }
+
+    async fn is_newest(&self, job: &SessionJob) -> Result<bool, Error> {
+        let api: Api<SessionJob> =
+            Api::namespaced(self.client.clone(), &job.namespace().unwrap_or_default());
+        let now = api.get_opt(&job.name_any()).await;
+        let now = now.map_err(kube("reading the SessionJob"))?;
+        Ok(now.is_some_and(|now| now.resource_version() == job.resource_version()))
+    }
+
+    /// Keeps a snapshot as a Savepoint object. Doing so again changes nothing.
+    async fn keep(&self, job: &SessionJob, record: &Record) -> Result<(), Error> {
+        let namespace = job.namespace().unwrap_or_default();
+        let api: Api<Savepoint> = Api::namespaced(self.client.clone(), &namespace);
+        let params = PostParams {
+            field_manager: Some(field_managers::CONTROLLER.to_owned()),
+            ..PostParams::default()
+        };
+        let mut savepoint = Savepoint::new(
+            &record.name,
+            SavepointSpec {
+                session_job_name: Some(job.name_any()),
+                job_id: Some(record.job.to_string()),
+                origin: Some(record.origin),
+                ..SavepointSpec::default()
+            },
+        );
+        savepoint.metadata = ObjectMeta {
+            namespace: Some(namespace),
+            owner_references: Some(job.owner_ref(&()).into_iter().collect()),
+            ..savepoint.metadata
+        };
+        let made = match api.create(&params, &savepoint).await {
+            Ok(made) => made,
+            Err(kube::Error::Api(status)) if status.code == 409 => api
+                .get(&record.name)
+                .await
+                .map_err(kube("reading the Savepoint"))?,
+            Err(error) => return Err(kube("creating the Savepoint")(error)),
+        };
+        self.probed(job, "Savepoint created")?;
+        let location = made
+            .status
+            .as_ref()
+            .and_then(|status| status.location.clone());
+        if location.as_deref() == Some(&record.location) {
+            return Ok(());
+        }
+        let mut made = made;
+        let generation = made.metadata.generation;
+        made.status = Some(completed(&record.location, record.completed, generation));
+        let written = status::put(&self.client, &made).await;
+        written.map_err(kube("writing the Savepoint's status"))?;
+        self.probed(job, "Savepoint completed")?;
+        Ok(())
+    }
+
+    /// Asks Flink for what was decided.
+    async fn act(&self, job: &SessionJob, step: &Step) -> Result<Answer, Error> {
+        let uid = job
+            .status
+            .as_ref()
+            .and_then(|status| status.session_cluster_uid.clone());
+        let clusters = self.clusters.state();
+        let cluster = clusters.iter().find(|cluster| cluster.uid() == uid);
+        let Some(cluster) = cluster else {
+            return Ok(Answer::NotSent("The session cluster is gone.".to_owned()));
+        };
+        let flink = match self.client_of(cluster).await? {
+            Ok(flink) => flink,
+            Err(reason) => return Ok(Answer::NotSent(reason)),
+        };
+        let answer = match step {
+            Step::Submit(submission) => {
+                let jar = match submit::bring(&flink, &self.fetcher, submission).await {
+                    Ok(jar) => jar,
+                    Err(answer) => return Ok(answer),
+                };
+                self.probed(job, "jar uploaded")?;
+                // A jar may take minutes to come; what was asked for meanwhile is what counts.
+                if !self.is_newest(job).await? {
+                    return Ok(Answer::NotSent("Something newer is asked for.".to_owned()));
+                }
+                let answer = submit::run(&flink, &jar, submission).await;
+                self.probed(job, "jar run")?;
+                submit::clean_up(&flink, &jar, submission).await;
+                answer
+            }
+            Step::Stop {
+                job: run,
+                directory,
+                trigger,
+            } => {
+                let asked = flink
+                    .stop_with_savepoint(run, directory.as_deref(), trigger.as_ref())
+                    .await;
+                self.probed(job, "stop asked for")?;
+                match asked {
+                    Ok(StopAnswer::Accepted(id)) => Answer::Stopping(id),
+                    Ok(StopAnswer::NoSuchJob) => {
+                        Answer::Unclear("Flink does not know the job.".to_owned())
+                    }
+                    Err(error) if error.is_transient() => Answer::Unclear(error.to_string()),
+                    Err(error) => Answer::StopFailed(error.reason()),
+                }
+            }
+            Step::Cancel(run) => {
+                let asked = flink.cancel(run).await;
+                self.probed(job, "cancellation asked for")?;
+                match asked {
+                    Ok(()) => Answer::Cancelling,
+                    Err(error) => Answer::Unclear(error.to_string()),
+                }
+            }
+        };
+        Ok(answer)
+    }
+}
+
+fn observed<'a>(job: &'a SessionJob, read: &'a Read, answer: Option<Answer>) -> Observed<'a> {
+    Observed {
+        job,
+        now: Timestamp::now(),
+        target: read.target.clone(),
+        home: read.home,
+        flink: read.flink.clone(),
+        stop: read.stop.clone(),
+        savepoints: &read.savepoints,
+        answer,
+    }
+}
+
+/// Whether Flink is asked about the newest run: not about one that has ended.
+fn is_of_interest(status: &SessionJobStatus) -> bool {
+    let ended = status
+        .flink_state
+        .as_deref()
+        .is_none_or(|word| matches!(word, "FINISHED" | "CANCELED" | "FAILED"));
+    status.operation.is_some() || !ended
+}
+
+async fn report(flink: &FlinkClient, id: &JobId) -> Result<Option<Report>, FlinkError> {
+    let Some(details) = flink.job(id).await? else {
+        return Ok(None);
+    };
+    let latest = match flink.checkpoints(id).await {
+        Ok(latest) => latest,
+        // A job that is still being made has none to tell of.
+        Err(error) if !error.is_transient() => crate::flink::types::Latest::default(),
+        Err(error) => return Err(error),
+    };
+    let failure = match details.state {
+        JobState::Failed | JobState::Failing | JobState::Restarting => {
+            flink.job_failure(id).await?
+        }
+        _ => None,
+    };
+    Ok(Some(Report {
+        state: details.state,
+        failure,
+        latest,
+    }))
+}
+
+fn home(cluster: &SessionCluster) -> Home {
+    match cluster.status.as_ref().and_then(|status| status.state) {
+        Some(SessionClusterState::Running | SessionClusterState::Updating) => Home::Ready,
+        None | Some(SessionClusterState::Stopped) => Home::Gone,
+        Some(_) => Home::Away,
+    }
+}
+
+fn target(named: &str, cluster: Option<&SessionCluster>) -> Target {
+    let Some(cluster) = cluster else {
+        return if named.is_empty() {
+            Target::Unnamed
+        } else {
+            Target::Missing(named.to_owned())
+        };
+    };
+    let is_deleted = cluster.metadata.deletion_timestamp.is_some();
+    if is_deleted || home(cluster) != Home::Ready {
+        return Target::NotReady {
+            name: named.to_owned(),
+            state: cluster.status.as_ref().and_then(|status| status.state),
+        };
+    }
+    let version = cluster.spec.flink_version.as_ref();
+    Target::Ready(Ready {
+        name: named.to_owned(),
+        uid: cluster.uid().unwrap_or_default(),
+        version: version
+            .and_then(sluice_api::Scalar::text)
+            .and_then(|text| FlinkVersion::parse(&text)),
+        savepoints: savepoint_folder(cluster.spec.flink_configuration.as_ref()),
+    })
+}
+
+fn stored(savepoint: &Savepoint) -> Option<Stored> {
+    let status = savepoint.status.as_ref()?;
+    if status.state != Some(SavepointState::Completed) {
+        return None;
+    }
+    Some(Stored {
+        name: savepoint.name_any(),
+        location: status.location.clone()?,
+        completed: status.completion_time.as_ref()?.0,
+        origin: savepoint
+            .spec
+            .origin
+            .unwrap_or(SavepointOrigin::UserRequest),
+    })
+}
+
+/// The status of a Savepoint that can be restored from.
+pub(super) fn completed(location: &str, at: Timestamp, generation: Option<i64>) -> SavepointStatus {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    let mut status = SavepointStatus {
+        state: Some(SavepointState::Completed),
+        observed_generation: generation,
+        location: Some(location.to_owned()),
+        completion_time: Some(Time(conditions::whole_second(at))),
+        ..SavepointStatus::default()
+    };
+    conditions::set(
+        &mut status.conditions,
+        sluice_api::conditions::types::READY,
+        conditions::Truth::True,
+        sluice_api::conditions::reasons::AS_EXPECTED,
+        "It can be restored from.",
+        generation,
+        Timestamp::now(),
+    );
+    status
+}

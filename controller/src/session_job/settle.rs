@@ -1,0 +1,220 @@
+//! What has become of the newest run: what Flink and the session cluster say of it, written into the status. What follows
+//! from it for the desired state is decided in [`super::decide`].
+
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use sluice_api::SavepointOrigin;
+
+use super::draft::{Draft, operations};
+use super::identity;
+use super::sight::{Flink, Home, Record, Report};
+use super::snapshot;
+use crate::flink::{JobId, JobState};
+
+/// How long a submission that was not answered may still be under way: Flink runs the program's main method first.
+const UNDER_WAY: Duration = Duration::from_secs(90);
+
+/// How the newest run stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// There is none, or it ended before.
+    None,
+    /// It is over since just now.
+    Ended(End),
+    /// It is to be submitted, or may have been; Flink does not know it (yet).
+    Pending(Pending),
+    /// Flink has it, and it has not ended, as far as is known.
+    Live(Known),
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Its JobManager is gone, or does not know it any more.
+    Lost,
+    /// By itself.
+    Finished,
+    /// With the savepoint that was asked for.
+    Stopped,
+    /// It was cancelled.
+    Canceled,
+    /// It failed, for this reason.
+    Failed(String),
+}
+
+/// What is known of a submission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pending {
+    /// Flink cannot be asked now.
+    Unknown,
+    /// Flink does not have the job, and nothing can be under way.
+    NotThere,
+    /// Flink does not have the job, but a submission was not answered.
+    MaybeUnderWay,
+}
+
+/// What is known of a run that has not ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// Flink cannot be asked now, for this reason.
+    Silent(String),
+    /// This is Flink's word.
+    In(JobState, Option<String>),
+}
+
+/// The run's id.
+pub fn run_id(draft: &Draft<'_>) -> Option<JobId> {
+    JobId::parse(draft.next.job_id.as_deref()?)
+}
+
+/// Whether the status says that Flink has the run.
+fn was_live(draft: &Draft<'_>) -> bool {
+    let word = draft.before.flink_state.as_deref();
+    word.is_some_and(|word| !matches!(word, "FINISHED" | "CANCELED" | "FAILED"))
+}
+
+/// Writes what is seen of the newest run into the status.
+pub fn settle(draft: &mut Draft<'_>) -> Life {
+    if run_id(draft).is_none() {
+        draft.next.operation = None;
+        return Life::None;
+    }
+    if draft.operation() == Some(operations::START) {
+        return submitted(draft);
+    }
+    if !was_live(draft) {
+        return Life::None;
+    }
+    let observed = draft.observed;
+    match (&observed.home, &observed.flink) {
+        (Home::Gone, _) | (Home::Ready, Some(Flink::NoSuchJob)) => lost(draft),
+        (_, Some(Flink::Job(report))) => reported(draft, report),
+        (_, Some(Flink::Silent(reason))) => Life::Live(Known::Silent(reason.clone())),
+        (Home::Away, _) => Life::Live(Known::Silent("its session cluster does not run".to_owned())),
+        (Home::Ready, None) => Life::Live(Known::Silent("Flink has not been asked".to_owned())),
+    }
+}
+
+/// A run whose submission is in progress.
+fn submitted(draft: &mut Draft<'_>) -> Life {
+    let observed = draft.observed;
+    match (&observed.home, &observed.flink) {
+        (Home::Gone, _) => {
+            // Nothing has run, so nothing is lost.
+            draft.next.operation = None;
+            Life::None
+        }
+        (_, Some(Flink::Job(report))) => {
+            accepted(draft);
+            reported(draft, report)
+        }
+        (Home::Ready, Some(Flink::NoSuchJob)) => {
+            let begun = draft
+                .next
+                .attempts
+                .as_ref()
+                .and_then(|all| all.job_creation);
+            let failed = draft.next.operation.as_ref().and_then(|all| all.failures);
+            let answered = begun.unwrap_or_default() <= failed.unwrap_or_default();
+            if answered || draft.operation_age() > UNDER_WAY {
+                Life::Pending(Pending::NotThere)
+            } else {
+                Life::Pending(Pending::MaybeUnderWay)
+            }
+        }
+        _ => Life::Pending(Pending::Unknown),
+    }
+}
+
+/// Flink has taken the run.
+pub fn accepted(draft: &mut Draft<'_>) {
+    draft.next.operation = None;
+    draft.next.attempts = None;
+    draft.next.start_time = Some(Time(draft.now()));
+    draft.next.flink_state = Some(JobState::Created.as_str().to_owned());
+}
+
+fn reported(draft: &mut Draft<'_>, report: &Report) -> Life {
+    draft.next.flink_state = Some(report.state.as_str().to_owned());
+    if let Some((location, time)) = snapshot::newest(&report.latest)
+        && snapshot::of_status(&draft.next).is_none_or(|(_, known)| known <= time)
+    {
+        draft.next.snapshot_location = Some(location);
+        draft.next.snapshot_time = Some(Time(time));
+    }
+    let end = match report.state {
+        JobState::Finished if is_our_stop(draft, report) => End::Stopped,
+        JobState::Finished => End::Finished,
+        JobState::Canceled => End::Canceled,
+        JobState::Failed => End::Failed(
+            report
+                .failure
+                .clone()
+                .unwrap_or_else(|| "Flink gives no reason".to_owned()),
+        ),
+        state => return Life::Live(Known::In(state, report.failure.clone())),
+    };
+    match end {
+        End::Stopped => keep(draft, SavepointOrigin::Suspend),
+        End::Canceled | End::Failed(_) => keep(draft, SavepointOrigin::RetainedCheckpoint),
+        End::Finished | End::Lost => {}
+    }
+    if matches!(end, End::Failed(_)) && draft.next.snapshot_location.is_none() {
+        // It failed before its first snapshot. Flink itself would start it empty again.
+        draft.next.start_time = None;
+    }
+    draft.next.operation = None;
+    Life::Ended(end)
+}
+
+/// Whether the run ended since it was told to stop with a savepoint. A bounded job may end by itself meanwhile.
+fn is_our_stop(draft: &Draft<'_>, report: &Report) -> bool {
+    if draft.operation() != Some(operations::SUSPEND) {
+        return false;
+    }
+    let operation = draft.next.operation.as_ref();
+    let began = operation.and_then(|operation| operation.started_at.as_ref());
+    let savepoint = report.latest.savepoint.as_ref();
+    savepoint.is_some_and(|savepoint| {
+        let completed = snapshot::millis(savepoint.latest_ack_timestamp);
+        // Clocks differ; no other stop can have been between the last one and this.
+        let slack = jiff::SignedDuration::from_mins(1);
+        savepoint.location().is_some() && began.is_none_or(|began| completed >= began.0 - slack)
+    })
+}
+
+/// Nothing is left of the run but its snapshots.
+fn lost(draft: &mut Draft<'_>) -> Life {
+    draft.next.flink_state = None;
+    draft.next.operation = None;
+    keep(draft, SavepointOrigin::RetainedCheckpoint);
+    Life::Ended(End::Lost)
+}
+
+/// Keeps the snapshot that the status speaks of as an object, unless one does so already.
+fn keep(draft: &mut Draft<'_>, origin: SavepointOrigin) {
+    let (Some((location, completed)), Some(job)) =
+        (snapshot::of_status(&draft.next), run_id(draft))
+    else {
+        return;
+    };
+    let known = draft.observed.savepoints;
+    if let Some(stored) = known.iter().find(|stored| stored.location == location) {
+        draft.next.latest_savepoint_name = Some(stored.name.clone());
+        return;
+    }
+    let run = draft.next.run.unwrap_or_default();
+    let name = match origin {
+        SavepointOrigin::Suspend => identity::savepoint_name(draft.name(), run),
+        _ => identity::checkpoint_name(draft.name(), run),
+    };
+    draft.next.latest_savepoint_name = Some(name.clone());
+    draft.record = Some(Record {
+        name,
+        origin,
+        job,
+        location,
+        completed,
+    });
+}

@@ -1,0 +1,90 @@
+//! A submission on its way to Flink: the jar is brought and uploaded, then run under the id that was stored before.
+
+use std::time::Duration;
+
+use crate::fetch::{FetchError, Fetcher, Limits, LocalFiles, S3Settings, Source};
+use crate::flink::{FlinkClient, FlinkError};
+
+use super::sight::{Answer, Submission};
+
+/// Bounds of a session job's jar: the controller holds it on its disk meanwhile.
+pub const JAR_LIMITS: Limits = Limits {
+    bytes: 512 * 1024 * 1024,
+    connect: Duration::from_secs(5),
+    silence: Duration::from_secs(15),
+    total: Duration::from_mins(5),
+    attempts: 3,
+    backoff: Duration::from_secs(1),
+    redirects: 5,
+};
+
+/// Fetches with the controller's bounds.
+///
+/// # Errors
+/// Where no HTTP client can be made.
+pub fn fetcher() -> Result<Fetcher, FetchError> {
+    Fetcher::new(JAR_LIMITS, S3Settings::from_env())
+}
+
+/// Brings the jar to Flink; returns its id there.
+pub async fn bring(
+    flink: &FlinkClient,
+    fetcher: &Fetcher,
+    submission: &Submission,
+) -> Result<String, Answer> {
+    let unsent = |error: FlinkError| {
+        if error.is_transient() {
+            Answer::NotSent(error.to_string())
+        } else {
+            Answer::SubmitFailed(error.to_string())
+        }
+    };
+    let there = flink.jars_named(&submission.name).await.map_err(unsent)?;
+    if let Some(id) = there.into_iter().next() {
+        return Ok(id);
+    }
+    let Some(uri) = &submission.jar else {
+        return flink
+            .upload_empty_jar(&submission.name)
+            .await
+            .map_err(unsent);
+    };
+    let failed = |error: FetchError| Answer::SubmitFailed(format!("spec.job.jarUri: {error}"));
+    let source = Source::parse(uri, LocalFiles::Refused).map_err(failed)?;
+    let folder = tempfile::Builder::new()
+        .prefix("sluice-jar-")
+        .tempdir()
+        .map_err(|error| Answer::SubmitFailed(format!("no folder for the jar: {error}")))?;
+    fetcher
+        .fetch(uri, &source, folder.path(), &submission.name, &|_| ())
+        .await
+        .map_err(failed)?;
+    let jar = folder.path().join(&submission.name);
+    flink
+        .upload_jar(&submission.name, &jar)
+        .await
+        .map_err(unsent)
+}
+
+/// Runs it.
+pub async fn run(flink: &FlinkClient, jar: &str, submission: &Submission) -> Answer {
+    match flink.run_jar(jar, &submission.run).await {
+        Ok(_) => Answer::Submitted,
+        Err(error) if error.is_duplicate_job() => Answer::Submitted,
+        Err(error @ (FlinkError::Refused { .. } | FlinkError::NotFound { .. }))
+            if !error.is_transient() =>
+        {
+            Answer::SubmitFailed(error.reason())
+        }
+        Err(error) => Answer::Unclear(error.to_string()),
+    }
+}
+
+/// Takes the jar away again; jobs that were started from it run on. One that stays costs room until the JobManager ends.
+pub async fn clean_up(flink: &FlinkClient, jar: &str, submission: &Submission) {
+    if submission.jar.is_some()
+        && let Err(error) = flink.delete_jar(jar).await
+    {
+        tracing::debug!(jar, %error, "an uploaded jar could not be deleted");
+    }
+}

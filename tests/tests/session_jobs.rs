@@ -1,0 +1,651 @@
+//! Session jobs on a real API server and a real Flink on loopback. The session cluster is played: its object says RUNNING, and
+//! its address is given. One test, so that both are started once; each part says what it proves.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test; clippy exempts only functions marked #[test], not their helpers"
+)]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::FutureExt;
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::{Client, ResourceExt};
+use serde_json::{Value, json};
+use sluice_api::{
+    DeploymentState, Savepoint, SavepointOrigin, SavepointState, SessionCluster,
+    SessionClusterState, SessionJob,
+};
+use sluice_cluster::{Assets, AssetsCache, Binary, Cluster, ClusterOptions};
+use sluice_controller::leader::Leadership;
+use sluice_controller::session_job::run::SessionJobs;
+use sluice_tests::{FlinkHere, LocalFlink};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, interval};
+
+const NAMESPACE: &str = "team-a";
+const CAUSE: &str = "FailingJob fails on purpose: account 4711 has no owner";
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// Waits until a condition holds; the message tells what was seen last.
+async fn until<T: std::fmt::Debug>(what: &str, mut look: impl AsyncFnMut() -> (bool, T)) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    let mut every = interval(Duration::from_millis(100));
+    loop {
+        every.tick().await;
+        let (done, seen) = look().await;
+        if done {
+            return seen;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "waited in vain until {what}; last seen: {seen:#?}"
+        );
+    }
+}
+
+/// Serves one file at every path.
+async fn serve(file: &Path) -> String {
+    let body = std::fs::read(file).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let body = body.clone();
+            tokio::spawn(async move {
+                let mut request = [0; 4096];
+                let _ = stream.read(&mut request).await;
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                    body.len()
+                );
+                let _ = stream.write_all(head.as_bytes()).await;
+                let _ = stream.write_all(&body).await;
+                let _ = stream.shutdown().await;
+            });
+        }
+    });
+    address
+}
+
+/// What the parts share.
+struct Scene {
+    client: Client,
+    address: Arc<Mutex<String>>,
+    jar: String,
+    begun: Instant,
+}
+
+impl Scene {
+    fn jobs(&self) -> Api<SessionJob> {
+        Api::namespaced(self.client.clone(), NAMESPACE)
+    }
+
+    fn told(&self, what: &str) {
+        eprintln!("{:6.1} s  {what}", self.begun.elapsed().as_secs_f32());
+    }
+
+    async fn create(&self, name: &str, spec: Value) {
+        let job: SessionJob = serde_json::from_value(json!({
+            "apiVersion": "sluice.dev/v1alpha1", "kind": "SessionJob",
+            "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec}))
+        .unwrap();
+        self.jobs()
+            .create(&PostParams::default(), &job)
+            .await
+            .unwrap();
+    }
+
+    async fn patch(&self, name: &str, spec: Value) {
+        let patch = json!({"spec": spec});
+        self.jobs()
+            .patch(name, &PatchParams::default(), &Patch::Merge(&patch))
+            .await
+            .unwrap();
+    }
+
+    /// Waits until the status says this state about the newest spec.
+    async fn becomes(&self, name: &str, state: DeploymentState) -> SessionJob {
+        until(&format!("{name} is {state}"), async || {
+            let job = self.jobs().get(name).await.unwrap();
+            let status = job.status.clone().unwrap_or_default();
+            let done = status.state == Some(state)
+                && status.observed_generation == job.metadata.generation;
+            (done, job)
+        })
+        .await
+    }
+
+    async fn cluster_is(&self, state: SessionClusterState) {
+        let api: Api<SessionCluster> = Api::namespaced(self.client.clone(), NAMESPACE);
+        let patch = json!({"status": {"state": state}});
+        api.patch_status("c", &PatchParams::default(), &Patch::Merge(&patch))
+            .await
+            .unwrap();
+    }
+
+    async fn events(&self, name: &str) -> Vec<(String, String)> {
+        let api: Api<Event> = Api::namespaced(self.client.clone(), NAMESPACE);
+        let mut all = api.list(&ListParams::default()).await.unwrap().items;
+        all.sort_by_key(|event| event.event_time.as_ref().map(|time| time.0));
+        all.into_iter()
+            .filter(|event| {
+                let about = event.regarding.as_ref();
+                about.and_then(|about| about.name.as_deref()) == Some(name)
+            })
+            .map(|event| {
+                (
+                    event.reason.unwrap_or_default(),
+                    event.note.unwrap_or_default(),
+                )
+            })
+            .collect()
+    }
+
+    async fn counted(&self, flink: &LocalFlink, job: &str, at_least: i64) {
+        until("the job counts", async || {
+            let count = flink.counter(job, "count").await.unwrap_or_default();
+            (count >= at_least, count)
+        })
+        .await;
+    }
+}
+
+fn condition(job: &SessionJob, kind: &str) -> (String, String, String) {
+    let status = job.status.clone().unwrap_or_default();
+    let found = status
+        .conditions
+        .into_iter()
+        .find(|condition| condition.type_ == kind);
+    let found = found.unwrap_or_else(|| panic!("no condition {kind}"));
+    (found.status, found.reason, found.message)
+}
+
+fn run_id(job: &SessionJob) -> String {
+    job.status.clone().unwrap().job_id.unwrap()
+}
+
+async fn install(client: &Client) {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    for crd in sluice_api::crds() {
+        api.create(&PostParams::default(), &crd).await.unwrap();
+    }
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let namespace: Namespace =
+        serde_json::from_value(json!({"metadata": {"name": NAMESPACE}})).unwrap();
+    namespaces
+        .create(&PostParams::default(), &namespace)
+        .await
+        .unwrap();
+    let (clusters, jobs, savepoints): (Api<SessionCluster>, Api<SessionJob>, Api<Savepoint>) = (
+        Api::namespaced(client.clone(), NAMESPACE),
+        Api::namespaced(client.clone(), NAMESPACE),
+        Api::namespaced(client.clone(), NAMESPACE),
+    );
+    until("the kinds are served", async || {
+        let one = ListParams::default().limit(1);
+        let served = clusters.list(&one).await.is_ok()
+            && jobs.list(&one).await.is_ok()
+            && savepoints.list(&one).await.is_ok();
+        (served, ())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn session_jobs_run_on_a_real_flink() {
+    let Some(here) = FlinkHere::obtain("1.20").await else {
+        return;
+    };
+    let assets = match Assets::obtain(&AssetsCache::Default, Binary::ALL).await {
+        Ok(assets) => assets,
+        Err(error) if std::env::var("SLUICE_REQUIRE").as_deref() != Ok("all") => {
+            eprintln!("skipped: {error}");
+            return;
+        }
+        Err(error) => panic!("no control plane: {error}"),
+    };
+    let state = tempfile::tempdir().unwrap();
+    let (cluster, flink) = tokio::join!(
+        Cluster::start(ClusterOptions::new(assets)),
+        here.start(state.path(), 6)
+    );
+    let (cluster, flink) = (cluster.unwrap(), flink.unwrap());
+    let client = cluster.client().await.unwrap();
+    install(&client).await;
+    let scene = Scene {
+        address: Arc::new(Mutex::new(flink.address())),
+        jar: format!("{}/jobs.jar", serve(&here.jobs).await),
+        client: client.clone(),
+        begun: Instant::now(),
+    };
+    let clusters: Api<SessionCluster> = Api::namespaced(client.clone(), NAMESPACE);
+    let made: SessionCluster = serde_json::from_value(json!({
+        "apiVersion": "sluice.dev/v1alpha1", "kind": "SessionCluster", "metadata": {"name": "c", "namespace": NAMESPACE},
+        "spec": {"state": "RUNNING", "flinkVersion": "1.20", "numberOfTaskManagers": 1, "flinkConfiguration": {
+            "state.savepoints.dir": format!("file://{}/savepoints", state.path().display())}}}))
+    .unwrap();
+    clusters
+        .create(&PostParams::default(), &made)
+        .await
+        .unwrap();
+
+    // Every point at which a job of this name is worked on ends the work there once, for each generation of it.
+    let ended: Arc<Mutex<BTreeSet<String>>> = Arc::default();
+    let controller = {
+        let address = Arc::clone(&scene.address);
+        let jobs = SessionJobs::new(client.clone(), "test")
+            .unwrap()
+            .resolver(Arc::new(move |_| {
+                let address = address.lock().unwrap().clone();
+                async move { Ok(Some(address)) }.boxed()
+            }));
+        let ended = Arc::clone(&ended);
+        jobs.probe(Arc::new(move |job, point| {
+            let status = job.status.clone().unwrap_or_default();
+            job.name_any() != "mortal"
+                || !ended.lock().unwrap().insert(format!(
+                    "{:?} {:?} {point}",
+                    job.metadata.generation,
+                    status.operation.and_then(|operation| operation.kind)
+                ))
+        }))
+    };
+    let running = tokio::spawn(async move { controller.run(Leadership::always()).await });
+
+    waits_for_its_cluster(&scene).await;
+    survives(&scene, &flink).await;
+    last_state(&scene, &flink).await;
+    fails(&scene).await;
+    finishes(&scene, &flink).await;
+    dies_everywhere(&scene, &flink, &ended).await;
+    let flink = cluster_stops(&scene, flink, &here, state.path()).await;
+    is_deleted(&scene, &flink).await;
+
+    running.abort();
+    flink.stop().await;
+    cluster.stop().await.unwrap();
+}
+
+/// A job waits for its session cluster, and says so; without jarUri its class comes from the cluster's class path.
+async fn waits_for_its_cluster(scene: &Scene) {
+    scene
+        .create(
+            "quiet",
+            json!({"sessionClusterName": "c", "job": {"entryClass": "dev.sluice.jobs.CountingJob", "args": ["--rate", 20]}}),
+        )
+        .await;
+    let job = scene.becomes("quiet", DeploymentState::Transitioning).await;
+    let (status, reason, message) = condition(&job, "SessionClusterNotReady");
+    assert_eq!((status.as_str(), reason.as_str()), ("True", "Stopped"));
+    assert_eq!(
+        message,
+        "SessionCluster c is not started yet; the job starts when it is RUNNING (spec.state)."
+    );
+    scene.cluster_is(SessionClusterState::Running).await;
+    let job = scene.becomes("quiet", DeploymentState::Running).await;
+    assert_eq!(condition(&job, "Ready").0, "True");
+    assert_eq!(condition(&job, "SessionClusterNotReady").0, "False");
+    scene.told("a job without jarUri runs");
+}
+
+/// Suspend takes a savepoint, resume starts from it, and so does an upgrade: the counter proves it.
+async fn survives(scene: &Scene, flink: &LocalFlink) {
+    let job = json!({"entryClass": "dev.sluice.jobs.CountingJob", "jarUri": scene.jar, "parallelism": 1,
+        "args": ["--rate", "50", "--checkpoint", "300"]});
+    scene
+        .create("counting", json!({"sessionClusterName": "c", "job": job}))
+        .await;
+    let first = scene.becomes("counting", DeploymentState::Running).await;
+    scene.told("a job with jarUri runs");
+    scene.counted(flink, &run_id(&first), 20).await;
+
+    scene.patch("counting", json!({"state": "SUSPENDED"})).await;
+    let suspended = scene.becomes("counting", DeploymentState::Suspended).await;
+    scene.told("it is suspended");
+    let counted = flink.counter(&run_id(&first), "count").await.unwrap();
+    assert!(counted >= 20, "{counted}");
+    let savepoints: Api<Savepoint> = Api::namespaced(scene.client.clone(), NAMESPACE);
+    let savepoint = savepoints.get("counting-1-savepoint").await.unwrap();
+    let status = savepoint.status.unwrap();
+    assert_eq!(savepoint.spec.origin, Some(SavepointOrigin::Suspend));
+    assert_eq!(savepoint.spec.session_job_name.as_deref(), Some("counting"));
+    assert_eq!(status.state, Some(SavepointState::Completed));
+    assert_eq!(
+        status.location,
+        suspended.status.clone().unwrap().snapshot_location
+    );
+    let folder = status.location.unwrap();
+    assert!(
+        Path::new(folder.trim_start_matches("file:")).is_dir(),
+        "{folder}"
+    );
+    assert_eq!(condition(&suspended, "Ready").1, "Suspended");
+
+    scene.patch("counting", json!({"state": "RUNNING"})).await;
+    let second = scene.becomes("counting", DeploymentState::Running).await;
+    assert_ne!(run_id(&first), run_id(&second));
+    scene.counted(flink, &run_id(&second), counted + 1).await;
+    assert_eq!(
+        flink.counter(&run_id(&second), "restored").await.unwrap(),
+        counted
+    );
+    scene.told("it goes on from where it was");
+
+    scene
+        .patch(
+            "counting",
+            json!({"job": {"args": ["--rate", "40", "--checkpoint", "300"]}}),
+        )
+        .await;
+    let third = until("the upgrade runs", async || {
+        let job = scene.jobs().get("counting").await.unwrap();
+        let status = job.status.clone().unwrap();
+        (
+            status.run == Some(3) && status.state == Some(DeploymentState::Running),
+            job,
+        )
+    })
+    .await;
+    let before = flink.counter(&run_id(&second), "count").await.unwrap();
+    scene.counted(flink, &run_id(&third), before + 1).await;
+    assert_eq!(
+        flink.counter(&run_id(&third), "restored").await.unwrap(),
+        before
+    );
+    scene.told("an upgrade keeps the state");
+    let told: Vec<String> = scene
+        .events("counting")
+        .await
+        .into_iter()
+        .map(|(reason, _)| reason)
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "Starting",
+            "Started",
+            "Suspending",
+            "Suspended",
+            "Starting",
+            "Started",
+            "Upgrading",
+            "Starting",
+            "Started"
+        ]
+    );
+}
+
+/// STATELESS with LATEST_STATE is what others call last-state: cancelled, then started from the checkpoint that is left.
+async fn last_state(scene: &Scene, flink: &LocalFlink) {
+    let job = json!({"entryClass": "dev.sluice.jobs.CountingJob", "jarUri": scene.jar,
+        "args": ["--rate", "50", "--checkpoint", "200"]});
+    scene
+        .create(
+            "last",
+            json!({"sessionClusterName": "c", "job": job, "upgradeStrategy": {"kind": "STATELESS"},
+                "flinkConfiguration": {"pipeline.name": "its own name"}}),
+        )
+        .await;
+    let first = scene.becomes("last", DeploymentState::Running).await;
+    scene.counted(flink, &run_id(&first), 30).await;
+    let details = flink
+        .get(&format!("/jobs/{}", run_id(&first)))
+        .await
+        .unwrap();
+    assert_eq!(
+        details["name"], "its own name",
+        "the job's own configuration"
+    );
+    scene.patch("last", json!({"restartNonce": 1})).await;
+    let second = until("it runs again", async || {
+        let job = scene.jobs().get("last").await.unwrap();
+        let status = job.status.clone().unwrap();
+        (
+            status.run == Some(2) && status.state == Some(DeploymentState::Running),
+            job,
+        )
+    })
+    .await;
+    let restored = until("it was restored", async || {
+        let restored = flink
+            .counter(&run_id(&second), "restored")
+            .await
+            .unwrap_or_default();
+        (restored > 0, restored)
+    })
+    .await;
+    assert!(restored >= 20, "{restored}");
+    let states = flink.jobs().await.unwrap();
+    assert!(
+        states.contains(&(run_id(&first), "CANCELED".to_owned())),
+        "{states:?}"
+    );
+    let savepoints: Api<Savepoint> = Api::namespaced(scene.client.clone(), NAMESPACE);
+    let kept = savepoints.get("last-1-checkpoint").await.unwrap();
+    assert_eq!(kept.spec.origin, Some(SavepointOrigin::RetainedCheckpoint));
+    scene.told("last-state restores the retained checkpoint");
+    scene.patch("last", json!({"state": "CANCELLED"})).await;
+    let cancelled = scene.becomes("last", DeploymentState::Cancelled).await;
+    assert_eq!(condition(&cancelled, "Ready").1, "Cancelled");
+    scene.told("it is cancelled");
+}
+
+/// A job that fails, in its main method or later, says why in Flink's own words.
+async fn fails(scene: &Scene) {
+    let spec = |args: Value| json!({"sessionClusterName": "c", "job": {"entryClass": "dev.sluice.jobs.FailingJob", "jarUri": scene.jar, "args": args}});
+    scene.create("failing", spec(json!(["--after", "2"]))).await;
+    scene
+        .create("failing-main", spec(json!(["--main", "1"])))
+        .await;
+    let job = scene.becomes("failing", DeploymentState::Failed).await;
+    let failure = job.status.clone().unwrap().failure.unwrap();
+    assert_eq!(failure.reason, "JobFailed");
+    assert!(failure.message.contains(CAUSE), "{}", failure.message);
+    assert!(!failure.message.contains("\tat "), "{}", failure.message);
+    assert_eq!(
+        condition(&job, "Ready"),
+        ("False".into(), "JobFailed".into(), failure.message.clone())
+    );
+    let told = scene.events("failing").await;
+    assert!(
+        told.iter()
+            .any(|(reason, note)| reason == "TransitionFailed" && note.contains(CAUSE)),
+        "{told:?}"
+    );
+    scene.told("a job that fails says why");
+    let job = scene.becomes("failing-main", DeploymentState::Failed).await;
+    let failure = job.status.clone().unwrap().failure.unwrap();
+    assert_eq!(failure.reason, "JobCreationFailed");
+    assert_eq!(
+        failure.message,
+        format!("The job could not be started in 4 attempts: IllegalStateException: {CAUSE}")
+    );
+    scene.told("a program that fails says why, after four attempts");
+    // What was wrong is put right, and it runs: it failed before its first snapshot, as Flink itself would begin again.
+    scene
+        .patch(
+            "failing-main",
+            json!({"job": {"entryClass": "dev.sluice.jobs.CountingJob", "args": []}}),
+        )
+        .await;
+    scene
+        .becomes("failing-main", DeploymentState::Running)
+        .await;
+    scene
+        .patch("failing-main", json!({"state": "CANCELLED"}))
+        .await;
+    scene
+        .becomes("failing-main", DeploymentState::Cancelled)
+        .await;
+}
+
+/// A bounded job finishes, is told to have, and nothing more is written.
+async fn finishes(scene: &Scene, flink: &LocalFlink) {
+    scene
+        .create(
+            "finishing",
+            json!({"sessionClusterName": "c", "job": {"entryClass": "dev.sluice.jobs.FinishingJob",
+                "args": ["--limit", "20", "--rate", "100"]}}),
+        )
+        .await;
+    let job = scene.becomes("finishing", DeploymentState::Finished).await;
+    assert_eq!(condition(&job, "Ready").1, "Finished");
+    assert_eq!(flink.counter(&run_id(&job), "count").await.unwrap(), 20);
+    scene.told("a bounded job finishes");
+}
+
+/// A job whose controller dies after every single write and call: never submitted twice, and no savepoint lost.
+async fn dies_everywhere(scene: &Scene, flink: &LocalFlink, ended: &Mutex<BTreeSet<String>>) {
+    let before = flink.jobs().await.unwrap().len();
+    let job = json!({"entryClass": "dev.sluice.jobs.CountingJob", "jarUri": scene.jar,
+        "args": ["--rate", "50", "--checkpoint", "300"]});
+    scene
+        .create("mortal", json!({"sessionClusterName": "c", "job": job}))
+        .await;
+    let first = scene.becomes("mortal", DeploymentState::Running).await;
+    scene.counted(flink, &run_id(&first), 20).await;
+    scene.patch("mortal", json!({"state": "SUSPENDED"})).await;
+    scene.becomes("mortal", DeploymentState::Suspended).await;
+    let counted = flink.counter(&run_id(&first), "count").await.unwrap();
+    scene.patch("mortal", json!({"state": "RUNNING"})).await;
+    let second = scene.becomes("mortal", DeploymentState::Running).await;
+    scene.counted(flink, &run_id(&second), counted + 1).await;
+    assert_eq!(
+        flink.counter(&run_id(&second), "restored").await.unwrap(),
+        counted
+    );
+    scene.patch("mortal", json!({"state": "CANCELLED"})).await;
+    scene.becomes("mortal", DeploymentState::Cancelled).await;
+    let jobs = flink.jobs().await.unwrap();
+    assert_eq!(jobs.len(), before + 2, "two runs, two jobs: {jobs:?}");
+    let ended = ended.lock().unwrap().clone();
+    let points: BTreeSet<&str> = ended
+        .iter()
+        .filter_map(|key| key.split("\") ").last())
+        .collect();
+    scene.told(&format!(
+        "the controller died {} times: {ended:#?}",
+        ended.len()
+    ));
+    for point in [
+        "status written",
+        "jar uploaded",
+        "jar run",
+        "stop asked for",
+        "cancellation asked for",
+        "Savepoint created",
+        "Savepoint completed",
+    ] {
+        assert!(
+            points.iter().any(|seen| seen.ends_with(point)),
+            "{point} is not in {points:?}"
+        );
+    }
+    assert!(ended.len() >= 14, "{ended:#?}");
+}
+
+/// A session cluster that stops marks its jobs, and they start again with it from their newest snapshot; a job without one
+/// does not start empty by itself.
+async fn cluster_stops(
+    scene: &Scene,
+    flink: LocalFlink,
+    here: &FlinkHere,
+    state: &Path,
+) -> LocalFlink {
+    let counting = scene.becomes("counting", DeploymentState::Running).await;
+    let version = scene
+        .jobs()
+        .get("finishing")
+        .await
+        .unwrap()
+        .resource_version();
+    let seen = until("a checkpoint is known", async || {
+        let status = scene.jobs().get("counting").await.unwrap().status.unwrap();
+        let location = status.snapshot_location.unwrap_or_default();
+        (location.contains("/chk-"), location)
+    })
+    .await;
+    scene.cluster_is(SessionClusterState::Stopping).await;
+    flink.stop().await;
+    scene.cluster_is(SessionClusterState::Stopped).await;
+    let waiting = scene
+        .becomes("counting", DeploymentState::Transitioning)
+        .await;
+    assert_eq!(condition(&waiting, "SessionClusterNotReady").0, "True");
+    assert_eq!(condition(&waiting, "Ready").0, "False");
+    scene.told("the jobs of a stopped session cluster are marked");
+
+    let flink = here.start(state, 6).await.unwrap();
+    *scene.address.lock().unwrap() = flink.address();
+    scene.cluster_is(SessionClusterState::Running).await;
+    let lost = scene.becomes("quiet", DeploymentState::Failed).await;
+    assert_eq!(
+        lost.status.clone().unwrap().failure.unwrap().reason,
+        "NoState"
+    );
+    let told = scene.events("quiet").await;
+    assert!(
+        told.iter().any(|(reason, _)| reason == "NoState"),
+        "{told:?}"
+    );
+    let again = scene.becomes("counting", DeploymentState::Running).await;
+    assert_ne!(run_id(&again), run_id(&counting));
+    let restored = until("it was restored", async || {
+        let restored = flink
+            .counter(&run_id(&again), "restored")
+            .await
+            .unwrap_or_default();
+        (restored > 0, restored)
+    })
+    .await;
+    scene.told(&format!("with its session cluster a job starts again from its newest snapshot ({seen}, count {restored})"));
+    let told = scene.events("counting").await;
+    assert!(
+        told.iter().any(|(reason, _)| reason == "Recovering"),
+        "{told:?}"
+    );
+    scene
+        .patch("quiet", json!({"restoreStrategy": {"kind": "NONE"}}))
+        .await;
+    scene.becomes("quiet", DeploymentState::Running).await;
+    scene.told("a job without state starts empty when it is told to");
+    assert_eq!(
+        scene
+            .jobs()
+            .get("finishing")
+            .await
+            .unwrap()
+            .resource_version(),
+        version,
+        "nothing was written about a job that has finished"
+    );
+    flink
+}
+
+/// Deletion cancels, then lets go.
+async fn is_deleted(scene: &Scene, flink: &LocalFlink) {
+    let id = run_id(&scene.jobs().get("counting").await.unwrap());
+    scene
+        .jobs()
+        .delete("counting", &DeleteParams::default())
+        .await
+        .unwrap();
+    until("it is gone", async || {
+        let there = scene.jobs().get_opt("counting").await.unwrap();
+        (there.is_none(), there)
+    })
+    .await;
+    let jobs = flink.jobs().await.unwrap();
+    assert!(jobs.contains(&(id, "CANCELED".to_owned())), "{jobs:?}");
+    scene.told("a deleted job is cancelled first");
+}
