@@ -87,6 +87,8 @@ fn failure(error: process::Error) -> Failure {
     match error {
         Error::Kubeconfig(_) => Failure::Input(error.to_string()),
         Error::NoCluster(_) | Error::Client(_) => Failure::Unreachable(error.into()),
-        Error::Flink(_) | Error::System(_) => Failure::Internal(error.into()),
+        Error::Flink(_) | Error::SessionJobs(_) | Error::System(_) => {
+            Failure::Internal(error.into())
+        }
     }
 }

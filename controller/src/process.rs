@@ -13,6 +13,7 @@ use crate::ledger::{LedgerKeeper, Settings, dialects, standing};
 use crate::objects::BuildSettings;
 use crate::session_cluster::health::Pace;
 use crate::session_cluster::run::{SessionClusters, by_cluster_ip};
+use crate::session_job::run::{SessionJobs, SetupError};
 
 /// How the controller is started.
 #[derive(Clone, Debug)]
@@ -58,6 +59,9 @@ pub enum Error {
     /// No HTTP client can be made for Flink's REST API.
     #[error(transparent)]
     Flink(#[from] FlinkError),
+    /// Session jobs cannot be seen to.
+    #[error(transparent)]
+    SessionJobs(#[from] SetupError),
     /// Signals cannot be listened to.
     #[error("the operating system refused: {0}")]
     System(#[from] std::io::Error),
@@ -101,6 +105,8 @@ pub async fn run(config: Config) -> Result<(), Error> {
         facts: Some(facts),
         settings: Settings::default(),
     };
+    let jobs = SessionJobs::new(client.clone(), &config.instance)?
+        .fixed_address(config.flink_address.clone());
     let clusters = SessionClusters {
         client,
         flink: FlinkHttp::new(Timeouts::default())?,
@@ -130,7 +136,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
         () = elector.run(stop) => {}
         () = async {
             match config.runtime {
-                Runtime::Run => Box::pin(lead(&keeper, &clusters, leadership)).await,
+                Runtime::Run => Box::pin(lead(&keeper, &clusters, &jobs, leadership)).await,
                 Runtime::LedgerOnly => keeper.run(leadership).await,
             }
         } => {}
@@ -141,13 +147,19 @@ pub async fn run(config: Config) -> Result<(), Error> {
 
 /// Keeps the ledger and reconciles, each time this process leads; never returns. When leadership is lost all of it ends at once,
 /// whatever is under way.
-pub async fn lead(keeper: &LedgerKeeper, clusters: &SessionClusters, mut leadership: Leadership) {
+pub async fn lead(
+    keeper: &LedgerKeeper,
+    clusters: &SessionClusters,
+    jobs: &SessionJobs,
+    mut leadership: Leadership,
+) {
     loop {
         leadership.acquired().await;
         let (asker, questions) = standing::channel();
         tokio::select! {
             () = keeper.keep(questions) => {}
             () = clusters.run(Some(asker)) => {}
+            () = jobs.run() => {}
             () = leadership.lost() => {}
         }
     }

@@ -118,6 +118,7 @@ restart-strategy.type: "none"
                         .iter()
                         .map(|what| format!("--add-opens=java.base/{what}=ALL-UNNAMED")),
                 )
+                .arg(format!("-Dlog.file={here}/{name}.file.log"))
                 .arg(format!(
                     "-Dlog4j.configurationFile=file:{}",
                     conf.join(log4j).display()

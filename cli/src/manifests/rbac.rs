@@ -84,8 +84,10 @@ fn cluster_rules() -> Value {
         json!({"apiGroups": [sluice_api::GROUP], "resources": ["*"], "verbs": ["get", "list", "watch"]}),
         json!({"apiGroups": [sluice_api::GROUP], "resources": ["cpuquotas/status", "clustercpuquotas/status"], "verbs": ["get", "update"]}),
         // Status and finalizers of what the controller runs. Owner references that block need the right to finalizers.
-        json!({"apiGroups": [sluice_api::GROUP], "resources": ["sessionclusters/status"], "verbs": ["get", "update"]}),
-        json!({"apiGroups": [sluice_api::GROUP], "resources": ["sessionclusters/finalizers"], "verbs": ["update"]}),
+        json!({"apiGroups": [sluice_api::GROUP], "resources": ["sessionclusters/status", "sessionjobs/status", "savepoints/status"], "verbs": ["get", "update"]}),
+        json!({"apiGroups": [sluice_api::GROUP], "resources": ["sessionclusters/finalizers", "sessionjobs/finalizers"], "verbs": ["update"]}),
+        // Snapshots that session jobs leave behind.
+        json!({"apiGroups": [sluice_api::GROUP], "resources": ["savepoints"], "verbs": ["create"]}),
         // What Flink runs in. Nobody can give away rights that he does not have, so the rights of Flink's own ServiceAccounts
         // (ConfigMaps, for high availability) are here too.
         json!({"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list", "watch", "create", "patch", "delete"]}),

@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 use super::cause;
 use super::error::{FlinkError, Meaning};
 use super::types::{
-    Checkpoints, Exceptions, JobDetails, JobId, JobOverview, Jobs, Latest, Overview, TaskManager,
-    TaskManagers,
+    Checkpoints, Exceptions, JobDetails, JobId, JobOverview, Jobs, Latest, Overview, Settings,
+    TaskManager, TaskManagers,
 };
 use crate::http;
 
@@ -201,6 +201,18 @@ impl FlinkClient {
     pub async fn checkpoints(&self, job: &JobId) -> Result<Latest, FlinkError> {
         let found: Checkpoints = self.get(&["jobs", job.as_str(), "checkpoints"]).await?;
         Ok(found.latest.unwrap_or_default())
+    }
+
+    /// How old an answer about a job may be, in milliseconds: Flink keeps what it answers for `web.refresh-interval`, the job's
+    /// state and its snapshots each by itself.
+    pub async fn refresh_millis(&self) -> Result<i64, FlinkError> {
+        /// Flink's default.
+        const DEFAULT: i64 = 3000;
+        let settings: Settings = self.get(&["config"]).await?;
+        Ok(settings
+            .refresh_interval
+            .filter(|millis| *millis >= 0)
+            .unwrap_or(DEFAULT))
     }
 
     /// Uploads a jar under this file name; returns the id to run it by.

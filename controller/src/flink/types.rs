@@ -175,6 +175,16 @@ pub struct JobDetails {
     /// Milliseconds since 1970; -1 while it has not ended.
     #[serde(default)]
     pub end_time: i64,
+    /// The JobManager's clock when it answered, in milliseconds since 1970.
+    #[serde(default)]
+    pub now: i64,
+}
+
+/// `/config`: how old an answer may be.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub(super) struct Settings {
+    pub refresh_interval: Option<i64>,
 }
 
 /// `/jobs/:id/exceptions`: the newest one. Flink 2 leaves `root-exception` out, 1.12 and earlier the history.

@@ -237,6 +237,7 @@ fn living(draft: Draft<'_>, wish: Wish, known: &Known) -> Plan {
     let cancelling = draft.operation() == Some(operations::CANCEL);
     let known = match known {
         Known::Silent(reason) => return silent(draft, reason),
+        Known::Ending => return draft.plan(None, Some(SOON)),
         Known::In(state, failure) => (*state, failure.as_deref()),
     };
     match wish {

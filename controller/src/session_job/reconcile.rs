@@ -202,10 +202,8 @@ impl Context {
             .filter(|_| operation.kind.as_deref() == Some(operations::SUSPEND));
         let stop = match trigger {
             // Unheard answers are asked for again.
-            Some(trigger) if !report.state.is_terminal() => {
-                flink.snapshot(&id, &TriggerId(trigger)).await.ok()
-            }
-            _ => None,
+            Some(trigger) => flink.snapshot(&id, &TriggerId(trigger)).await.ok(),
+            None => None,
         };
         Ok((Some(Flink::Job(Box::new(report))), stop))
     }
@@ -474,6 +472,12 @@ async fn report(flink: &FlinkClient, id: &JobId) -> Result<Option<Report>, Flink
     let Some(details) = flink.job(id).await? else {
         return Ok(None);
     };
+    // Asked before the snapshots: what is as old as the caches may be is then older than the job's end.
+    let refresh = if details.state.is_terminal() {
+        flink.refresh_millis().await?
+    } else {
+        0
+    };
     let latest = match flink.checkpoints(id).await {
         Ok(latest) => latest,
         // A job that is still being made has none to tell of.
@@ -486,10 +490,17 @@ async fn report(flink: &FlinkClient, id: &JobId) -> Result<Option<Report>, Flink
         }
         _ => None,
     };
+    let is_last = if details.state.is_terminal() {
+        let age = details.now.saturating_sub(details.end_time);
+        age > refresh.saturating_add(200)
+    } else {
+        false
+    };
     Ok(Some(Report {
         state: details.state,
         failure,
         latest,
+        is_last,
     }))
 }
 

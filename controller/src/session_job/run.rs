@@ -18,7 +18,6 @@ use super::reconcile::{Context, Error, Probe, Resolver};
 use super::submit;
 use crate::fetch::FetchError;
 use crate::flink::{FlinkError, FlinkHttp, Timeouts};
-use crate::leader::Leadership;
 use crate::runtime::events::Events;
 
 /// Jobs that are seen to at once: a submission takes a while.
@@ -90,18 +89,20 @@ impl SessionJobs {
         self
     }
 
-    /// Sees to every job while this process leads; never returns.
-    pub async fn run(&self, mut leadership: Leadership) {
-        loop {
-            leadership.acquired().await;
-            tokio::select! {
-                () = self.lead() => {}
-                () = leadership.lost() => {}
-            }
+    /// Finds every session cluster at this address, where one is given: for tests, and for whoever forwards a port.
+    #[must_use]
+    pub fn fixed_address(self, address: Option<String>) -> Self {
+        match address {
+            None => self,
+            Some(address) => self.resolver(Arc::new(move |_| {
+                let address = address.clone();
+                async move { Ok(Some(address)) }.boxed()
+            })),
         }
     }
 
-    async fn lead(&self) {
+    /// Sees to every job for ever. Dropping the future ends everything at once, whatever is under way.
+    pub async fn run(&self) {
         let all = || watcher::Config::default().page_size(PAGE);
         let (clusters, cluster_writer) = reflector::store::<SessionCluster>();
         let (jobs, job_writer) = reflector::store::<SessionJob>();

@@ -10,7 +10,7 @@ use super::draft::{Draft, operations};
 use super::identity;
 use super::sight::{Flink, Home, Record, Report};
 use super::snapshot;
-use crate::flink::{JobId, JobState};
+use crate::flink::{JobId, JobState, Snapshot};
 
 /// How long a submission that was not answered may still be under way: Flink runs the program's main method first.
 const UNDER_WAY: Duration = Duration::from_secs(90);
@@ -59,6 +59,8 @@ pub enum Pending {
 pub enum Known {
     /// Flink cannot be asked now, for this reason.
     Silent(String),
+    /// It has ended; which snapshots it has left is not certain yet.
+    Ending,
     /// This is Flink's word.
     In(JobState, Option<String>),
 }
@@ -136,6 +138,15 @@ pub fn accepted(draft: &mut Draft<'_>) {
 }
 
 fn reported(draft: &mut Draft<'_>, report: &Report) -> Life {
+    if let Some(Snapshot::Completed(location)) = &draft.observed.stop
+        && draft.operation() == Some(operations::SUSPEND)
+    {
+        // Flink says so when the job has ended, whatever its caches still show of it.
+        return stopped(draft, location.clone());
+    }
+    if report.state.is_terminal() && !report.is_last {
+        return Life::Live(Known::Ending);
+    }
     draft.next.flink_state = Some(report.state.as_str().to_owned());
     if let Some((location, time)) = snapshot::newest(&report.latest)
         && snapshot::of_status(&draft.next).is_none_or(|(_, known)| known <= time)
@@ -166,6 +177,16 @@ fn reported(draft: &mut Draft<'_>, report: &Report) -> Life {
     }
     draft.next.operation = None;
     Life::Ended(end)
+}
+
+/// The run was stopped, and this is its savepoint.
+fn stopped(draft: &mut Draft<'_>, location: String) -> Life {
+    draft.next.flink_state = Some(JobState::Finished.as_str().to_owned());
+    draft.next.snapshot_location = Some(location);
+    draft.next.snapshot_time = Some(Time(draft.now()));
+    keep(draft, SavepointOrigin::Suspend);
+    draft.next.operation = None;
+    Life::Ended(End::Stopped)
 }
 
 /// Whether the run ended since it was told to stop with a savepoint. A bounded job may end by itself meanwhile.

@@ -93,6 +93,9 @@ pub struct Report {
     pub failure: Option<String>,
     /// Its newest snapshots.
     pub latest: Latest,
+    /// Whether these are its last ones. Flink answers from caches of different age: a job that has ended may still show the
+    /// snapshots that it had before.
+    pub is_last: bool,
 }
 
 /// A Savepoint object that can be restored from.

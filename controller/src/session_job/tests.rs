@@ -56,6 +56,7 @@ fn says(state: JobState) -> Option<Flink> {
         state,
         failure: None,
         latest: Latest::default(),
+        is_last: true,
     })))
 }
 
@@ -72,6 +73,7 @@ fn with_checkpoint(state: JobState, failure: Option<&str>) -> Option<Flink> {
             }),
             ..Latest::default()
         },
+        is_last: true,
     })))
 }
 
@@ -88,6 +90,7 @@ fn with_savepoint(state: JobState) -> Option<Flink> {
             }),
             ..Latest::default()
         },
+        is_last: true,
     })))
 }
 
@@ -826,8 +829,8 @@ fn old_flinks_take_no_trigger_and_no_options() {
             savepoints: Some("s3://b/cluster".into()),
         })
     };
-    let plain = json!({"flinkConfiguration": {}, "state": "SUSPENDED"});
-    let runs = job(plain.clone(), live(&json!({}), json!({})));
+    let wish = json!({"flinkConfiguration": {}, "state": "SUSPENDED"});
+    let runs = job(wish.clone(), live(&json!({}), json!({})));
     let plan = decide(&Observed {
         target: old(14),
         flink: says(JobState::Running),
@@ -838,7 +841,7 @@ fn old_flinks_take_no_trigger_and_no_options() {
         "{:?}",
         plan.step
     );
-    let stopping = job(plain, serde_json::to_value(&plan.status).unwrap());
+    let stopping = job(wish, serde_json::to_value(&plan.status).unwrap());
     let answer = Some(Answer::Stopping(TriggerId("theirs".into())));
     let plan = decide(&Observed {
         answer,
@@ -879,4 +882,43 @@ fn fingerprints_know_what_counts() {
         of(json!({"flinkConfiguration": {"b": "2", "a": "1"}, "restartNonce": 1}))
     );
     assert_ne!(identity::job_id(UID, 1), identity::job_id(UID, 2));
+}
+
+#[test]
+fn what_flink_remembers_of_old_is_not_taken_for_the_last_word() {
+    // The job has ended, and the snapshots are still those of before.
+    let spec = json!({});
+    let cancelling = live(
+        &spec,
+        json!({"state": "TRANSITIONING", "operation": {"kind": "Cancel", "startedAt": "2026-11-21T09:59:59Z"}}),
+    );
+    let job1 = job(json!({"state": "CANCELLED"}), cancelling);
+    let Some(Flink::Job(mut report)) = with_checkpoint(JobState::Canceled, None) else {
+        panic!("no report");
+    };
+    report.is_last = false;
+    let plan = decide(&Observed {
+        flink: Some(Flink::Job(report)),
+        ..see(&job1)
+    });
+    assert_eq!(
+        (Some(&plan.status), plan.record.is_none()),
+        (job1.status.as_ref(), true)
+    );
+    assert!(plan.again.is_some());
+    // The answer to a stop is, whatever else is remembered.
+    let stopping = live(
+        &spec,
+        json!({"state": "TRANSITIONING",
+        "operation": {"kind": "Suspend", "startedAt": "2026-11-21T09:59:50Z", "triggerId": "t"}}),
+    );
+    let job2 = job(json!({"state": "SUSPENDED"}), stopping);
+    let stop = Some(Snapshot::Completed("s3://b/sp/y".into()));
+    let plan = decide(&Observed {
+        flink: says(JobState::Running),
+        stop,
+        ..see(&job2)
+    });
+    assert_eq!(state(&plan), DeploymentState::Suspended);
+    assert_eq!(plan.record.unwrap().location, "s3://b/sp/y");
 }

@@ -21,6 +21,7 @@ use sluice_controller::objects::BuildSettings;
 use sluice_controller::process::lead;
 use sluice_controller::session_cluster::health::Pace;
 use sluice_controller::session_cluster::run::SessionClusters;
+use sluice_controller::session_job::run::SessionJobs;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -212,6 +213,7 @@ impl Stage {
                     slowly: Duration::from_secs(30),
                 },
             };
+            let jobs = SessionJobs::new(client.clone(), "test").unwrap();
             let resources = dialects::resources();
             let facts = Arc::new(Facts::of(&resources));
             let charging = Arc::clone(&facts);
@@ -222,7 +224,7 @@ impl Stage {
                 facts: Some(facts),
                 settings: Settings::default(),
             };
-            Box::pin(lead(&keeper, &clusters, Leadership::always())).await;
+            Box::pin(lead(&keeper, &clusters, &jobs, Leadership::always())).await;
         });
         Controller(Some(runtime))
     }
