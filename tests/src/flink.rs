@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 
 /// Two JVMs start on a machine that may be busy with other tests.
 const START: Duration = Duration::from_mins(2);
+const ANSWER: Duration = Duration::from_secs(10);
 const STOP: Duration = Duration::from_secs(10);
 
 /// What is needed to run a Flink here.
@@ -205,6 +206,12 @@ impl LocalFlink {
 
     /// What the REST API answers to a path.
     pub async fn get(&self, path: &str) -> Result<Value> {
+        tokio::time::timeout(ANSWER, self.ask(path))
+            .await
+            .with_context(|| format!("{path}: no answer within {} s", ANSWER.as_secs()))?
+    }
+
+    async fn ask(&self, path: &str) -> Result<Value> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.rest)).await?;
         let request =
             format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");

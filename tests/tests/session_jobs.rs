@@ -159,6 +159,21 @@ impl Scene {
     }
 }
 
+/// A counter of a job that has ended. Flink answers from a cache of some seconds, one for all that it says of a job but its
+/// checkpoints.
+async fn at_the_end(flink: &LocalFlink, job: &str, name: &str) -> i64 {
+    until("Flink says that the job has ended", async || {
+        let details = flink.get(&format!("/jobs/{job}")).await.unwrap();
+        let state = details["state"].as_str().unwrap_or_default().to_owned();
+        (
+            matches!(state.as_str(), "FINISHED" | "CANCELED" | "FAILED"),
+            state,
+        )
+    })
+    .await;
+    flink.counter(job, name).await.unwrap()
+}
+
 fn condition(job: &SessionJob, kind: &str) -> (String, String, String) {
     let status = job.status.clone().unwrap_or_default();
     let found = status
@@ -311,7 +326,7 @@ async fn survives(scene: &Scene, flink: &LocalFlink) {
     scene.patch("counting", json!({"state": "SUSPENDED"})).await;
     let suspended = scene.becomes("counting", DeploymentState::Suspended).await;
     scene.told("it is suspended");
-    let counted = flink.counter(&run_id(&first), "count").await.unwrap();
+    let counted = at_the_end(flink, &run_id(&first), "count").await;
     assert!(counted >= 20, "{counted}");
     let savepoints: Api<Savepoint> = Api::namespaced(scene.client.clone(), NAMESPACE);
     let savepoint = savepoints.get("counting-1-savepoint").await.unwrap();
@@ -355,7 +370,7 @@ async fn survives(scene: &Scene, flink: &LocalFlink) {
         )
     })
     .await;
-    let before = flink.counter(&run_id(&second), "count").await.unwrap();
+    let before = at_the_end(flink, &run_id(&second), "count").await;
     scene.counted(flink, &run_id(&third), before + 1).await;
     assert_eq!(
         flink.counter(&run_id(&third), "restored").await.unwrap(),
@@ -492,7 +507,7 @@ async fn finishes(scene: &Scene, flink: &LocalFlink) {
         .await;
     let job = scene.becomes("finishing", DeploymentState::Finished).await;
     assert_eq!(condition(&job, "Ready").1, "Finished");
-    assert_eq!(flink.counter(&run_id(&job), "count").await.unwrap(), 20);
+    assert_eq!(at_the_end(flink, &run_id(&job), "count").await, 20);
     scene.told("a bounded job finishes");
 }
 
@@ -508,7 +523,7 @@ async fn dies_everywhere(scene: &Scene, flink: &LocalFlink, ended: &Mutex<BTreeS
     scene.counted(flink, &run_id(&first), 20).await;
     scene.patch("mortal", json!({"state": "SUSPENDED"})).await;
     scene.becomes("mortal", DeploymentState::Suspended).await;
-    let counted = flink.counter(&run_id(&first), "count").await.unwrap();
+    let counted = at_the_end(flink, &run_id(&first), "count").await;
     scene.patch("mortal", json!({"state": "RUNNING"})).await;
     let second = scene.becomes("mortal", DeploymentState::Running).await;
     scene.counted(flink, &run_id(&second), counted + 1).await;

@@ -21,6 +21,8 @@ use crate::runtime::conditions::Truth;
 
 /// Between looks at a job that runs.
 const RUNNING: Duration = Duration::from_secs(10);
+/// For how long a job that runs is looked at as often as one that restarts: what is wrong with it shows soon.
+const YOUNG: Duration = Duration::from_mins(1);
 /// Between looks at a job that is about to run, or restarts.
 const RESTARTING: Duration = Duration::from_secs(2);
 
@@ -313,7 +315,10 @@ fn running(mut draft: Draft<'_>, (state, failure): (JobState, Option<&str>)) -> 
     draft.condition(types::PROGRESSING, Truth::False, reasons::RUNNING, message);
     if is_up {
         draft.condition(types::READY, Truth::True, reasons::RUNNING, message);
-        draft.plan(None, Some(RUNNING))
+        let since = draft.next.start_time.as_ref();
+        let age = since.map(|since| draft.observed.now.duration_since(since.0));
+        let is_young = age.is_some_and(|age| age < YOUNG.try_into().unwrap_or_default());
+        draft.plan(None, Some(if is_young { RESTARTING } else { RUNNING }))
     } else {
         let cause = failure.unwrap_or("Flink gives no reason");
         let message = format!("Flink says {}: {cause}", state.as_str());
