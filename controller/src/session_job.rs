@@ -6,7 +6,7 @@
 //! * [`draft`]: a status in the making, with its conditions and Events;
 //! * [`identity`]: ids, names and fingerprints; [`snapshot`]: which snapshot a start restores from;
 //! * [`reconcile`]: the edge that reads, decides, writes and calls; [`submit`]: a jar on its way to Flink;
-//!   [`run`]: queue and watches, which run while this process leads.
+//! * `savepoints`: the Savepoint objects; [`run`]: queue and watches, which run while this process leads.
 //!
 //! # Why nothing is done twice and nothing is lost
 //!
@@ -22,6 +22,7 @@ pub mod halt;
 pub mod identity;
 pub mod reconcile;
 pub mod run;
+mod savepoints;
 pub mod settle;
 pub mod sight;
 pub mod snapshot;

@@ -154,7 +154,7 @@ restart-strategy.type: "none"
             let seen = flink.get("/overview").await;
             if seen
                 .as_ref()
-                .is_ok_and(|overview| overview["taskmanagers"] == 1)
+                .is_ok_and(|overview| overview.get("taskmanagers").is_some_and(|count| count == 1))
             {
                 return Ok(flink);
             }
@@ -228,23 +228,35 @@ impl LocalFlink {
     /// A counter of one of the tests' jobs; 0 while there is none.
     pub async fn counter(&self, job: &str, name: &str) -> Result<i64> {
         let answer = self.get(&format!("/jobs/{job}/accumulators")).await?;
-        let all = answer["user-task-accumulators"].as_array().cloned();
+        let all = answer
+            .get("user-task-accumulators")
+            .and_then(Value::as_array)
+            .cloned();
         let found = all
             .unwrap_or_default()
             .into_iter()
-            .find(|counter| counter["name"] == name);
-        let value = found.and_then(|counter| counter["value"].as_str()?.parse().ok());
+            .find(|counter| counter.get("name").is_some_and(|found| found == name));
+        let value = found.and_then(|counter| counter.get("value")?.as_str()?.parse().ok());
         Ok(value.unwrap_or_default())
     }
 
     /// Id and state of every job that it remembers.
     pub async fn jobs(&self) -> Result<Vec<(String, String)>> {
         let answer = self.get("/jobs/overview").await?;
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let jobs = answer["jobs"].as_array().cloned().unwrap_or_default();
+        let text = |job: &Value, key: &str| {
+            job.get(key)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let jobs = answer
+            .get("jobs")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
         Ok(jobs
             .iter()
-            .map(|job| (text(&job["jid"]), text(&job["state"])))
+            .map(|job| (text(job, "jid"), text(job, "state")))
             .collect())
     }
 }

@@ -621,6 +621,36 @@ async fn cluster_stops(
         told.iter().any(|(reason, _)| reason == "Recovering"),
         "{told:?}"
     );
+    // Bringing a snapshot in is enough, without a change of the job; this one does not exist, so Flink refuses to start.
+    let savepoints: Api<Savepoint> = Api::namespaced(scene.client.clone(), NAMESPACE);
+    let brought: Savepoint = serde_json::from_value(
+        json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "Savepoint",
+        "metadata": {"name": "brought", "namespace": NAMESPACE},
+        "spec": {"sessionJobName": "quiet", "savepointLocation": "file:///nowhere/savepoint-1"}}),
+    )
+    .unwrap();
+    savepoints
+        .create(&PostParams::default(), &brought)
+        .await
+        .unwrap();
+    until("the snapshot that was brought in is tried", async || {
+        let failure = scene
+            .jobs()
+            .get("quiet")
+            .await
+            .unwrap()
+            .status
+            .unwrap()
+            .failure;
+        let failure = failure.map(|failure| failure.message).unwrap_or_default();
+        (failure.contains("/nowhere/savepoint-1"), failure)
+    })
+    .await;
+    let brought = savepoints.get("brought").await.unwrap();
+    assert_eq!(
+        brought.status.unwrap().state,
+        Some(SavepointState::Completed)
+    );
     scene
         .patch("quiet", json!({"restoreStrategy": {"kind": "NONE"}}))
         .await;

@@ -8,33 +8,27 @@ use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use kube::api::{Api, ListParams, ObjectMeta, PostParams};
+use kube::api::Api;
 use kube::runtime::reflector::Store;
 use kube::{Client, Resource, ResourceExt};
-use sluice_api::names::{field_managers, finalizers};
-use sluice_api::{
-    Savepoint, SavepointOrigin, SavepointSpec, SavepointState, SavepointStatus, SessionCluster,
-    SessionClusterState, SessionJob, SessionJobStatus,
-};
+use sluice_api::names::finalizers;
+use sluice_api::{SessionCluster, SessionClusterState, SessionJob, SessionJobStatus};
 use sluice_policy::flink::FlinkVersion;
 
 use super::decide::decide;
 use super::draft::operations;
 use super::halt::savepoint_folder;
 use super::sight::{
-    Answer, Finalizer, Flink, Home, Observed, Plan, Ready, Record, Report, Step, Stored, Target,
+    Answer, Finalizer, Flink, Home, Observed, Plan, Ready, Report, Step, Stored, Target,
 };
 use super::submit;
 use crate::fetch::Fetcher;
 use crate::flink::{
     FlinkClient, FlinkError, FlinkHttp, JobId, JobState, Snapshot, StopAnswer, TriggerId,
 };
-use crate::runtime::conditions;
 use crate::runtime::events::Events;
 use crate::runtime::status::{self, Written};
 
-/// Savepoints of a namespace that are read at a time.
-const PAGE: u32 = 500;
 /// How long a cluster's address is remembered.
 const ADDRESS_FOR: Duration = Duration::from_secs(30);
 /// After somebody else wrote first.
@@ -90,7 +84,7 @@ pub enum Error {
     Probe(&'static str),
 }
 
-fn kube(what: &'static str) -> impl Fn(kube::Error) -> Error {
+pub(super) fn kube(what: &'static str) -> impl Fn(kube::Error) -> Error {
     move |source| Error::Kube {
         what,
         source: Box::new(source),
@@ -130,7 +124,7 @@ impl Context {
         })
     }
 
-    fn probed(&self, job: &SessionJob, point: &'static str) -> Result<(), Error> {
+    pub(super) fn probed(&self, job: &SessionJob, point: &'static str) -> Result<(), Error> {
         match &self.probe {
             Some(probe) if !probe(job, point) => Err(Error::Probe(point)),
             _ => Ok(()),
@@ -256,30 +250,6 @@ impl Context {
         Ok(self.flink.at(&address).map_err(|error| error.to_string()))
     }
 
-    /// The job's complete Savepoint objects, past every cache: a start must not miss the one that was stored just now.
-    async fn savepoints(&self, job: &SessionJob) -> Result<Vec<Stored>, Error> {
-        let api: Api<Savepoint> =
-            Api::namespaced(self.client.clone(), &job.namespace().unwrap_or_default());
-        let name = job.name_any();
-        let mut found = Vec::new();
-        let mut params = ListParams::default().limit(PAGE);
-        loop {
-            let page = api
-                .list(&params)
-                .await
-                .map_err(kube("listing Savepoints"))?;
-            let mine = page
-                .items
-                .into_iter()
-                .filter(|savepoint| savepoint.spec.session_job_name.as_deref() == Some(&name));
-            found.extend(mine.filter_map(|savepoint| stored(&savepoint)));
-            match page.metadata.continue_.filter(|next| !next.is_empty()) {
-                Some(next) => params.continue_token = Some(next),
-                None => return Ok(found),
-            }
-        }
-    }
-
     /// Writes what a plan says; the object afterwards, or `None` where somebody else wrote first.
     async fn apply(
         &self,
@@ -335,53 +305,6 @@ impl Context {
         let now = api.get_opt(&job.name_any()).await;
         let now = now.map_err(kube("reading the SessionJob"))?;
         Ok(now.is_some_and(|now| now.resource_version() == job.resource_version()))
-    }
-
-    /// Keeps a snapshot as a Savepoint object. Doing so again changes nothing.
-    async fn keep(&self, job: &SessionJob, record: &Record) -> Result<(), Error> {
-        let namespace = job.namespace().unwrap_or_default();
-        let api: Api<Savepoint> = Api::namespaced(self.client.clone(), &namespace);
-        let params = PostParams {
-            field_manager: Some(field_managers::CONTROLLER.to_owned()),
-            ..PostParams::default()
-        };
-        let mut savepoint = Savepoint::new(
-            &record.name,
-            SavepointSpec {
-                session_job_name: Some(job.name_any()),
-                job_id: Some(record.job.to_string()),
-                origin: Some(record.origin),
-                ..SavepointSpec::default()
-            },
-        );
-        savepoint.metadata = ObjectMeta {
-            namespace: Some(namespace),
-            owner_references: Some(job.owner_ref(&()).into_iter().collect()),
-            ..savepoint.metadata
-        };
-        let made = match api.create(&params, &savepoint).await {
-            Ok(made) => made,
-            Err(kube::Error::Api(status)) if status.code == 409 => api
-                .get(&record.name)
-                .await
-                .map_err(kube("reading the Savepoint"))?,
-            Err(error) => return Err(kube("creating the Savepoint")(error)),
-        };
-        self.probed(job, "Savepoint created")?;
-        let location = made
-            .status
-            .as_ref()
-            .and_then(|status| status.location.clone());
-        if location.as_deref() == Some(&record.location) {
-            return Ok(());
-        }
-        let mut made = made;
-        let generation = made.metadata.generation;
-        made.status = Some(completed(&record.location, record.completed, generation));
-        let written = status::put(&self.client, &made).await;
-        written.map_err(kube("writing the Savepoint's status"))?;
-        self.probed(job, "Savepoint completed")?;
-        Ok(())
     }
 
     /// Asks Flink for what was decided.
@@ -536,42 +459,4 @@ fn target(named: &str, cluster: Option<&SessionCluster>) -> Target {
             .and_then(|text| FlinkVersion::parse(&text)),
         savepoints: savepoint_folder(cluster.spec.flink_configuration.as_ref()),
     })
-}
-
-fn stored(savepoint: &Savepoint) -> Option<Stored> {
-    let status = savepoint.status.as_ref()?;
-    if status.state != Some(SavepointState::Completed) {
-        return None;
-    }
-    Some(Stored {
-        name: savepoint.name_any(),
-        location: status.location.clone()?,
-        completed: status.completion_time.as_ref()?.0,
-        origin: savepoint
-            .spec
-            .origin
-            .unwrap_or(SavepointOrigin::UserRequest),
-    })
-}
-
-/// The status of a Savepoint that can be restored from.
-pub(super) fn completed(location: &str, at: Timestamp, generation: Option<i64>) -> SavepointStatus {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-    let mut status = SavepointStatus {
-        state: Some(SavepointState::Completed),
-        observed_generation: generation,
-        location: Some(location.to_owned()),
-        completion_time: Some(Time(conditions::whole_second(at))),
-        ..SavepointStatus::default()
-    };
-    conditions::set(
-        &mut status.conditions,
-        sluice_api::conditions::types::READY,
-        conditions::Truth::True,
-        sluice_api::conditions::reasons::AS_EXPECTED,
-        "It can be restored from.",
-        generation,
-        Timestamp::now(),
-    );
-    status
 }
