@@ -103,6 +103,7 @@ web.tmpdir: "{here}/web"
 state.checkpoints.dir: "file://{state}/checkpoints"
 state.savepoints.dir: "file://{state}/savepoints"
 execution.checkpointing.externalized-checkpoint-retention: "RETAIN_ON_CANCELLATION"
+state.checkpoints.num-retained: "100"
 restart-strategy.type: "none"
 "#
         );

@@ -149,7 +149,10 @@ impl Context {
                 .find(|cluster| mine(cluster) && cluster.uid().as_deref() == Some(uid))
         });
         let (flink, stop) = match (at.map(|at| home(at)), at) {
-            (Some(Home::Ready), Some(at)) if is_of_interest(&before) => {
+            // One that stops still knows the last snapshots, as long as it answers.
+            (Some(Home::Ready), Some(at)) | (Some(Home::Away), Some(at))
+                if is_of_interest(&before) && may_answer(at) =>
+            {
                 self.ask(at, &before).await?
             }
             _ => (None, None),
@@ -425,6 +428,11 @@ async fn report(flink: &FlinkClient, id: &JobId) -> Result<Option<Report>, Flink
         latest,
         is_last,
     }))
+}
+
+fn may_answer(cluster: &SessionCluster) -> bool {
+    let state = cluster.status.as_ref().and_then(|status| status.state);
+    home(cluster) == Home::Ready || state == Some(SessionClusterState::Stopping)
 }
 
 fn home(cluster: &SessionCluster) -> Home {

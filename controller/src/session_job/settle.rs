@@ -91,7 +91,12 @@ pub fn settle(draft: &mut Draft<'_>) -> Life {
     let observed = draft.observed;
     match (&observed.home, &observed.flink) {
         (Home::Gone, _) | (Home::Ready, Some(Flink::NoSuchJob)) => lost(draft),
-        (_, Some(Flink::Job(report))) => reported(draft, report),
+        (Home::Away, Some(Flink::Job(report))) => {
+            // What it says of the job on its way out is no word on the job, but its snapshots are the last ones.
+            remember(draft, report);
+            Life::Live(Known::Silent("its session cluster does not run".to_owned()))
+        }
+        (Home::Ready, Some(Flink::Job(report))) => reported(draft, report),
         (_, Some(Flink::Silent(reason))) => Life::Live(Known::Silent(reason.clone())),
         (Home::Away, _) => Life::Live(Known::Silent("its session cluster does not run".to_owned())),
         (Home::Ready, None) => Life::Live(Known::Silent("Flink has not been asked".to_owned())),
@@ -148,12 +153,7 @@ fn reported(draft: &mut Draft<'_>, report: &Report) -> Life {
         return Life::Live(Known::Ending);
     }
     draft.next.flink_state = Some(report.state.as_str().to_owned());
-    if let Some((location, time)) = snapshot::newest(&report.latest)
-        && snapshot::of_status(&draft.next).is_none_or(|(_, known)| known <= time)
-    {
-        draft.next.snapshot_location = Some(location);
-        draft.next.snapshot_time = Some(Time(time));
-    }
+    remember(draft, report);
     let end = match report.state {
         JobState::Finished if is_our_stop(draft, report) => End::Stopped,
         JobState::Finished => End::Finished,
@@ -166,6 +166,21 @@ fn reported(draft: &mut Draft<'_>, report: &Report) -> Life {
         ),
         state => return Life::Live(Known::In(state, report.failure.clone())),
     };
+    concluded(draft, end)
+}
+
+/// Keeps in mind where the newest snapshot is.
+fn remember(draft: &mut Draft<'_>, report: &Report) {
+    if let Some((location, time)) = snapshot::newest(&report.latest)
+        && snapshot::of_status(&draft.next).is_none_or(|(_, known)| known <= time)
+    {
+        draft.next.snapshot_location = Some(location);
+        draft.next.snapshot_time = Some(Time(time));
+    }
+}
+
+/// The run is over, for good.
+fn concluded(draft: &mut Draft<'_>, end: End) -> Life {
     match end {
         End::Stopped => keep(draft, SavepointOrigin::Suspend),
         End::Canceled | End::Failed(_) => keep(draft, SavepointOrigin::RetainedCheckpoint),
