@@ -150,9 +150,7 @@ impl Context {
         });
         let (flink, stop) = match (at.map(|at| home(at)), at) {
             // One that stops still knows the last snapshots, as long as it answers.
-            (Some(Home::Ready), Some(at)) | (Some(Home::Away), Some(at))
-                if is_of_interest(&before) && may_answer(at) =>
-            {
+            (Some(_), Some(at)) if is_of_interest(&before) && may_answer(at) => {
                 self.ask(at, &before).await?
             }
             _ => (None, None),

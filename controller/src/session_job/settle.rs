@@ -112,7 +112,7 @@ fn submitted(draft: &mut Draft<'_>) -> Life {
             draft.next.operation = None;
             Life::None
         }
-        (_, Some(Flink::Job(report))) => {
+        (Home::Ready, Some(Flink::Job(report))) => {
             accepted(draft);
             reported(draft, report)
         }
