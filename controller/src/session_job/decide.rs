@@ -103,7 +103,12 @@ fn wanted(mut draft: Draft<'_>, end: Option<End>) -> Plan {
         Some(End::Finished) if draft.runs_the_spec() => {
             return finished(draft);
         }
-        Some(End::Failed(cause)) if draft.runs_the_spec() && was.is_none() => {
+        // A run that Flink gives up while it is submitted is not submitted for ever; a changed spec is another try.
+        Some(End::Failed(cause))
+            if draft.runs_the_spec()
+                && !draft.is_new_spec()
+                && was.as_deref().is_none_or(|was| was == operations::START) =>
+        {
             return failed(draft, &cause);
         }
         Some(End::Canceled)
@@ -207,8 +212,10 @@ fn cancelled(mut draft: Draft<'_>) -> Plan {
 fn waiting(mut draft: Draft<'_>, wish: Wish, pending: Pending) -> Plan {
     let still_wanted = wish == Wish::Run && draft.runs_the_spec();
     match pending {
-        // The same id again: Flink takes it once, should an unanswered submission come first.
-        Pending::NotThere | Pending::MaybeUnderWay if still_wanted => start::again(draft),
+        // The same id again: Flink takes it once, should an unanswered submission come first. A changed spec gets a run of its
+        // own: Flink may remember the refused one under the old id.
+        Pending::NotThere if still_wanted && !draft.is_new_spec() => start::again(draft),
+        Pending::MaybeUnderWay if still_wanted => start::again(draft),
         Pending::NotThere => {
             draft.next.operation = None;
             at_rest(draft, wish, None)
@@ -239,7 +246,13 @@ fn living(draft: Draft<'_>, wish: Wish, known: &Known) -> Plan {
     let cancelling = draft.operation() == Some(operations::CANCEL);
     let known = match known {
         Known::Silent(reason) => return silent(draft, reason),
-        Known::Ending => return draft.plan(None, Some(SOON)),
+        Known::Ending => {
+            // Nothing is done about a spec that has changed until the end is known: it is still to be seen.
+            let seen = draft.before.observed_generation;
+            let mut plan = draft.plan(None, Some(SOON));
+            plan.status.observed_generation = seen;
+            return plan;
+        }
         Known::In(state, failure) => (*state, failure.as_deref()),
     };
     match wish {

@@ -922,3 +922,49 @@ fn what_flink_remembers_of_old_is_not_taken_for_the_last_word() {
     assert_eq!(state(&plan), DeploymentState::Suspended);
     assert_eq!(plan.record.unwrap().location, "s3://b/sp/y");
 }
+
+#[test]
+fn a_run_that_flink_gives_up_while_it_is_submitted_is_not_submitted_for_ever() {
+    let spec = json!({});
+    let pending = live(
+        &spec,
+        json!({"state": "TRANSITIONING", "flinkState": null, "startTime": null,
+            "operation": {"kind": "Start", "startedAt": "2026-11-21T09:59:50Z", "failures": 1}, "attempts": {"jobCreation": 1}}),
+    );
+    let mut refused = job(spec, pending);
+    let sees = |refused: &SessionJob| {
+        decide(&Observed {
+            flink: with_checkpoint(
+                JobState::Failed,
+                Some("FileNotFoundException: no savepoint"),
+            ),
+            ..see(refused)
+        })
+    };
+    let plan = sees(&refused);
+    assert_eq!(
+        (state(&plan), reason(&plan), &plan.step),
+        (DeploymentState::Failed, "JobFailed", &None)
+    );
+    // The spec has changed meanwhile: another run, under another id.
+    refused.metadata.generation = Some(4);
+    assert_eq!(
+        submission(&sees(&refused)).run.job_id,
+        Some(identity::job_id(UID, 2))
+    );
+    let plan = decide(&Observed {
+        flink: Some(Flink::NoSuchJob),
+        ..see(&refused)
+    });
+    assert_eq!(submission(&plan).run.job_id, Some(identity::job_id(UID, 2)));
+    // And while its end is not certain, the change is still to be seen.
+    let Some(Flink::Job(mut report)) = with_checkpoint(JobState::Failed, None) else {
+        panic!("no report");
+    };
+    report.is_last = false;
+    let plan = decide(&Observed {
+        flink: Some(Flink::Job(report)),
+        ..see(&refused)
+    });
+    assert_eq!(plan.status.observed_generation, Some(3));
+}
