@@ -5,6 +5,7 @@ mod decisions;
 mod defaults;
 mod frozen;
 mod quota;
+mod scripts;
 mod seeds;
 mod up;
 mod wave;
@@ -50,9 +51,10 @@ fn main() {
         frozen::PROMISES,
         quota::PROMISES,
         decisions::PROMISES,
+        scripts::PROMISES,
     ]
     .concat();
-    let alone = [up::PROMISES, wave::PROMISES].concat();
+    let alone = [up::PROMISES, scripts::ALONE, wave::PROMISES].concat();
     let mut trials: Vec<Trial> = together
         .into_iter()
         .map(|(name, test)| {

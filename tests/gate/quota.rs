@@ -28,9 +28,9 @@ pub const PROMISES: &[Promise] = &[
     ),
 ];
 
-const SOON: Duration = Duration::from_secs(20);
+pub const SOON: Duration = Duration::from_secs(20);
 
-fn quota(kubectl: &Kubectl, cpu: &str, on_growth: &str) -> Result<()> {
+pub fn quota(kubectl: &Kubectl, cpu: &str, on_growth: &str) -> Result<()> {
     let quota = json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "CpuQuota", "metadata": {"name": "default"},
         "spec": {"hard": {"cpu": cpu}, "onGrowth": on_growth}});
     kubectl.apply(&quota.to_string())?.admitted()?;
@@ -38,7 +38,7 @@ fn quota(kubectl: &Kubectl, cpu: &str, on_growth: &str) -> Result<()> {
 }
 
 /// A quota refuses every start until the controller has counted what exists.
-fn ready(kubectl: &Kubectl) -> Result<()> {
+pub fn ready(kubectl: &Kubectl) -> Result<()> {
     eventually(SOON, || {
         let quota = kubectl.get("fcq/default")?;
         ensure!(
@@ -51,13 +51,13 @@ fn ready(kubectl: &Kubectl) -> Result<()> {
 }
 
 /// A session cluster that costs `1 + managers` CPU.
-fn session(name: &str, state: &str, managers: u64) -> String {
+pub fn session(name: &str, state: &str, managers: u64) -> String {
     json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "SessionCluster", "metadata": {"name": name},
         "spec": {"state": state, "flinkVersion": "1.20", "numberOfTaskManagers": managers}})
     .to_string()
 }
 
-fn used(kubectl: &Kubectl, milli: u64) -> Result<()> {
+pub fn used(kubectl: &Kubectl, milli: u64) -> Result<()> {
     eventually(SOON, || {
         let status = kubectl.get("fcq/default")?["status"].clone();
         ensure!(
@@ -172,7 +172,14 @@ fn growth(gate: &Gate) -> Result<()> {
     ] {
         let kubectl = gate.namespace()?;
         quota(&kubectl, "4", on_growth)?;
-        kubectl.apply(&session("s", "RUNNING", 2))?.admitted()?;
+        kubectl.apply(&session("s", "RUNNING", 1))?.admitted()?;
+        used(&kubectl, 2000)?;
+        // within the quota it is nobody's business
+        let said = kubectl
+            .run(&["scale", "fsc/s", "--replicas=2"])?
+            .admitted()?
+            .stderr;
+        ensure!(!said.contains("Warning"), "{on_growth}: {said}");
         used(&kubectl, 3000)?;
         let ran = kubectl.run(&["scale", "fsc/s", "--replicas=9"])?;
         ensure!((ran.code == 0) == admitted, "{on_growth}: {ran:?}");

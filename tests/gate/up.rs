@@ -185,6 +185,13 @@ fn dead() -> Result<()> {
         kubectl
             .run(&["scale", "fsc/b", "--replicas=1"])?
             .admitted()?;
+        let said = kubectl
+            .run(&["scale", "fsc/b", "--replicas=3"])?
+            .refused()?;
+        ensure!(
+            said.contains("failed calling webhook"),
+            "growth is not admitted unseen: {said}"
+        );
         kubectl.run(&["label", "fsc/b", "a=b"])?.admitted()?;
         kubectl
             .merge("fsc/b", &json!({"metadata": {"finalizers": []}}))?

@@ -202,6 +202,11 @@ impl Ledger {
         (Verdict::Admitted { over }, Untold { guards })
     }
 
+    /// Its counters.
+    pub fn metrics(&self) -> &LedgerMetrics {
+        &self.inner.metrics
+    }
+
     fn request(&self, reserve: &Reserve) -> Request {
         let sequence = self.inner.sequence.fetch_add(1, Ordering::Relaxed);
         Request {

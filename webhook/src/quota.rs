@@ -3,6 +3,7 @@
 //! The ledger itself, with its actors and its compare-and-swap, is in `ledger/`.
 
 mod by_ledger;
+mod second_look;
 
 pub use by_ledger::ByLedger;
 

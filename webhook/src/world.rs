@@ -3,10 +3,12 @@
 //! * [`kinds`]: what is watched, and how little of it is kept.
 //! * [`store`]: one resource's cache.
 //! * [`watch`]: fills a store: list page by page, then watch, for ever.
+//! * [`falls`]: CPU that was given up a moment ago.
 //!
 //! What is not here: whole workloads. Ten thousand of them must fit into a few megabytes, so only what other objects'
 //! judgement looks up is kept; `/scale` reads its parent live.
 
+pub mod falls;
 pub mod kinds;
 pub mod quotas;
 pub mod store;
@@ -16,10 +18,10 @@ use crate::metrics::Metrics;
 use kinds::Keep;
 use quotas::{CLUSTER_CPU_QUOTAS, CPU_QUOTAS, Quota};
 use serde_json::Value;
-use sluice_policy::ledger::QuotaKey;
+use sluice_policy::ledger::{CHARGE_FN, QuotaKey};
 use sluice_policy::mode::Modes;
 use sluice_policy::world::{Layer, Lookup, World};
-use sluice_policy::{Dialect, KindInfo};
+use sluice_policy::{Dialect, KindInfo, MilliCpu};
 use std::sync::Arc;
 use store::{State, Store};
 use tokio::sync::Notify;
@@ -120,12 +122,47 @@ impl Caches {
 
     /// One quota as the watch brought it last.
     pub fn quota(&self, key: &QuotaKey) -> Option<Arc<Quota>> {
-        let (plural, namespace, name) = match key {
-            QuotaKey::Namespaced { namespace, name } => (CPU_QUOTAS, namespace.as_str(), name),
-            QuotaKey::Cluster { name } => (CLUSTER_CPU_QUOTAS, "", name),
+        let (namespace, name) = match key {
+            QuotaKey::Namespaced { namespace, name } => (namespace.as_str(), name),
+            QuotaKey::Cluster { name } => ("", name),
         };
-        self.store(sluice_api::GROUP, plural)?
-            .quota(namespace, name)
+        self.store_of(key)?.quota(namespace, name)
+    }
+
+    /// The cache of the quotas of this one's kind.
+    pub fn store_of(&self, key: &QuotaKey) -> Option<&Arc<Store>> {
+        let plural = match key {
+            QuotaKey::Namespaced { .. } => CPU_QUOTAS,
+            QuotaKey::Cluster { .. } => CLUSTER_CPU_QUOTAS,
+        };
+        self.store(sluice_api::GROUP, plural)
+    }
+
+    /// Whether the leader has counted a quota in its present spec, as far as the watch has told.
+    pub fn is_counted(&self, key: &QuotaKey) -> bool {
+        self.quota(key).is_some_and(|quota| {
+            let account = quota.stored.as_ref().map(|stored| &stored.account);
+            matches!(account, Some(Ok(account))
+                if account.book.charge_fn == CHARGE_FN && account.book.observed_generation == account.generation)
+        })
+    }
+
+    /// CPU in a quota's scope that was given up lately and that the quota still counts.
+    pub fn fallen(&self, key: &QuotaKey) -> MilliCpu {
+        let Some(quota) = self.quota(key) else {
+            return MilliCpu::ZERO;
+        };
+        let Some(Ok(account)) = quota.stored.as_ref().map(|stored| &stored.account) else {
+            return MilliCpu::ZERO;
+        };
+        self.stores
+            .iter()
+            .filter(|store| matches!(store.watched().keep, Keep::Facts(_) | Keep::Charge(_)))
+            .map(|store| {
+                let counted = account.book.snapshot.get(&store.name()).copied();
+                store.fallen(counted.unwrap_or_default(), &quota.scope)
+            })
+            .sum()
     }
 
     fn layers(
@@ -157,7 +194,7 @@ impl Caches {
         self.store(kind.group, kind.plural).filter(|store| {
             !matches!(
                 store.watched().keep,
-                Keep::Labels | Keep::Presence | Keep::Quota(_)
+                Keep::Labels | Keep::Presence | Keep::Quota(_) | Keep::Charge(_)
             )
         })
     }

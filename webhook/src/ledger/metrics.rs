@@ -12,6 +12,7 @@ pub struct LedgerMetrics {
     failures: Counter,
     late: Counter,
     taken_back: Counter,
+    second_looks: Counter,
 }
 
 impl LedgerMetrics {
@@ -47,6 +48,11 @@ impl LedgerMetrics {
             "Holds of requests that were never answered, taken back",
             self.taken_back.clone(),
         );
+        registry.register(
+            "sluice_ledger_second_looks",
+            "Refusals that waited for a count in progress before they were given",
+            self.second_looks.clone(),
+        );
     }
 
     pub(super) fn wrote(&self, taken_back: usize) {
@@ -64,6 +70,10 @@ impl LedgerMetrics {
 
     pub(super) fn failure(&self) {
         self.failures.inc();
+    }
+
+    pub(crate) fn second_look(&self) {
+        self.second_looks.inc();
     }
 
     pub(super) fn late(&self) {

@@ -1,7 +1,7 @@
 //! The gate's questions put to the ledger: which quotas cover the namespace, and what the user and the quota's readers
 //! are told of the answer.
 
-use super::{Answer, Ask, Hold, Incident, QuotaGate, QuotaRef, Run};
+use super::{Answer, Ask, Hold, Incident, QuotaGate, QuotaRef, Run, second_look};
 use crate::ledger::{Ledger, Reserve, Untold, Verdict};
 use crate::review::rules::{self, SLOW};
 use crate::world::Caches;
@@ -41,10 +41,23 @@ impl ByLedger {
             let why = format!("metadata.resourceVersion \"{}\" is no number", ask.base);
             return unknown(&ask, &why);
         };
-        let (verdict, untold) = self
+        let (mut verdict, mut untold) = self
             .ledger
             .reserve_untold(&keys, reserve(&ask, base), deadline)
             .await;
+        let until = deadline.min(Instant::now() + second_look::WITHIN);
+        for _ in 0..second_look::LOOKS {
+            let Verdict::Refused(refusal) = &verdict else {
+                break;
+            };
+            if !second_look::awaited(&self.caches, self.ledger.metrics(), refusal, until).await {
+                break;
+            }
+            (verdict, untold) = self
+                .ledger
+                .reserve_untold(&keys, reserve(&ask, base), deadline)
+                .await;
+        }
         let mut answer = Answer {
             hold: (!untold.is_empty()).then(|| Box::new(untold) as Box<dyn Hold>),
             ..Answer::default()

@@ -2,7 +2,9 @@
 
 use super::quotas::{CLUSTER_CPU_QUOTAS, CPU_QUOTAS, QuotaKind};
 use serde_json::{Value, json};
-use sluice_policy::Dialect;
+use sluice_policy::dialect::Class;
+use sluice_policy::world::EmptyWorld;
+use sluice_policy::{Dialect, MilliCpu};
 
 /// Plural of namespaces.
 pub const NAMESPACES: &str = "namespaces";
@@ -37,6 +39,8 @@ pub enum Keep {
     Whole,
     /// What its dialect says.
     Facts(&'static dyn Dialect),
+    /// Nothing but its charge: a workload that nobody looks up.
+    Charge(&'static dyn Dialect),
     /// All that the ledger needs of a quota.
     Quota(QuotaKind),
     /// Nothing but that it exists.
@@ -56,7 +60,18 @@ impl Keep {
             Keep::Spec => Some(object.get("spec").cloned().unwrap_or_else(|| json!({}))),
             Keep::Whole => Some(json!({ "spec": object.get("spec") })),
             Keep::Facts(dialect) => dialect.facts(object),
-            Keep::Presence | Keep::Quota(_) => Some(Value::Null),
+            Keep::Presence | Keep::Quota(_) | Keep::Charge(_) => Some(Value::Null),
+        }
+    }
+
+    /// What an object costs, by itself: what its charge would look up elsewhere is taken for absent. Good enough to tell
+    /// whether it has fallen.
+    pub fn charge(self, object: &Value) -> MilliCpu {
+        match self {
+            Keep::Facts(dialect) | Keep::Charge(dialect) => {
+                sluice_policy::admit::charge(dialect, object, &EmptyWorld)
+            }
+            _ => MilliCpu::ZERO,
         }
     }
 
@@ -67,12 +82,12 @@ impl Keep {
 
     /// Whether the kept parts are many and small, so that they are stored as text and read when looked up.
     pub fn packed(self) -> bool {
-        matches!(self, Keep::Facts(_))
+        matches!(self, Keep::Facts(_) | Keep::Charge(_))
     }
 
     /// Whether readiness waits for it.
     pub fn matters(self) -> bool {
-        !matches!(self, Keep::Presence)
+        !matches!(self, Keep::Presence | Keep::Charge(_))
     }
 }
 
@@ -116,12 +131,19 @@ pub fn watched(dialects: &[&'static dyn Dialect]) -> Vec<Watched> {
             .iter()
             .any(|w| w.group == kind.group && w.plural == kind.plural);
         // A dialect whose objects are looked up has facts about any object, even an empty one.
-        if !known && dialect.facts(&json!({})).is_some() {
+        let keep = if dialect.facts(&json!({})).is_some() {
+            Keep::Facts(*dialect)
+        } else if dialect.class() == Class::Workload {
+            Keep::Charge(*dialect)
+        } else {
+            continue;
+        };
+        if !known {
             all.push(Watched {
                 group: kind.group,
                 version: kind.version,
                 plural: kind.plural,
-                keep: Keep::Facts(*dialect),
+                keep,
             });
         }
     }

@@ -2,13 +2,18 @@
 //!
 //! Readers take a lock that writers hold for one insertion at a time.
 
+use super::falls::Falls;
 use super::kinds::{Keep, Watched};
 use super::quotas::Quota;
 use crate::metrics::Metrics;
 use serde_json::Value;
+use sluice_policy::MilliCpu;
+use sluice_policy::ledger::{Revision, Scope};
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Instant;
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 /// How much is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +30,7 @@ pub enum State {
 #[derive(Clone, Debug)]
 pub struct Entry {
     uid: Box<str>,
+    charge: MilliCpu,
     kept: Kept,
 }
 
@@ -79,6 +85,7 @@ impl Objects {
         };
         let entry = Entry {
             uid: uid.into(),
+            charge: keep.charge(object),
             kept,
         };
         let names = if let Some(names) = self.by_namespace.get_mut(namespace) {
@@ -89,6 +96,14 @@ impl Objects {
         if names.insert(name.into(), entry).is_none() {
             self.count += 1;
         }
+    }
+
+    /// What an object costs; nothing if it is not known.
+    fn charge(&self, object: &Value) -> MilliCpu {
+        key(object)
+            .and_then(|(namespace, name)| self.by_namespace.get(namespace)?.get(name))
+            .map(|entry| entry.charge)
+            .unwrap_or_default()
     }
 
     /// Forgets an object.
@@ -105,6 +120,10 @@ impl Objects {
             }
         }
     }
+}
+
+fn revision(object: &Value) -> Option<Revision> {
+    Revision::parse(object.pointer("/metadata/resourceVersion")?.as_str()?)
 }
 
 fn key(object: &Value) -> Option<(&str, &str)> {
@@ -128,6 +147,8 @@ pub struct Store {
     inner: RwLock<Inner>,
     metrics: Arc<Metrics>,
     changed: Arc<Notify>,
+    falls: Mutex<Falls>,
+    news: Notify,
 }
 
 impl Store {
@@ -142,6 +163,8 @@ impl Store {
             }),
             metrics,
             changed,
+            falls: Mutex::default(),
+            news: Notify::new(),
         }
     }
 
@@ -254,14 +277,41 @@ impl Store {
     /// One object was made or changed.
     pub fn put(&self, object: &Value) {
         let keep = self.watched.keep;
-        self.write().objects.put(keep, object);
-        self.report();
+        self.news_of(object, |objects| objects.put(keep, object));
     }
 
     /// One object is gone.
     pub fn remove(&self, object: &Value) {
-        self.write().objects.remove(object);
+        self.news_of(object, |objects| objects.remove(object));
+    }
+
+    fn news_of(&self, object: &Value, change: impl FnOnce(&mut Objects)) {
+        let (before, after) = {
+            let objects = &mut self.write().objects;
+            let before = objects.charge(object);
+            change(objects);
+            (before, objects.charge(object))
+        };
+        if after < before
+            && let Some((namespace, _)) = key(object)
+            && let Some(at) = revision(object)
+        {
+            let mut falls = self.falls.lock().unwrap_or_else(PoisonError::into_inner);
+            falls.note(namespace, at, before.minus(after), Instant::now());
+        }
         self.report();
+        self.news.notify_waiters();
+    }
+
+    /// CPU that was given up in a scope after a count at this revision, as far as the watch has told lately.
+    pub fn fallen(&self, counted: Revision, scope: &Scope) -> MilliCpu {
+        let falls = self.falls.lock().unwrap_or_else(PoisonError::into_inner);
+        falls.after(counted, scope, Instant::now())
+    }
+
+    /// The next change of any object.
+    pub fn news(&self) -> Notified<'_> {
+        self.news.notified()
     }
 
     /// The cluster does not serve the resource.
@@ -291,6 +341,7 @@ impl Store {
         change(&mut self.write());
         self.report();
         self.changed.notify_waiters();
+        self.news.notify_waiters();
     }
 
     fn report(&self) {
