@@ -280,8 +280,14 @@ async fn session_jobs_run_on_a_real_flink() {
     survives(&scene, &flink).await;
     last_state(&scene, &flink).await;
     fails(&scene).await;
-    finishes(&scene, &flink).await;
+    let version = finishes(&scene, &flink).await;
     dies_everywhere(&scene, &flink, &ended).await;
+    let finished = scene.jobs().get("finishing").await.unwrap();
+    assert_eq!(
+        finished.resource_version(),
+        version,
+        "nothing is written about a job that has finished"
+    );
     let flink = cluster_stops(&scene, flink, &here, state.path()).await;
     is_deleted(&scene, &flink).await;
 
@@ -496,8 +502,8 @@ async fn fails(scene: &Scene) {
         .await;
 }
 
-/// A bounded job finishes, is told to have, and nothing more is written.
-async fn finishes(scene: &Scene, flink: &LocalFlink) {
+/// A bounded job finishes and is told to have; returns the version of that, after which nothing more is to be written.
+async fn finishes(scene: &Scene, flink: &LocalFlink) -> Option<String> {
     scene
         .create(
             "finishing",
@@ -509,6 +515,7 @@ async fn finishes(scene: &Scene, flink: &LocalFlink) {
     assert_eq!(condition(&job, "Ready").1, "Finished");
     assert_eq!(at_the_end(flink, &run_id(&job), "count").await, 20);
     scene.told("a bounded job finishes");
+    job.resource_version()
 }
 
 /// A job whose controller dies after every single write and call: never submitted twice, and no savepoint lost.
@@ -570,12 +577,6 @@ async fn cluster_stops(
     state: &Path,
 ) -> LocalFlink {
     let counting = scene.becomes("counting", DeploymentState::Running).await;
-    let version = scene
-        .jobs()
-        .get("finishing")
-        .await
-        .unwrap()
-        .resource_version();
     let seen = until("a checkpoint is known", async || {
         let status = scene.jobs().get("counting").await.unwrap().status.unwrap();
         let location = status.snapshot_location.unwrap_or_default();
@@ -656,16 +657,6 @@ async fn cluster_stops(
         .await;
     scene.becomes("quiet", DeploymentState::Running).await;
     scene.told("a job without state starts empty when it is told to");
-    assert_eq!(
-        scene
-            .jobs()
-            .get("finishing")
-            .await
-            .unwrap()
-            .resource_version(),
-        version,
-        "nothing was written about a job that has finished"
-    );
     flink
 }
 
