@@ -55,6 +55,7 @@ fn clusters(client: &Client) -> Api<DynamicObject> {
     Api::namespaced_with(client.clone(), NAMESPACE, &resource)
 }
 
+#[allow(clippy::too_many_lines)] // one step after the other
 async fn measure(options: &Options, cluster: &Cluster) -> anyhow::Result<()> {
     let client = cluster.client().await?;
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
@@ -230,7 +231,11 @@ async fn man(client: &Client, deployment: Deployment) -> anyhow::Result<()> {
     for index in 0..replicas {
         let pod = format!("{name}-{index}");
         let mut object = template.clone();
-        object["metadata"]["name"] = pod.clone().into();
+        object
+            .pointer_mut("/metadata")
+            .and_then(Value::as_object_mut)
+            .context("a pod template without metadata")?
+            .insert("name".to_owned(), pod.clone().into());
         let object: Pod = serde_json::from_value(object)?;
         pods.create(&PostParams::default(), &object).await?;
         let status = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}});

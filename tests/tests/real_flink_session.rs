@@ -4,6 +4,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::too_many_lines,
     missing_docs,
     reason = "a test; clippy exempts only functions marked #[test], not their helpers"
 )]

@@ -8,6 +8,7 @@
     clippy::expect_used,
     clippy::too_many_lines,
     clippy::needless_pass_by_value,
+    clippy::similar_names,
     missing_docs,
     reason = "a test; clippy exempts only functions marked #[test], not their helpers"
 )]

@@ -1,4 +1,9 @@
 //! The decision as a table: what is observed, and what is done about it.
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::unnecessary_wraps,
+    reason = "rows of the table read better with plain values"
+)]
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
