@@ -172,9 +172,8 @@ fn up_that_is_asked_to_stop_before_it_is_ready_leaves_nothing_behind() {
 fn what_cannot_be_done_is_said_at_once_with_exit_code_2() {
     for (args, message) in [
         (
-            vec!["--node"],
-            "sluice: --node: a real node (kubelet, containerd, Flink pods) is not part of this version of Sluice. Leave \
-             --node out: the API server, admission, defaults and quotas are real without it, only pods do not run\n",
+            vec!["--node", "--image", "/no/such.tar"],
+            "sluice: --image /no/such.tar: there is no such file or folder\n",
         ),
         (
             vec!["--ready-file", "/no/such/folder/ready"],
