@@ -13,7 +13,7 @@
 //!
 //! * what has been started (`allocatedMilli` above 0), and whatever is charged and not Sluice's to start, keeps its CPU. It is never
 //!   stopped nor shrunk, and its recovery is never asked for here;
-//! * what waits is taken in turn: who was refused first comes first, then who was created first. The first that does not
+//! * what waits is taken in turn: who was refused first comes first, then who was created first, then the larger. The first that does not
 //!   fit stops the turn, so that small ones cannot overtake a large one for ever;
 //! * one that alone is larger than the limit is passed over: it would stop the turn for ever.
 //!
@@ -21,6 +21,8 @@
 //! is. A namespace whose mode for quotas is `warn` or `off` is let through as well.
 //!
 //! Until a quota has been counted, nothing starts in its scope.
+
+use std::cmp::Reverse;
 
 use jiff::Timestamp;
 use sluice_api::quota::OnGrowth;
@@ -58,12 +60,14 @@ impl Claim {
         }
     }
 
-    /// In which turn it comes: refused ones before new ones, the older first.
-    fn turn(&self) -> (bool, Option<Timestamp>, Timestamp, &str) {
+    /// In which turn it comes: refused ones before new ones, the older first. Kubernetes tells times by the second; of the same
+    /// one the larger comes first, or a small one could overtake it.
+    fn turn(&self) -> (bool, Option<Timestamp>, Timestamp, Reverse<MilliCpu>, &str) {
         (
             self.refused_since.is_none(),
             self.refused_since,
             self.created,
+            Reverse(self.demand),
             &self.uid,
         )
     }
@@ -253,6 +257,7 @@ mod tests {
     #[case::nobody_fits(14, &[("a", 4, None, 1)], "")]
     #[case::who_was_refused_first_comes_first(13, &[("a", 4, None, 1), ("b", 4, Some(50), 2)], "b")]
     #[case::refused_earlier_before_refused_later(13, &[("a", 4, Some(60), 1), ("b", 4, Some(50), 2)], "b")]
+    #[case::nor_within_a_second(15, &[("a-small", 2, Some(50), 1), ("big", 6, Some(50), 1)], "")]
     #[case::small_ones_do_not_overtake(15, &[("big", 6, None, 1), ("small", 2, None, 2)], "")]
     #[case::what_never_fits_is_passed_over(24, &[("huge", 20, None, 1), ("small", 2, None, 2)], "small")]
     #[case::both_fit_after_all(10, &[("a", 3, None, 1), ("b", 3, None, 2)], "ab")]
