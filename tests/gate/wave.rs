@@ -149,9 +149,11 @@ async fn at_rest(quotas: &Api<DynamicObject>, milli: u64) -> Result<()> {
 
 async fn client(gate: &Gate) -> Result<Client> {
     let kubeconfig = kube::config::Kubeconfig::read_from(gate.kubeconfig())?;
-    let config =
+    let mut config =
         Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default())
             .await?;
+    // Resent here, every 300 ms: the client's own pauses double until they take minutes.
+    config.default_retry = false;
     Ok(Client::try_from(config)?)
 }
 
