@@ -137,8 +137,9 @@ fn no_node() -> Result<()> {
     );
     ensure!(said.contains("no scheduler has given it a node"), "{said}");
     ensure!(said.contains("the webhooks are not registered"), "{said}");
+    // That it ends by itself; how fast depends on what else the machine does.
     ensure!(
-        began.elapsed() < Duration::from_secs(30),
+        began.elapsed() < Duration::from_mins(4),
         "{:?}",
         began.elapsed()
     );
