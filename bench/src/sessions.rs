@@ -143,6 +143,7 @@ async fn measure(options: &Options, cluster: &Cluster) -> anyhow::Result<()> {
         "{running} session clusters run after {:.1} s.\n",
         began.elapsed().as_secs_f32()
     );
+    // What starting left behind, events and closed connections, is not what running costs.
     tokio::time::sleep(Duration::from_secs(5)).await;
     row(options.clusters)?;
     let mut times = Vec::new();
