@@ -13,7 +13,7 @@ pub mod convert;
 pub mod exit;
 pub mod fetch;
 pub mod image;
-mod input;
+pub mod input;
 pub mod manifests;
 pub mod offline;
 pub mod render;

@@ -19,26 +19,26 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("check_yaml", files::check),
     ("configuration", |data| {
-        dialect::fuzz(objects::CONFIGURATION, data)
+        dialect::fuzz(objects::CONFIGURATION, data);
     }),
     ("convert_yaml", files::convert),
     ("deployment", |data| {
-        dialect::fuzz(objects::DEPLOYMENT, data)
+        dialect::fuzz(objects::DEPLOYMENT, data);
     }),
     ("envelope", envelope::fuzz),
     ("flink_application", |data| {
-        dialect::fuzz(objects::FLINK_APPLICATION, data)
+        dialect::fuzz(objects::FLINK_APPLICATION, data);
     }),
     ("flink_deployment", |data| {
-        dialect::fuzz(objects::FLINK_DEPLOYMENT, data)
+        dialect::fuzz(objects::FLINK_DEPLOYMENT, data);
     }),
     ("flink_session_job", |data| {
-        dialect::fuzz(objects::FLINK_SESSION_JOB, data)
+        dialect::fuzz(objects::FLINK_SESSION_JOB, data);
     }),
     ("session_cluster", |data| {
-        dialect::fuzz(objects::SESSION_CLUSTER, data)
+        dialect::fuzz(objects::SESSION_CLUSTER, data);
     }),
     ("session_job", |data| {
-        dialect::fuzz(objects::SESSION_JOB, data)
+        dialect::fuzz(objects::SESSION_JOB, data);
     }),
 ];

@@ -1,6 +1,6 @@
 //! Complete objects to start from, as JSON. Several a target where kinds or modes differ much.
 
-/// SessionClusters.
+/// `SessionClusters`.
 pub const SESSION_CLUSTER: &[&str] = &[
     r#"{"apiVersion":"sluice.dev/v1alpha1","kind":"SessionCluster","metadata":{"name":"a","namespace":"n","labels":{"a":"b"},"annotations":{"sluice.dev/defaults":"{\"/spec/numberOfTaskManagers\":2}"}},
     "spec":{"state":"RUNNING","deploymentTargetName":"t","flinkVersion":"1.20","flinkImageTag":"1.20.1","numberOfTaskManagers":2,
@@ -29,14 +29,14 @@ pub const DEPLOYMENT: &[&str] = &[
     "spec":{"state":"CANCELLED","sessionClusterName":"c","template":{"spec":{"artifact":{"jarUri":"s3://b/a.jar","flinkVersion":"1.20"}}}}}"#,
 ];
 
-/// SessionJobs.
+/// `SessionJobs`.
 pub const SESSION_JOB: &[&str] = &[
     r#"{"apiVersion":"sluice.dev/v1alpha1","kind":"SessionJob","metadata":{"name":"a","namespace":"n"},
     "spec":{"state":"RUNNING","sessionClusterName":"c","job":{"entryClass":"a.B","args":["x",1],"jarUri":"https://example.org/a.jar","parallelism":2},"restartNonce":1,
     "flinkConfiguration":{"a":{"b":1}},"restoreStrategy":{"kind":"LATEST_STATE"},"upgradeStrategy":{"kind":"STATEFUL"}},"status":{"state":"RUNNING"}}"#,
 ];
 
-/// FlinkDeployments of the Apache operator: an application, and a session cluster.
+/// `FlinkDeployments` of the Apache operator: an application, and a session cluster.
 pub const FLINK_DEPLOYMENT: &[&str] = &[
     r#"{"apiVersion":"flink.apache.org/v1beta1","kind":"FlinkDeployment","metadata":{"name":"a","namespace":"n","labels":{"a":"b"},"annotations":{"sluice.dev/allow-recreate":"true"}},
     "spec":{"image":"flink:1.20","flinkVersion":"v1_20","serviceAccount":"flink","mode":"native","restartNonce":1,"imagePullPolicy":"Always",
@@ -52,14 +52,14 @@ pub const FLINK_DEPLOYMENT: &[&str] = &[
     "status":{"lifecycleState":"DEPLOYED"}}"#,
 ];
 
-/// FlinkSessionJobs of the Apache operator.
+/// `FlinkSessionJobs` of the Apache operator.
 pub const FLINK_SESSION_JOB: &[&str] = &[
     r#"{"apiVersion":"flink.apache.org/v1beta1","kind":"FlinkSessionJob","metadata":{"name":"a","namespace":"n"},
     "spec":{"deploymentName":"c","restartNonce":1,"flinkConfiguration":{"state.checkpoints.dir":"s3://b/c","parallelism.default":"4"},"job":{"jarURI":"https://example.org/a.jar","parallelism":2,"upgradeMode":"last-state","state":"running","args":["a"]}},
     "status":{"jobStatus":{"state":"RUNNING"},"reconciliationStatus":{"lastReconciledSpec":"{\"spec\":{}}"}}}"#,
 ];
 
-/// Confluent's FlinkApplications, both groups.
+/// Confluent's `FlinkApplications`, both groups.
 pub const FLINK_APPLICATION: &[&str] = &[
     r#"{"apiVersion":"cmf.confluent.io/v1","kind":"FlinkApplication","metadata":{"name":"a","namespace":"n"},
     "spec":{"image":"cp-flink:1.19.1-cp2","flinkVersion":"v1_19","flinkConfiguration":{"taskmanager.numberOfTaskSlots":"1"},"serviceAccount":"flink","jobManager":{"resource":{"memory":"1024m","cpu":1}},"taskManager":{"resource":{"memory":"1024m","cpu":1}},
