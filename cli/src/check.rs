@@ -24,7 +24,8 @@ pub struct CheckArgs {
     /// Objects as they are stored now: a manifest of the same kind, namespace and name is judged as an update of it.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     old: Vec<PathBuf>,
-    /// Defaults, environments, quotas, targets, and namespaces with their mode labels.
+    /// Defaults, environments, quotas, targets, namespaces with their mode labels, and the Apache operator's ConfigMap
+    /// flink-operator-config.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     policy: Vec<PathBuf>,
     /// What exists already: its running CPU counts, and references resolve against it.

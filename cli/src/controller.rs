@@ -3,6 +3,7 @@
 //! Arguments become a [`Config`]; everything else is in `sluice_controller`.
 
 use crate::exit::{Failure, Outcome};
+use crate::operator::OperatorConfig;
 use clap::Args;
 use sluice_controller::process::{self, Config, Runtime};
 use sluice_webhook::config::log_json;
@@ -42,6 +43,9 @@ pub struct ControllerArgs {
     /// Address of every Flink REST API, for tests; without it each is looked for at its Service's cluster IP
     #[arg(long, value_name = "URL", hide = true)]
     pub flink_address: Option<String>,
+    /// ConfigMap with the Apache operator's own configuration, NAMESPACE/NAME; its defaults then count, as for the webhook
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    pub operator_config: Option<OperatorConfig>,
     /// What is logged, as in RUST_LOG: info, debug, sluice_controller=debug
     #[arg(
         long,
@@ -72,6 +76,7 @@ pub fn run(args: &ControllerArgs) -> Result<Outcome, Failure> {
         },
         sluice_image: args.sluice_image.clone(),
         flink_address: args.flink_address.clone(),
+        operator: args.operator_config.as_ref().map(Into::into),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -16,6 +16,7 @@ pub mod image;
 pub mod input;
 pub mod manifests;
 pub mod offline;
+pub mod operator;
 pub mod render;
 pub mod rules;
 pub mod up;

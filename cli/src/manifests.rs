@@ -8,6 +8,7 @@ mod rbac;
 mod workload;
 
 use crate::exit::{Failure, Outcome};
+use crate::operator::OperatorConfig;
 use crate::yaml::{Node, write};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -30,6 +31,10 @@ pub struct ManifestsArgs {
     /// Number of pods.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=32))]
     replicas: u16,
+    /// ConfigMap with the Apache operator's own configuration, NAMESPACE/NAME; its defaults then count. With the operator's
+    /// chart: flink-operator/flink-operator-config
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    operator_config: Option<OperatorConfig>,
     /// Which parts to print.
     #[arg(long, value_enum, default_value_t)]
     only: Part,
@@ -54,6 +59,7 @@ pub(crate) struct Installation<'a> {
     image: &'a str,
     namespace: &'a str,
     replicas: u16,
+    operator: Option<&'a OperatorConfig>,
 }
 
 /// The image of this version.
@@ -64,11 +70,12 @@ pub(crate) const NAME: &str = "sluice";
 const SERVICE_PORT: u16 = 443;
 
 /// The service account and its rights, as they are printed: `sluice up` runs its servers with these and no more.
-pub(crate) fn rights(namespace: &str) -> Vec<Value> {
+pub(crate) fn rights(namespace: &str, operator: Option<&OperatorConfig>) -> Vec<Value> {
     rbac::objects(&Installation {
         image: "",
         namespace,
         replicas: 1,
+        operator,
     })
 }
 
@@ -78,6 +85,7 @@ pub fn run(args: &ManifestsArgs) -> Result<Outcome, Failure> {
         image: &args.image,
         namespace: &args.namespace,
         replicas: args.replicas,
+        operator: args.operator_config.as_ref(),
     };
     let mut objects = Vec::new();
     if args.only != Part::Gate {
@@ -108,11 +116,17 @@ pub(crate) struct Parts {
 }
 
 /// What is printed, in parts, for whoever applies them one after the other.
-pub(crate) fn parts(image: &str, namespace: &str, replicas: u16) -> Result<Parts, Failure> {
+pub(crate) fn parts(
+    image: &str,
+    namespace: &str,
+    replicas: u16,
+    operator: Option<&OperatorConfig>,
+) -> Result<Parts, Failure> {
     let installation = Installation {
         image,
         namespace,
         replicas,
+        operator,
     };
     Ok(Parts {
         workload: workload_objects(&installation),

@@ -16,7 +16,7 @@ use manifest::{Manifest, ObjectId};
 use serde_json::Value;
 use sluice_policy::admit;
 use sluice_policy::defaults::Filled;
-use sluice_policy::dialect::Class;
+use sluice_policy::dialect::{Class, operator};
 use sluice_policy::review::Part;
 use sluice_policy::{Cause, Code, Dialect, MilliCpu, Operation, Review, World};
 use std::collections::BTreeMap;
@@ -148,6 +148,11 @@ impl Gate {
         for document in documents {
             let manifest = self.manifest(document)?;
             let object = Arc::new(server::stored(&manifest));
+            if manifest.id.kind == "ConfigMap" && manifest.id.name == operator::CONFIG_MAP {
+                let configuration = operator::configuration(&object)
+                    .map_err(|why| Failure::Input(document.fault(manifest.at, why)))?;
+                self.world.configure(configuration);
+            }
             self.world.put(manifest.id.clone(), object.clone());
             self.usage
                 .learn(&manifest.id, &object)

@@ -23,6 +23,7 @@ use sluice_cluster::{
 };
 
 use crate::exit::{Failure, Outcome};
+use crate::operator::OperatorConfig;
 use balancer::Balancer;
 use fleet::{Fleet, Restart};
 use greeting::ReadyFile;
@@ -50,6 +51,9 @@ pub struct UpArgs {
     /// File or folder of further CustomResourceDefinitions to install, such as the Apache operator's (repeatable)
     #[arg(long, value_name = "PATH")]
     pub crds: Vec<PathBuf>,
+    /// ConfigMap with the Apache operator's own configuration, NAMESPACE/NAME; its defaults then count
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    pub operator_config: Option<OperatorConfig>,
     /// What happens when a webhook or controller process ends by itself
     #[arg(long, value_enum, default_value_t = Restart::Always)]
     pub restart: Restart,
@@ -195,9 +199,10 @@ async fn start(
     greeting::tell("installing Sluice");
     let servers = servers::Servers::plan(cluster, args.replicas.unwrap_or(1))?;
     install::crds(&client, crds).await?;
-    install::namespaces(&client).await?;
+    let operator = args.operator_config.as_ref();
+    install::namespaces(&client, operator).await?;
     install::registration(&client, servers.url()).await?;
-    let kubeconfig = account::kubeconfig(cluster, &client).await?;
+    let kubeconfig = account::kubeconfig(cluster, &client, operator).await?;
     running.balancer = servers.balance().await?;
     let fleet = running.fleet.insert(Fleet::start(
         cluster,
@@ -208,6 +213,7 @@ async fn start(
             } else {
                 Runtime::LedgerOnly
             },
+            operator,
         )?,
         args.restart,
     ));

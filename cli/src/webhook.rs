@@ -3,6 +3,7 @@
 //! Arguments become a [`Config`]; everything else is in `sluice_webhook`.
 
 use crate::exit::{Failure, Outcome};
+use crate::operator::OperatorConfig;
 use clap::Args;
 use sluice_webhook::Config;
 use sluice_webhook::config::log_json;
@@ -40,6 +41,9 @@ pub struct WebhookArgs {
     /// Name of the two webhook configurations whose caBundle is kept
     #[arg(long, value_name = "NAME", default_value = sluice_webhook::registration::NAME)]
     pub configuration: String,
+    /// ConfigMap with the Apache operator's own configuration, NAMESPACE/NAME; its defaults then count
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    pub operator_config: Option<OperatorConfig>,
     /// After SIGTERM: seconds of unready but still accepting, while endpoints hear of it
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     pub shutdown_grace: u64,
@@ -74,6 +78,7 @@ impl WebhookArgs {
         config.kubeconfig.clone_from(&self.kubeconfig);
         config.namespace.clone_from(&self.namespace);
         config.configuration.clone_from(&self.configuration);
+        config.operator = self.operator_config.as_ref().map(Into::into);
         config.shutdown_grace = Duration::from_secs(self.shutdown_grace);
         Ok(config)
     }

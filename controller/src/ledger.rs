@@ -6,6 +6,7 @@
 //! * [`keeper`]: the loop that decides when to count what, with `sluice_policy::ledger`;
 //! * [`standing`]: what the keeper tells those who are about to give an object CPU;
 //! * [`dialects`]: which resources those are, and what their objects cost;
+//! * [`facts`] and [`operator`]: what charges look up elsewhere;
 //! * [`undecided`]: reads, fences and drops for holds that are due.
 //!
 //! Safe with several leaders: every write is a compare-and-swap, and what may be written is decided from the copy that it is
@@ -26,6 +27,7 @@ use facts::Facts;
 pub mod dialects;
 pub mod facts;
 pub mod keeper;
+pub mod operator;
 pub mod quotas;
 pub mod resources;
 pub mod standing;

@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::flink::{FlinkError, FlinkHttp, Timeouts};
 use crate::leader::{Elector, Leadership, Times};
 use crate::ledger::facts::Facts;
+use crate::ledger::operator::{Follower, Place};
 use crate::ledger::{LedgerKeeper, Settings, dialects, standing};
 use crate::objects::BuildSettings;
 use crate::session_cluster::health::Pace;
@@ -32,6 +33,8 @@ pub struct Config {
     pub sluice_image: String,
     /// Where Flink's REST APIs are; `None`: at the cluster IP of each cluster's Service.
     pub flink_address: Option<String>,
+    /// The Apache operator's ConfigMap with its defaults, where there is one.
+    pub operator: Option<Place>,
 }
 
 /// What is done beside keeping the ledger.
@@ -98,6 +101,10 @@ pub async fn run(config: Config) -> Result<(), Error> {
     let resources = dialects::resources();
     let facts = Arc::new(Facts::of(&resources));
     let charging = Arc::clone(&facts);
+    let begin = config
+        .operator
+        .clone()
+        .map(|place| Follower::begin(client.clone(), place, Arc::clone(&facts)));
     let keeper = LedgerKeeper {
         client: client.clone(),
         resources,
@@ -135,9 +142,25 @@ pub async fn run(config: Config) -> Result<(), Error> {
     tokio::select! {
         () = elector.run(stop) => {}
         () = async {
-            match config.runtime {
-                Runtime::Run => Box::pin(lead(&keeper, &clusters, &jobs, leadership)).await,
-                Runtime::LedgerOnly => keeper.run(leadership).await,
+            // Nothing is counted before it is known what things cost.
+            let operator = match begin {
+                Some(begin) => Some(begin.await),
+                None => None,
+            };
+            let follow = async {
+                match operator {
+                    Some(operator) => operator.follow().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = follow => {}
+                () = async {
+                    match config.runtime {
+                        Runtime::Run => Box::pin(lead(&keeper, &clusters, &jobs, leadership)).await,
+                        Runtime::LedgerOnly => keeper.run(leadership).await,
+                    }
+                } => {}
             }
         } => {}
     }

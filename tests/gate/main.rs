@@ -15,6 +15,9 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use sluice_tests::Gate;
 use std::sync::{Arc, OnceLock};
 
+/// Where the Apache operator would keep its configuration.
+const OPERATOR_CONFIG: &str = "operator/flink-operator-config";
+
 /// A promise and the test that holds it.
 type Promise = (&'static str, fn(&Gate) -> Result<()>);
 /// The same, with a `sluice up` of its own, since it kills parts of it.
@@ -36,13 +39,18 @@ impl Shared {
 fn start() -> Result<Gate> {
     let crds = sluice_tests::fixtures().map(|fixtures| fixtures.path("apache/crds"));
     let crds = crds.as_ref().and_then(|path| path.to_str());
-    Gate::up(&crds.map(|crds| vec!["--crds", crds]).unwrap_or_default())
+    let mut arguments = vec!["--operator-config", OPERATOR_CONFIG];
+    arguments.extend(crds.map(|crds| ["--crds", crds]).into_iter().flatten());
+    Gate::up(&arguments)
 }
 
 fn main() {
     let mut arguments = Arguments::from_args();
     // Two cores: more at once only makes each slower.
     arguments.test_threads = arguments.test_threads.or(Some(2));
+    if !sluice_tests::control_plane() {
+        return; // the reason is printed
+    }
     let shared = Arc::new(Shared::default());
     let failed = |error: anyhow::Error| Failed::from(format!("{error:?}"));
     let together = [

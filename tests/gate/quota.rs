@@ -21,6 +21,10 @@ pub const PROMISES: &[Promise] = &[
     ("quota::a_dry_run_leaves_no_trace", dry_run),
     ("quota::every_quota_that_matches_must_have_room", several),
     ("quota::apache_and_confluent_kinds_are_charged", theirs),
+    (
+        "quota::the_apache_operators_own_defaults_count",
+        operators_defaults,
+    ),
     ("quota::modes_warn_and_off_admit_and_still_count", modes),
     (
         "quota::what_is_wrong_in_a_quota_is_refused_when_it_is_written",
@@ -329,6 +333,36 @@ fn theirs(gate: &Gate) -> Result<()> {
         )?
         .admitted()?;
     Ok(())
+}
+
+/// Half a CPU for each of two TaskManagers instead of Flink's one, said nowhere but in the operator's ConfigMap.
+fn operators_defaults(gate: &Gate) -> Result<()> {
+    if sluice_tests::fixtures().is_none() {
+        return Ok(());
+    }
+    let kubectl = gate.namespace()?;
+    quota(&kubectl, "2", "Enforce")?;
+    let application = json!({"apiVersion": "flink.apache.org/v1beta1", "kind": "FlinkDeployment", "metadata": {"name": "a"},
+        "spec": {"flinkVersion": "v1_20", "serviceAccount": "flink", "image": "flink:1.20",
+            "jobManager": {"resource": {"memory": "2048m"}}, "taskManager": {"resource": {"memory": "2048m"}},
+            "job": {"jarURI": "local:///opt/flink/a.jar", "parallelism": 2, "state": "running", "upgradeMode": "stateless"}}})
+    .to_string();
+    let said = kubectl.apply(&application)?.refused()?;
+    ensure!(said.contains("needs 3 CPU; 2 of 2 are free"), "{said}");
+    let (namespace, name) = crate::OPERATOR_CONFIG.split_once('/').context("a place")?;
+    let line = format!(
+        "kubernetes.operator.default-configuration.namespace.{}.kubernetes.taskmanager.cpu.amount: 0.5",
+        kubectl.namespace()
+    );
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name},
+        "data": {"flink-conf.yaml": format!("# of the chart\n{line}\n")}});
+    gate.kubectl()
+        .in_namespace(namespace)
+        .apply(&map.to_string())?
+        .admitted()?;
+    eventually(SOON, || kubectl.apply(&application)?.admitted())?;
+    // The controller counts by the same configuration.
+    used(&kubectl, 2000)
 }
 
 fn modes(gate: &Gate) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use crate::registration::{self, Address};
 use crate::server::connection::Patience;
+use crate::world::kinds::Single;
 use sluice_policy::Modes;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -33,6 +34,8 @@ pub struct Config {
     pub drain: Duration,
     /// How long clients may take.
     pub patience: Patience,
+    /// The Apache operator's ConfigMap with its defaults; `None`: there is no operator, and Flink's own defaults count.
+    pub operator: Option<Single>,
     /// Who we are, in Events and holds: the pod's name.
     pub instance: String,
 }
@@ -53,6 +56,7 @@ impl Config {
             shutdown_grace: Duration::from_secs(10),
             drain: Duration::from_secs(10),
             patience: Patience::default(),
+            operator: None,
             instance: instance_name(),
         }
     }

@@ -147,7 +147,12 @@ impl Webhook {
         let background = TaskTracker::new();
         let end = CancellationToken::new(); // of everything behind the server
 
-        let caches = Arc::new(Caches::new(dialects(), config.modes, &metrics));
+        let caches = Arc::new(Caches::new(
+            dialects(),
+            config.modes,
+            config.operator.clone(),
+            &metrics,
+        ));
         {
             let (caches, client, end) = (Arc::clone(&caches), client.clone(), end.clone());
             background.spawn(async move { caches.run(client, end).await });

@@ -15,7 +15,7 @@ pub mod store;
 pub mod watch;
 
 use crate::metrics::Metrics;
-use kinds::Keep;
+use kinds::{Keep, Single};
 use quotas::{CLUSTER_CPU_QUOTAS, CPU_QUOTAS, Quota};
 use serde_json::Value;
 use sluice_policy::ledger::{CHARGE_FN, QuotaKey};
@@ -31,14 +31,21 @@ use tokio_util::sync::CancellationToken;
 pub struct Caches {
     stores: Vec<Arc<Store>>,
     modes: Modes,
+    operator: Option<Single>,
     changed: Arc<Notify>,
 }
 
 impl Caches {
-    /// Empty caches for these dialects. `modes` hold where a namespace's labels say nothing.
-    pub fn new(dialects: &[&'static dyn Dialect], modes: Modes, metrics: &Arc<Metrics>) -> Self {
+    /// Empty caches for these dialects. `modes` hold where a namespace's labels say nothing, `operator` is the ConfigMap of
+    /// the Apache operator, where there is one.
+    pub fn new(
+        dialects: &[&'static dyn Dialect],
+        modes: Modes,
+        operator: Option<Single>,
+        metrics: &Arc<Metrics>,
+    ) -> Self {
         let changed = Arc::new(Notify::new());
-        let stores = kinds::watched(dialects)
+        let stores = kinds::watched(dialects, operator.as_ref())
             .into_iter()
             .map(|watched| {
                 Arc::new(Store::new(
@@ -51,6 +58,7 @@ impl Caches {
         Self {
             stores,
             modes,
+            operator,
             changed,
         }
     }
@@ -194,7 +202,7 @@ impl Caches {
         self.store(kind.group, kind.plural).filter(|store| {
             !matches!(
                 store.watched().keep,
-                Keep::Labels | Keep::Presence | Keep::Quota(_) | Keep::Charge(_)
+                Keep::Labels | Keep::Presence | Keep::Quota(_) | Keep::Charge(_) | Keep::Operator
             )
         })
     }
@@ -259,5 +267,10 @@ impl World for Caches {
 
     fn namespace_labels(&self, namespace: &str) -> Option<Arc<Value>> {
         self.store("", kinds::NAMESPACES)?.get("", namespace)
+    }
+
+    fn operator_configuration(&self) -> Option<Arc<Value>> {
+        let Single { namespace, name } = self.operator.as_ref()?;
+        self.store("", kinds::CONFIG_MAPS)?.get(namespace, name)
     }
 }

@@ -1,6 +1,7 @@
 //! Who may do what: one service account for webhook and controller, which run side by side in one pod.
 
 use super::{Installation, NAME, labels};
+use crate::operator::OperatorConfig;
 use serde_json::{Value, json};
 use sluice_policy::KindInfo;
 use sluice_policy::dialect::{Class, dialects};
@@ -12,7 +13,7 @@ pub(super) fn objects(installation: &Installation<'_>) -> Vec<Value> {
     let subjects = json!([{"kind": "ServiceAccount", "name": NAME, "namespace": namespace}]);
     let role =
         |kind: &str| json!({"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": NAME});
-    vec![
+    let mut objects = vec![
         json!({
             "apiVersion": "v1",
             "kind": "ServiceAccount",
@@ -56,6 +57,31 @@ pub(super) fn objects(installation: &Installation<'_>) -> Vec<Value> {
             "kind": "ClusterRole",
             "metadata": {"name": "sluice-modes", "labels": labels()},
             "rules": [{"apiGroups": [sluice_api::GROUP], "resources": ["modes"], "verbs": ["set"]}],
+        }),
+    ];
+    if let Some(operator) = installation.operator {
+        objects.extend(operator_config(operator, &subjects));
+    }
+    objects
+}
+
+/// Reading the Apache operator's ConfigMap, and nothing else beside it.
+fn operator_config(operator: &OperatorConfig, subjects: &Value) -> [Value; 2] {
+    const ROLE: &str = "sluice-operator-config";
+    let metadata = json!({"name": ROLE, "namespace": operator.namespace, "labels": labels()});
+    [
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "Role",
+            "metadata": metadata,
+            "rules": [{"apiGroups": [""], "resources": ["configmaps"], "resourceNames": [operator.name], "verbs": ["get", "list", "watch"]}],
+        }),
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": metadata,
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": ROLE},
+            "subjects": subjects,
         }),
     ]
 }

@@ -14,7 +14,12 @@ pub(super) fn objects(installation: &Installation<'_>) -> Vec<Value> {
         image,
         namespace,
         replicas,
+        operator,
     } = installation;
+    let args = |first: Vec<String>| -> Value {
+        let operator = operator.map(|place| format!("--operator-config={place}"));
+        first.into_iter().chain(operator).collect()
+    };
     let selector = json!({"app.kubernetes.io/name": NAME});
     let metadata = json!({"name": NAME, "namespace": namespace, "labels": labels()});
     let container = |name: &str, args: Value, more: Value| {
@@ -39,10 +44,10 @@ pub(super) fn objects(installation: &Installation<'_>) -> Vec<Value> {
         |path: &str| json!({"httpGet": {"path": path, "port": "metrics"}, "periodSeconds": 5});
     let webhook = container(
         "webhook",
-        json!([
-            "webhook",
+        args(vec![
+            "webhook".to_owned(),
             format!("--namespace={namespace}"),
-            format!("--service={NAME}")
+            format!("--service={NAME}"),
         ]),
         json!({
             "ports": [{"name": "webhook", "containerPort": WEBHOOK_PORT}, {"name": "metrics", "containerPort": METRICS_PORT}],
@@ -52,10 +57,10 @@ pub(super) fn objects(installation: &Installation<'_>) -> Vec<Value> {
     );
     let controller = container(
         "controller",
-        json!([
-            "controller",
+        args(vec![
+            "controller".to_owned(),
             format!("--namespace={namespace}"),
-            format!("--sluice-image={image}")
+            format!("--sluice-image={image}"),
         ]),
         json!({}),
     );

@@ -25,6 +25,7 @@ pub struct FileWorld {
     knowledge: Knowledge,
     objects: BTreeMap<ObjectId, Arc<Value>>,
     labels: HashMap<String, Arc<Value>>,
+    operator: Option<Arc<Value>>,
 }
 
 impl FileWorld {
@@ -34,6 +35,7 @@ impl FileWorld {
             knowledge,
             objects: BTreeMap::new(),
             labels: HashMap::new(),
+            operator: None,
         }
     }
 
@@ -50,6 +52,11 @@ impl FileWorld {
             );
         }
         self.objects.insert(id, object);
+    }
+
+    /// The Apache operator's own configuration.
+    pub fn configure(&mut self, operator: Value) {
+        self.operator = Some(Arc::new(operator));
     }
 
     /// An object.
@@ -147,5 +154,9 @@ impl World for FileWorld {
 
     fn namespace_labels(&self, namespace: &str) -> Option<Arc<Value>> {
         self.labels.get(namespace).cloned()
+    }
+
+    fn operator_configuration(&self) -> Option<Arc<Value>> {
+        self.operator.clone()
     }
 }

@@ -22,13 +22,18 @@ use sluice_cluster::Cluster;
 use super::install::{SYSTEM, eventually, refused};
 use crate::exit::Failure;
 use crate::manifests;
+use crate::operator::OperatorConfig;
 
 /// How long the token lasts: longer than anybody leaves `sluice up` running.
 const TOKEN_SECONDS: i64 = 365 * 24 * 60 * 60;
 
 /// Makes the account and its roles, waits until they are in force, and writes a kubeconfig with a token of it.
-pub(super) async fn kubeconfig(cluster: &Cluster, client: &Client) -> Result<PathBuf, Failure> {
-    for object in manifests::rights(SYSTEM) {
+pub(super) async fn kubeconfig(
+    cluster: &Cluster,
+    client: &Client,
+    operator: Option<&OperatorConfig>,
+) -> Result<PathBuf, Failure> {
+    for object in manifests::rights(SYSTEM, operator) {
         let object: DynamicObject =
             serde_json::from_value(object).context("building a role of ours")?;
         apply(client, &object).await?;

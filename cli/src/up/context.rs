@@ -35,7 +35,7 @@ pub(super) async fn install(args: &UpArgs, name: &str) -> Result<(), Failure> {
     greeting::tell(&format!("installing Sluice into {server} (context {name})"));
     let image = args.sluice_image.as_deref().unwrap_or(manifests::IMAGE);
     let replicas = args.replicas.unwrap_or(REPLICAS);
-    let parts = manifests::parts(image, SYSTEM, replicas)?;
+    let parts = manifests::parts(image, SYSTEM, replicas, args.operator_config.as_ref())?;
 
     crds(&client, Vec::new()).await?;
     for object in &parts.workload {

@@ -18,6 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::exit::Failure;
 use crate::input::{self, Folders};
+use crate::operator::OperatorConfig;
 
 /// Where Sluice's own Secret and leases lie.
 pub(super) const SYSTEM: &str = "sluice-system";
@@ -150,9 +151,13 @@ where
 }
 
 /// Makes the namespaces.
-pub(super) async fn namespaces(client: &Client) -> Result<(), Failure> {
+pub(super) async fn namespaces(
+    client: &Client,
+    operator: Option<&OperatorConfig>,
+) -> Result<(), Failure> {
     let api: Api<Namespace> = Api::all(client.clone());
-    for name in [SYSTEM, TEAM] {
+    let operator = operator.map(|place| place.namespace.as_str());
+    for name in [SYSTEM, TEAM].into_iter().chain(operator) {
         let namespace: Namespace = from_json(json!({"metadata": {"name": name}}))?;
         match api.create(&PostParams::default(), &namespace).await {
             Err(error) if !is_there_already(&error) => {

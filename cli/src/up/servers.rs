@@ -12,6 +12,7 @@ use super::balancer::Balancer;
 use super::install::eventually;
 use super::unreachable;
 use crate::exit::Failure;
+use crate::operator::OperatorConfig;
 
 /// Ports and files of the servers.
 pub(super) struct Servers {
@@ -76,6 +77,7 @@ impl Servers {
         &self,
         kubeconfig: &Path,
         runtime: Runtime,
+        operator: Option<&OperatorConfig>,
     ) -> Result<Vec<ProcessSpec>, Failure> {
         let binary = std::env::current_exe().context("finding our own binary")?;
         let spec = |name: &str, subcommand: &str| {
@@ -85,6 +87,7 @@ impl Servers {
                 .arg(subcommand)
                 .env("POD_NAME", name)
                 .env("KUBECONFIG", kubeconfig)
+                .args(operator.map(|place| format!("--operator-config={place}")))
         };
         let webhook = |(index, webhook): (usize, &Webhook)| {
             spec(&format!("webhook-{index}"), "webhook").args([

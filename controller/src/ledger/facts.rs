@@ -28,6 +28,8 @@ struct Known {
     facts: HashMap<String, String>,
     /// Which resources' charges asked for a key.
     askers: HashMap<String, BTreeSet<String>>,
+    /// The Apache operator's own configuration.
+    operator: Option<Arc<Value>>,
 }
 
 fn key(resource: &str, namespace: &str, name: &str) -> String {
@@ -69,6 +71,22 @@ impl Facts {
             resource: &resource,
         };
         sluice_policy::admit::charge(dialect, object, &asking)
+    }
+
+    /// The Apache operator's configuration is now this one. Charges of kinds that it may have a say in are computed anew.
+    pub fn configure(&self, operator: Option<Value>) {
+        {
+            let mut known = self.lock();
+            if known.operator.as_deref() == operator.as_ref() {
+                return;
+            }
+            known.operator = operator.map(Arc::new);
+        }
+        for (resource, stale) in &self.stale {
+            if !resource.ends_with(sluice_api::GROUP) {
+                stale.send_modify(|epoch| *epoch += 1);
+            }
+        }
     }
 
     fn learn(&self, resource: &str, object: &Value, facts: &Value) {
@@ -145,6 +163,10 @@ impl World for Asking<'_> {
     fn namespace_labels(&self, _namespace: &str) -> Option<Arc<Value>> {
         None
     }
+
+    fn operator_configuration(&self) -> Option<Arc<Value>> {
+        self.facts.lock().operator.clone()
+    }
 }
 
 #[cfg(test)]
@@ -187,6 +209,27 @@ mod tests {
         assert!(!stale.has_changed().unwrap(), "nothing has changed");
         facts.charge(&clusters, &cluster(5));
         assert!(stale.has_changed().unwrap());
+    }
+
+    #[test]
+    fn the_operators_configuration_has_its_say_and_its_change_makes_charges_stale() {
+        let facts = Facts::of(&resources());
+        let clusters = find("flinkdeployments.flink.apache.org");
+        let application = json!({"apiVersion": "flink.apache.org/v1beta1", "kind": "FlinkDeployment",
+            "metadata": {"name": "a", "namespace": "n"},
+            "spec": {"flinkVersion": "v1_20", "serviceAccount": "flink", "jobManager": {}, "taskManager": {},
+                "job": {"jarURI": "local:///a.jar", "parallelism": 4, "state": "running"}}});
+        assert_eq!(facts.charge(&clusters, &application), MilliCpu(5000));
+        let stale = facts.stale(&clusters).unwrap();
+        let own = facts.stale(&find("sessionclusters.sluice.dev")).unwrap();
+        facts.configure(Some(json!({"kubernetes.taskmanager.cpu.amount": "0.5"})));
+        assert!(stale.has_changed().unwrap() && !own.has_changed().unwrap());
+        assert_eq!(facts.charge(&clusters, &application), MilliCpu(3000));
+        let stale = facts.stale(&clusters).unwrap();
+        facts.configure(Some(json!({"kubernetes.taskmanager.cpu.amount": "0.5"})));
+        assert!(!stale.has_changed().unwrap(), "nothing has changed");
+        facts.configure(None);
+        assert_eq!(facts.charge(&clusters, &application), MilliCpu(5000));
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use super::quotas::{CLUSTER_CPU_QUOTAS, CPU_QUOTAS, QuotaKind};
 use serde_json::{Value, json};
-use sluice_policy::dialect::Class;
+use sluice_policy::dialect::{Class, operator};
 use sluice_policy::world::EmptyWorld;
 use sluice_policy::{Dialect, MilliCpu};
+use std::sync::Arc;
 
 /// Plural of namespaces.
 pub const NAMESPACES: &str = "namespaces";
@@ -15,8 +16,20 @@ pub const CLUSTER_DEFAULTS: &str = "clusterdeploymentdefaults";
 /// Plural of `Environment`.
 pub const ENVIRONMENTS: &str = "environments";
 
+/// Plural of ConfigMaps.
+pub const CONFIG_MAPS: &str = "configmaps";
+
+/// One object by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Single {
+    /// Its namespace.
+    pub namespace: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+}
+
 /// One watched resource.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Watched {
     /// API group; empty for the core.
     pub group: &'static str,
@@ -26,6 +39,8 @@ pub struct Watched {
     pub plural: &'static str,
     /// What is kept.
     pub keep: Keep,
+    /// The only object that is watched; `None`: all.
+    pub only: Option<Single>,
 }
 
 /// What is kept of an object.
@@ -41,6 +56,8 @@ pub enum Keep {
     Facts(&'static dyn Dialect),
     /// Nothing but its charge: a workload that nobody looks up.
     Charge(&'static dyn Dialect),
+    /// The Apache operator's configuration.
+    Operator,
     /// All that the ledger needs of a quota.
     Quota(QuotaKind),
     /// Nothing but that it exists.
@@ -60,6 +77,16 @@ impl Keep {
             Keep::Spec => Some(object.get("spec").cloned().unwrap_or_else(|| json!({}))),
             Keep::Whole => Some(json!({ "spec": object.get("spec") })),
             Keep::Facts(dialect) => dialect.facts(object),
+            Keep::Operator => match operator::configuration(object) {
+                Ok(configuration) => Some(configuration),
+                Err(why) => {
+                    tracing::warn!(
+                        why,
+                        "the Apache operator's configuration cannot be read; Flink's own defaults count"
+                    );
+                    None
+                }
+            },
             Keep::Presence | Keep::Quota(_) | Keep::Charge(_) => Some(Value::Null),
         }
     }
@@ -91,13 +118,14 @@ impl Keep {
     }
 }
 
-/// Everything that is watched for these dialects.
-pub fn watched(dialects: &[&'static dyn Dialect]) -> Vec<Watched> {
+/// Everything that is watched for these dialects. `operator`: the Apache operator's ConfigMap.
+pub fn watched(dialects: &[&'static dyn Dialect], operator: Option<&Single>) -> Vec<Watched> {
     let own = |plural, keep| Watched {
         group: sluice_api::GROUP,
         version: sluice_api::VERSION,
         plural,
         keep,
+        only: None,
     };
     let mut all = vec![
         Watched {
@@ -105,12 +133,14 @@ pub fn watched(dialects: &[&'static dyn Dialect]) -> Vec<Watched> {
             version: "v1",
             plural: "customresourcedefinitions",
             keep: Keep::Presence,
+            only: None,
         },
         Watched {
             group: "",
             version: "v1",
             plural: NAMESPACES,
             keep: Keep::Labels,
+            only: None,
         },
         own(DEFAULTS, Keep::Spec),
         own(CLUSTER_DEFAULTS, Keep::Spec),
@@ -123,8 +153,16 @@ pub fn watched(dialects: &[&'static dyn Dialect]) -> Vec<Watched> {
             version: "v1beta1",
             plural: "flinkenvironments",
             keep: Keep::Whole,
+            only: None,
         },
     ];
+    all.extend(operator.map(|single| Watched {
+        group: "",
+        version: "v1",
+        plural: CONFIG_MAPS,
+        keep: Keep::Operator,
+        only: Some(single.clone()),
+    }));
     for dialect in dialects {
         let kind = dialect.kind();
         let known = all
@@ -144,6 +182,7 @@ pub fn watched(dialects: &[&'static dyn Dialect]) -> Vec<Watched> {
                 version: kind.version,
                 plural: kind.plural,
                 keep,
+                only: None,
             });
         }
     }

@@ -1,6 +1,6 @@
 //! Fills a store: lists page by page, one object in memory at a time, then watches, for ever.
 
-use super::kinds::Keep;
+use super::kinds::{Keep, Single};
 use super::store::{Objects, Store};
 use axum::http::Request;
 use axum::http::header::ACCEPT;
@@ -256,7 +256,14 @@ fn request(store: &Store, query: &str) -> Result<Request<Vec<u8>>, Ended> {
         (true, true) => "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
         (true, false) => "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
     };
-    Request::get(format!("{root}/{}?{query}", watched.plural))
+    let place = match &watched.only {
+        None => format!("{root}/{}?{query}", watched.plural),
+        Some(Single { namespace, name }) => format!(
+            "{root}/namespaces/{namespace}/{}?fieldSelector=metadata.name%3D{name}&{query}",
+            watched.plural
+        ),
+    };
+    Request::get(place)
         .header(ACCEPT, accept)
         .body(Vec::new())
         .map_err(|error| Ended::Failed(error.to_string()))
