@@ -65,7 +65,8 @@ pub(super) fn objects(installation: &Installation<'_>) -> Vec<Value> {
     objects
 }
 
-/// Reading the Apache operator's ConfigMap, and nothing else beside it.
+/// Following the Apache operator's ConfigMap, which is all that the webhook wants of ConfigMaps. Today the cluster role gives the
+/// shared account more, for what Flink runs in; this Role is what is left to ask for where the controller has its own account.
 fn operator_config(operator: &OperatorConfig, subjects: &Value) -> [Value; 2] {
     const ROLE: &str = "sluice-operator-config";
     let metadata = json!({"name": ROLE, "namespace": operator.namespace, "labels": labels()});
@@ -74,7 +75,7 @@ fn operator_config(operator: &OperatorConfig, subjects: &Value) -> [Value; 2] {
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "Role",
             "metadata": metadata,
-            "rules": [{"apiGroups": [""], "resources": ["configmaps"], "resourceNames": [operator.name], "verbs": ["get", "list", "watch"]}],
+            "rules": [{"apiGroups": [""], "resources": ["configmaps"], "resourceNames": [operator.name], "verbs": ["list", "watch"]}],
         }),
         json!({
             "apiVersion": "rbac.authorization.k8s.io/v1",
