@@ -16,6 +16,20 @@ use nix::unistd::Pid;
 const READY_WITHIN: Duration = Duration::from_mins(25);
 const DOWN_WITHIN: Duration = Duration::from_mins(1);
 
+/// Whether this machine can have a control plane; if not, the reason is printed.
+fn has_control_plane() -> bool {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime
+        .block_on(sluice_cluster::Assets::for_tests(
+            sluice_cluster::Binary::ALL,
+        ))
+        .unwrap()
+        .is_some()
+}
+
 fn sluice(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
     command.arg("up").args(args).stdin(Stdio::null());
@@ -69,6 +83,9 @@ fn processes_of(needle: &str) -> Vec<String> {
 
 #[test]
 fn up_is_ready_answers_kubectl_and_leaves_nothing_behind() {
+    if !has_control_plane() {
+        return;
+    }
     let dir = tempfile::tempdir().unwrap();
     let ready = dir.path().join("ready");
     let data = dir.path().join("data");
@@ -145,6 +162,9 @@ fn up_is_ready_answers_kubectl_and_leaves_nothing_behind() {
 
 #[test]
 fn up_that_is_asked_to_stop_before_it_is_ready_leaves_nothing_behind() {
+    if !has_control_plane() {
+        return;
+    }
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let needle = data.to_str().unwrap();

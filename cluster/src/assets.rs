@@ -3,6 +3,9 @@
 mod build;
 mod module;
 pub(crate) mod progress;
+mod required;
+
+pub use required::or_skip;
 
 use std::env;
 use std::ffi::OsString;

@@ -33,7 +33,7 @@ mod pki;
 mod ports;
 mod process;
 
-pub use assets::{Assets, AssetsCache, Binary};
+pub use assets::{Assets, AssetsCache, Binary, or_skip};
 pub use cluster::{Cluster, ClusterOptions, Component, ControllerManager, DataDir};
 pub use error::ClusterError;
 pub use node::{BUSYBOX_IMAGE, HostTools, NODE_NAME, Network, Node, NodeOptions, NodePart};

@@ -1,8 +1,7 @@
 //! What a test needs from outside the project, and what happens when it is not there.
 
-use anyhow::Result;
 use sluice_cluster::image::{self, FlinkVersion, Image};
-use sluice_cluster::{Assets, AssetsCache, Binary, ClusterError, HostTools};
+use sluice_cluster::{Assets, AssetsCache, Binary, ClusterError, HostTools, or_skip};
 use std::path::{Path, PathBuf};
 
 /// The fixtures that nobody on the project wrote.
@@ -40,7 +39,7 @@ pub fn fixtures() -> Option<Fixtures> {
 /// # Panics
 /// If something is missing although `SLUICE_REQUIRE=all` asks for everything, or if building fails.
 pub fn control_plane() -> bool {
-    met("no control plane", obtain_assets(Binary::ALL).map(drop))
+    met("no control plane", obtain_assets(Binary::ALL))
 }
 
 /// Whether a real node can run on this machine, or `false` with a line that says what is missing. Its programs are built
@@ -50,41 +49,34 @@ pub fn control_plane() -> bool {
 /// As [`control_plane`].
 pub fn real_node() -> bool {
     let obtained = runtime()
-        .and_then(|runtime| Ok(runtime.block_on(HostTools::obtain())?))
+        .and_then(|runtime| runtime.block_on(HostTools::obtain()))
         .and_then(|_| obtain_assets(Binary::WITH_NODE));
-    met("no node", obtained.map(drop))
+    met("no node", obtained)
 }
 
 /// Whether it is there; what is missing by the machine's nature skips, everything else fails.
 #[allow(clippy::panic)] // a missing requirement must fail the test that asked
-fn met(what: &str, obtained: Result<()>) -> bool {
-    let Err(error) = obtained else {
-        return true;
-    };
-    let needs = matches!(
-        error.downcast_ref(),
-        Some(
-            ClusterError::GoMissing { .. }
-                | ClusterError::GoTooOld { .. }
-                | ClusterError::MissingAsset { .. }
-                | ClusterError::NodeUnsupported { .. }
-        )
-    );
-    let required = std::env::var("SLUICE_REQUIRE").as_deref() == Ok("all");
-    assert!(needs && !required, "{what}: {error}");
-    eprintln!("skipped: {error}");
-    false
+fn met<T>(what: &str, obtained: Result<T, ClusterError>) -> bool {
+    match or_skip(obtained) {
+        Ok(found) => found.is_some(),
+        Err(error) => panic!("{what}: {error}"),
+    }
 }
 
 /// Programs, built now if this is the first time.
-pub(crate) fn obtain_assets(needed: &[Binary]) -> Result<Assets> {
-    Ok(runtime()?.block_on(Assets::obtain(&AssetsCache::Default, needed))?)
+pub(crate) fn obtain_assets(needed: &[Binary]) -> Result<Assets, ClusterError> {
+    runtime()?.block_on(Assets::obtain(&AssetsCache::Default, needed))
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_current_thread()
+fn runtime() -> Result<tokio::runtime::Runtime, ClusterError> {
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()?)
+        .build()
+        .map_err(|source| ClusterError::Io {
+            doing: "starting",
+            path: "the runtime".into(),
+            source,
+        })
 }
 
 /// What a test with a real Flink needs besides a place to run it.
@@ -122,15 +114,7 @@ pub fn flink_parts(version: FlinkVersion) -> Option<FlinkParts> {
 }
 
 fn obtain_flink(version: FlinkVersion) -> Result<FlinkParts, ClusterError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|source| ClusterError::Io {
-            doing: "starting",
-            path: "the runtime".into(),
-            source,
-        })?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         let cache = AssetsCache::Default;
         Ok(FlinkParts {
             version,

@@ -22,7 +22,7 @@ use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use sluice_api::SessionCluster;
 use sluice_api::quota::{ClusterCpuQuota, CpuQuota, QuotaStatus};
-use sluice_cluster::{Assets, AssetsCache, Binary, Cluster, ClusterOptions};
+use sluice_cluster::{Assets, Binary, Cluster, ClusterOptions};
 use sluice_controller::leader::{Elector, Leadership, Times};
 use sluice_controller::ledger::{LedgerKeeper, Resource, Settings as KeeperSettings};
 use sluice_policy::MilliCpu;
@@ -363,9 +363,9 @@ fn the_ledger_is_exact_on_a_real_api_server() {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let assets = Assets::obtain(&AssetsCache::Default, Binary::ALL)
-            .await
-            .unwrap();
+        let Some(assets) = Assets::for_tests(Binary::ALL).await.unwrap() else {
+            return;
+        };
         let cluster = Cluster::start(ClusterOptions::new(assets)).await.unwrap();
         let world = set_up(cluster).await;
         nothing_starts_before_the_first_count(&world).await;
