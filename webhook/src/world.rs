@@ -3,12 +3,14 @@
 //! * [`kinds`]: what is watched, and how little of it is kept.
 //! * [`store`]: one resource's cache.
 //! * [`watch`]: fills a store: list page by page, then watch, for ever.
+//! * [`fresh`]: bounds how long a quota may be unknown here.
 //! * [`falls`]: CPU that was given up a moment ago.
 //!
 //! What is not here: whole workloads. Ten thousand of them must fit into a few megabytes, so only what other objects'
 //! judgement looks up is kept; `/scale` reads its parent live.
 
 pub mod falls;
+pub mod fresh;
 pub mod kinds;
 pub mod quotas;
 pub mod store;
@@ -75,7 +77,15 @@ impl Caches {
                 stop.clone(),
             )
         });
-        futures::future::join_all(watches).await;
+        let compared = self
+            .stores
+            .iter()
+            .filter(|store| matches!(store.watched().keep, Keep::Quota(_)))
+            .map(|store| fresh::keep_fresh(client.clone(), Arc::clone(store), stop.clone()));
+        futures::join!(
+            futures::future::join_all(watches),
+            futures::future::join_all(compared)
+        );
     }
 
     /// What is not yet known, one line each; empty: everything. Resources that are not installed count as known.

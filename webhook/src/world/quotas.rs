@@ -27,6 +27,8 @@ pub struct Quota {
     pub key: QuotaKey,
     /// Its uid, for Events.
     pub uid: String,
+    /// Its `metadata.generation`.
+    pub generation: i64,
     /// Whose workloads count.
     pub scope: Scope,
     /// The copy for the ledger; `None` if it cannot be read as a quota. It counts all the same: the ledger reads it
@@ -40,6 +42,10 @@ impl Quota {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
         let name = text("/metadata/name")?.to_owned();
         let uid = text("/metadata/uid").unwrap_or_default().to_owned();
+        let generation = object
+            .pointer("/metadata/generation")
+            .and_then(Value::as_i64)
+            .unwrap_or_default();
         Some(match kind {
             QuotaKind::Namespaced => {
                 let namespace = text("/metadata/namespace").unwrap_or_default().to_owned();
@@ -47,6 +53,7 @@ impl Quota {
                     scope: Scope::namespace(namespace.clone()),
                     key: QuotaKey::Namespaced { namespace, name },
                     uid,
+                    generation,
                     stored: serde_json::from_value::<CpuQuota>(object.clone())
                         .ok()
                         .map(|quota| Stored::namespaced(Arc::new(quota))),
@@ -56,6 +63,7 @@ impl Quota {
                 scope: scope(object),
                 key: QuotaKey::Cluster { name },
                 uid,
+                generation,
                 stored: serde_json::from_value::<ClusterCpuQuota>(object.clone())
                     .ok()
                     .map(|quota| Stored::cluster(Arc::new(quota))),

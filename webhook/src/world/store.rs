@@ -149,6 +149,7 @@ pub struct Store {
     changed: Arc<Notify>,
     falls: Mutex<Falls>,
     news: Notify,
+    again: Notify,
 }
 
 impl Store {
@@ -165,6 +166,7 @@ impl Store {
             changed,
             falls: Mutex::default(),
             news: Notify::new(),
+            again: Notify::new(),
         }
     }
 
@@ -312,6 +314,17 @@ impl Store {
     /// The next change of any object.
     pub fn news(&self) -> Notified<'_> {
         self.news.notified()
+    }
+
+    /// What is known may be out of date: it counts as unknown until everything is listed anew, which begins at once.
+    pub fn doubt(&self, why: &str) {
+        self.change(|inner| inner.state = State::Filling(why.to_owned()));
+        self.again.notify_one();
+    }
+
+    /// Ready when everything is to be listed anew.
+    pub async fn doubted(&self) {
+        self.again.notified().await;
     }
 
     /// The cluster does not serve the resource.

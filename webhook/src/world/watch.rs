@@ -98,7 +98,10 @@ async fn forever(client: &kube::Client, store: &Store, installed: &Notify) {
         let ended = match list(client, store).await {
             Ok(revision) => {
                 backoff = BACKOFF.0;
-                watch(client, store, installed, revision).await
+                tokio::select! {
+                    ended = watch(client, store, installed, revision) => ended,
+                    () = store.doubted() => Ended::Expired,
+                }
             }
             Err(ended) => ended,
         };
@@ -245,13 +248,28 @@ async fn follow(
 }
 
 fn request(store: &Store, query: &str) -> Result<Request<Vec<u8>>, Ended> {
+    let metadata = store.watched().keep.metadata_only();
+    request_for(store, query, metadata).map_err(Ended::Failed)
+}
+
+/// Asks for a page of what exists, metadata only; `next` continues an earlier one.
+pub fn metadata_page(store: &Store, limit: u32, next: &str) -> Result<Request<Vec<u8>>, String> {
+    let mut query = format!("limit={limit}");
+    if !next.is_empty() {
+        query.push_str("&continue=");
+        query.extend(percent_encoded(next));
+    }
+    request_for(store, &query, true)
+}
+
+fn request_for(store: &Store, query: &str, metadata: bool) -> Result<Request<Vec<u8>>, String> {
     let watched = store.watched();
     let root = if watched.group.is_empty() {
         format!("/api/{}", watched.version)
     } else {
         format!("/apis/{}/{}", watched.group, watched.version)
     };
-    let accept = match (watched.keep.metadata_only(), query.starts_with("watch=")) {
+    let accept = match (metadata, query.starts_with("watch=")) {
         (false, _) => "application/json",
         (true, true) => "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
         (true, false) => "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
@@ -266,7 +284,7 @@ fn request(store: &Store, query: &str) -> Result<Request<Vec<u8>>, Ended> {
     Request::get(place)
         .header(ACCEPT, accept)
         .body(Vec::new())
-        .map_err(|error| Ended::Failed(error.to_string()))
+        .map_err(|error| error.to_string())
 }
 
 /// A continue token is base64 with `=`, `+` and `/`.

@@ -1,0 +1,136 @@
+//! Bounds the time for which a replica may not know a quota.
+//!
+//! An increase is admitted without a hold where no quota covers its namespace. Which ones do is known from a watch, and a watch
+//! can hang without a word: the connection is up, nothing comes. So every [`COMPARE`] the quotas that exist are listed
+//! (metadata only, past every cache) and compared with what the watch has brought. Where that lacks one, or has an older spec,
+//! it is doubted: nothing rises in that replica, and it is not ready, until all quotas are listed anew. The same where
+//! no list succeeds for [`UNPROVEN`].
+//!
+//! So a new quota, or a namespace added to one, counts in every replica after some milliseconds as a rule and after
+//! [`COMPARE`] + [`SETTLES`] at the latest. Starts that were judged before that are like those judged before the quota was
+//! written: they are not touched, and counted by the leader from then on.
+
+use super::store::{State, Store};
+use super::watch;
+use serde::Deserialize;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// Between two comparisons.
+pub const COMPARE: Duration = Duration::from_secs(2);
+/// What is listed may be ahead of a healthy watch by this much.
+pub const SETTLES: Duration = Duration::from_millis(300);
+/// So long may comparisons fail before what is known counts as unknown.
+pub const UNPROVEN: Duration = Duration::from_secs(15);
+/// Longest that one list may take.
+const CALL: Duration = Duration::from_secs(5);
+
+#[derive(Deserialize)]
+struct Page {
+    #[serde(default)]
+    metadata: PageMeta,
+    #[serde(default)]
+    items: Vec<Item>,
+}
+
+#[derive(Default, Deserialize)]
+struct PageMeta {
+    #[serde(default, rename = "continue")]
+    next: String,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    metadata: Listed,
+}
+
+/// A quota as it exists.
+#[derive(Debug, Deserialize)]
+pub struct Listed {
+    /// Its namespace; empty for a `ClusterCpuQuota`.
+    #[serde(default)]
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    #[serde(default)]
+    pub uid: String,
+    /// Raised with each change of its spec.
+    #[serde(default)]
+    pub generation: i64,
+}
+
+/// Compares for ever, until stopped.
+pub async fn keep_fresh(client: kube::Client, store: Arc<Store>, stop: CancellationToken) {
+    let mut ticks = interval(COMPARE);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut proven = Instant::now();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        if store.state() != State::Full {
+            proven = Instant::now(); // whoever fills it proves it
+            continue;
+        }
+        let listed = timeout(CALL, list(&client, &store)).await;
+        match listed.unwrap_or_else(|_| Err("the API server did not answer in time".to_owned())) {
+            Ok(listed) => {
+                if !knows(&store, &listed) {
+                    sleep(SETTLES).await;
+                    if !knows(&store, &listed) {
+                        tracing::warn!(
+                            resource = store.name(),
+                            "the watch has fallen behind; listing anew"
+                        );
+                        store.doubt("the watch has fallen behind");
+                    }
+                }
+                proven = Instant::now();
+            }
+            Err(why) if proven.elapsed() > UNPROVEN => {
+                tracing::warn!(
+                    resource = store.name(),
+                    why,
+                    "the cache could not be compared; listing anew"
+                );
+                store.doubt(&why);
+            }
+            Err(why) => tracing::debug!(
+                resource = store.name(),
+                why,
+                "the cache could not be compared"
+            ),
+        }
+    }
+}
+
+/// Whether the cache has each of these in this spec or a newer one.
+fn knows(store: &Store, listed: &[Listed]) -> bool {
+    listed.iter().all(|listed| {
+        store
+            .quota(&listed.namespace, &listed.name)
+            .is_some_and(|known| known.uid == listed.uid && known.generation >= listed.generation)
+    })
+}
+
+async fn list(client: &kube::Client, store: &Store) -> Result<Vec<Listed>, String> {
+    let mut all = Vec::new();
+    let mut next = String::new();
+    loop {
+        let request = watch::metadata_page(store, 500, &next)?;
+        let text = client
+            .request_text(request)
+            .await
+            .map_err(|error| error.to_string())?;
+        let page: Page = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        all.extend(page.items.into_iter().map(|item| item.metadata));
+        if page.metadata.next.is_empty() {
+            return Ok(all);
+        }
+        next = page.metadata.next;
+    }
+}
