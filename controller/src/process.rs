@@ -1,6 +1,6 @@
 //! The controller's process: an election, and while it leads, the ledger and the reconcilers.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -71,8 +71,8 @@ pub enum Error {
 }
 
 /// A client for the cluster that the configuration names.
-async fn client(config: &Config) -> Result<kube::Client, Error> {
-    let cluster = match &config.kubeconfig {
+async fn client(kubeconfig: Option<&Path>) -> Result<kube::Client, Error> {
+    let mut cluster = match kubeconfig {
         None => kube::Config::infer().await?,
         Some(path) => {
             kube::Config::from_custom_kubeconfig(
@@ -82,12 +82,15 @@ async fn client(config: &Config) -> Result<kube::Client, Error> {
             .await?
         }
     };
+    // It would repeat 429, 503 and 504 by itself, fifteen times with doubling pauses, and hold up the loop that called, long after
+    // the Lease has gone to another. Every loop has a pace of its own.
+    cluster.default_retry = false;
     kube::Client::try_from(cluster).map_err(|error| Error::Client(Box::new(error)))
 }
 
 /// Runs until SIGTERM or SIGINT, then gives the Lease back.
 pub async fn run(config: Config) -> Result<(), Error> {
-    let client = client(&config).await?;
+    let client = client(config.kubeconfig.as_deref()).await?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let identity = format!("{}-{:08x}", config.instance, rand::random::<u32>());
@@ -185,5 +188,45 @@ pub async fn lead(
             () = jobs.run() => {}
             () = leadership.lost() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::http::StatusCode;
+    use axum::{Router, routing};
+    use k8s_openapi::api::core::v1::Namespace;
+
+    #[tokio::test]
+    async fn a_busy_api_server_is_heard_at_once_and_not_asked_again_behind_the_loops_back() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&asked);
+        let busy = move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            std::future::ready((StatusCode::SERVICE_UNAVAILABLE, "later"))
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().fallback(routing::any(busy));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let dir = tempfile::tempdir().unwrap();
+        let kubeconfig = dir.path().join("kubeconfig");
+        let text = serde_json::json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "busy",
+            "clusters": [{"name": "busy", "cluster": {"server": format!("http://{address}")}}],
+            "users": [{"name": "busy", "user": {}}],
+            "contexts": [{"name": "busy", "context": {"cluster": "busy", "user": "busy"}}],
+        });
+        std::fs::write(&kubeconfig, text.to_string()).unwrap();
+        let api: kube::Api<Namespace> = kube::Api::all(client(Some(&kubeconfig)).await.unwrap());
+        let answered = tokio::time::timeout(std::time::Duration::from_secs(10), api.get("a"));
+        match answered.await.unwrap() {
+            Err(kube::Error::Api(status)) => assert_eq!(status.code, 503),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
     }
 }

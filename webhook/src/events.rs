@@ -23,6 +23,13 @@ const QUIET: Duration = Duration::from_mins(1);
 /// Refusals remembered at most; beyond it, old ones are forgotten.
 const REMEMBERED: usize = 1024;
 
+/// An API server that cannot take an Event just now (429, 503, 504) is offered it again after each of these; then it is lost.
+const AGAIN: [Duration; 3] = [
+    Duration::from_millis(200),
+    Duration::from_secs(1),
+    Duration::from_secs(3),
+];
+
 /// Kubernetes takes notes of at most 1024 bytes.
 const LONGEST_NOTE: usize = 1024;
 
@@ -139,7 +146,7 @@ pub async fn write(
         let event = event(&note, &instance, Timestamp::now());
         let namespace = event.metadata.namespace.clone().unwrap_or_default();
         let api: Api<Event> = Api::namespaced(client.clone(), &namespace);
-        match api.create(&PostParams::default(), &event).await {
+        match create(&api, &event).await {
             Ok(_) => metrics.event("written"),
             Err(error) => {
                 metrics.event("failed");
@@ -147,6 +154,18 @@ pub async fn write(
             }
         }
     }
+}
+
+async fn create(api: &Api<Event>, event: &Event) -> kube::Result<Event> {
+    for pause in AGAIN {
+        match api.create(&PostParams::default(), event).await {
+            Err(kube::Error::Api(status)) if matches!(status.code, 429 | 503 | 504) => {
+                tokio::time::sleep(pause).await;
+            }
+            ended => return ended,
+        }
+    }
+    api.create(&PostParams::default(), event).await
 }
 
 fn event(note: &Note, instance: &str, now: Timestamp) -> Event {
@@ -185,4 +204,49 @@ fn cut(note: &str) -> String {
     }
     let (kept, _) = note.split_at(end);
     format!("{kept}...")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::{Request, Response};
+    use std::convert::Infallible;
+    use std::sync::Mutex;
+
+    /// An API server that gives these answers, then none.
+    fn answering(codes: &[u16]) -> (kube::Client, Arc<Mutex<Vec<u16>>>) {
+        let left: Vec<u16> = codes.iter().rev().copied().collect();
+        let left = Arc::new(Mutex::new(left));
+        let codes = Arc::clone(&left);
+        let service = tower::service_fn(move |_: Request<kube::client::Body>| {
+            let code = codes.lock().unwrap().pop().unwrap();
+            let body = if code == 201 {
+                serde_json::to_vec(&Event::default()).unwrap()
+            } else {
+                format!(r#"{{"kind":"Status","apiVersion":"v1","status":"Failure","code":{code}}}"#)
+                    .into_bytes()
+            };
+            let answer = Response::builder()
+                .status(code)
+                .body(kube::client::Body::from(body));
+            async move { Ok::<_, Infallible>(answer.unwrap()) }
+        });
+        (kube::Client::new(service, "default"), left)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_busy_api_server_is_offered_an_event_again_and_no_more_than_thrice() {
+        for (codes, is_written, unasked) in [
+            (&[429, 503, 504, 201][..], true, 0),
+            (&[503, 201], true, 0),
+            (&[429, 429, 429, 429, 201], false, 1),
+            (&[403, 201], false, 1),
+        ] {
+            let (client, left) = answering(codes);
+            let api: Api<Event> = Api::namespaced(client, "team-a");
+            let written = create(&api, &Event::default()).await;
+            assert_eq!(written.is_ok(), is_written, "{codes:?}: {written:?}");
+            assert_eq!(left.lock().unwrap().len(), unasked, "{codes:?}");
+        }
+    }
 }

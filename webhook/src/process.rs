@@ -250,7 +250,7 @@ async fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, 
 }
 
 async fn client(kubeconfig: Option<&Path>) -> Result<kube::Client, Error> {
-    let config = match kubeconfig {
+    let mut config = match kubeconfig {
         None => kube::Config::infer().await.map_err(Error::NoCluster)?,
         Some(path) => {
             let unreadable = |source| Error::Kubeconfig {
@@ -263,6 +263,9 @@ async fn client(kubeconfig: Option<&Path>) -> Result<kube::Client, Error> {
                 .map_err(unreadable)?
         }
     };
+    // It would repeat 429, 503 and 504 by itself, fifteen times with doubling pauses, long after whoever waits for our answer has
+    // gone. Who calls decides: requests are answered in time, everything else has a pace of its own.
+    config.default_retry = false;
     kube::Client::try_from(config).map_err(Error::Client)
 }
 

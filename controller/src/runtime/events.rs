@@ -1,6 +1,8 @@
 //! Events: one is written for each transition, after what it tells is stored. Never repeated by itself: who repeats a
 //! transition has a reason to say so.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
@@ -9,6 +11,9 @@ use kube::Client;
 use kube::api::{Api, PostParams};
 use sluice_api::events::EventReason;
 use sluice_api::names::field_managers;
+
+/// An API server that cannot take an Event just now (429, 503, 504) is offered it once more after this.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// Kubernetes takes notes of at most 1024 bytes.
 const LONGEST_NOTE: usize = 1024;
@@ -84,7 +89,14 @@ impl Events {
             ..PostParams::default()
         };
         let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
-        if let Err(error) = api.create(&params, &event).await {
+        let mut written = api.create(&params, &event).await;
+        if let Err(kube::Error::Api(status)) = &written
+            && matches!(status.code, 429 | 503 | 504)
+        {
+            tokio::time::sleep(AGAIN).await;
+            written = api.create(&params, &event).await;
+        }
+        if let Err(error) = written {
             tracing::debug!(name, namespace, reason = %note.reason, %error, "an Event could not be written");
         }
     }
