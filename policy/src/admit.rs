@@ -98,7 +98,8 @@ pub fn mutate<'o>(review: &Review<'o>, world: &dyn World) -> Mutation<'o> {
         };
     }
     let (draft, filled) = shape(review, world, &mut findings);
-    let refusal = Refusal::of(&review.subject(), std::mem::take(&mut findings.causes));
+    let refusal = Refusal::of(&review.subject(), std::mem::take(&mut findings.causes))
+        .filter(|_| !lets_go(&about(review, draft.object()), world));
     if refusal.is_none() {
         review
             .dialect
@@ -402,6 +403,14 @@ fn is_same_as_stored(review: &Review<'_>) -> bool {
     })
 }
 
+/// Whether an update is let through whatever is wrong with the object: what was stored while nobody judged it, and would be
+/// refused today, can still be stopped.
+fn lets_go(review: &Review<'_>, world: &dyn World) -> bool {
+    let read = |object| read_workload(review, object, world).ok().flatten();
+    let before = review.old().and_then(read);
+    only_lowers(review, before.as_ref(), read(review.object).as_ref())
+}
+
 /// A change of nothing but levers that lowers the charge, or leaves it, and starts nothing.
 fn only_lowers(review: &Review<'_>, before: Option<&Workload>, after: Option<&Workload>) -> bool {
     let (Some(old), Some(before), Some(after)) = (review.old(), before, after) else {
@@ -409,12 +418,21 @@ fn only_lowers(review: &Review<'_>, before: Option<&Workload>, after: Option<&Wo
     };
     let starts = after.desired == Desired::Running && before.desired != Desired::Running;
     let levers = review.dialect.levers();
-    !starts
-        && !levers.is_empty()
-        && after.charge() <= before.charge()
-        && immutability::spec_changes(review.dialect, old, review.object)
+    if starts || levers.is_empty() || after.charge() > before.charge() {
+        return false;
+    }
+    let within_levers = |old: &Value| {
+        immutability::spec_changes(review.dialect, old, review.object)
             .iter()
             .all(|change| levers.iter().any(|lever| change.path.is_within(lever)))
+    };
+    // What was stored while nobody brought it into form is held against the new one in form too.
+    within_levers(old) || {
+        let mut draft = Draft::new(old);
+        let unjudged = &mut Findings::default();
+        review.dialect.normalise(&mut draft, None, unjudged);
+        !draft.is_untouched() && within_levers(draft.object())
+    }
 }
 
 fn demand(before: Option<&Workload>, after: &Workload) -> Option<Demand> {

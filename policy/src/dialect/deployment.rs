@@ -12,6 +12,7 @@ use super::own::{
 };
 use super::{Derived, Dialect, KindInfo, LeafKind, Scope};
 use crate::charge::{Desired, Workload};
+use crate::defaults::record::Record;
 use crate::draft::Draft;
 use crate::finding::{Cause, CauseReason, Findings};
 use crate::flink::Scheduler;
@@ -195,12 +196,13 @@ impl Dialect for Deployment {
         let at = At::Root(&base);
         let spec = json::get(object, &CLUSTER).unwrap_or(&Value::Null);
         let demand = if on_session_cluster(object) {
-            MilliCpu::ZERO // the session cluster has paid
+            Ok(MilliCpu::ZERO) // the session cluster has paid
         } else {
             let absent = task_managers_needed(object).unwrap_or(1);
-            let number = demand::count(spec, &["numberOfTaskManagers"], absent, &at, &RULES)?;
-            demand::of_cluster(spec, &at, number, &RULES)?
+            demand::count(spec, &["numberOfTaskManagers"], absent, &at, &RULES)
+                .and_then(|number| demand::of_cluster(spec, &at, number, &RULES))
         };
+        let demand = status::asked(object, demand)?;
         let settled = status::is_settled(object, AT_REST);
         Ok(Workload {
             desired: status::desired(object, "CANCELLED"),
@@ -289,6 +291,7 @@ fn whole(
     if on_session_cluster(object) {
         job_options::judge(
             cluster.get("flinkConfiguration"),
+            &Record::of(object),
             session_cluster,
             JOB_CONFIGURATION,
             &configuration,

@@ -15,7 +15,7 @@ use crate::finding::{Cause, CauseReason, Code, Findings};
 use crate::json;
 use crate::path::FieldPath;
 use crate::quantity::MilliCpu;
-use crate::review::Review;
+use crate::review::{Review, is_being_deleted};
 use crate::rule::{Family, Rule};
 use crate::world::World;
 use serde_json::{Value, json};
@@ -177,14 +177,16 @@ impl Dialect for SessionCluster {
         let base = FieldPath::of("spec");
         let at = At::Root(&base);
         let spec = object.get("spec").unwrap_or(&Value::Null);
-        let task_managers = demand::count(spec, &["numberOfTaskManagers"], 1, &at, &RULES)?;
+        let demand = demand::count(spec, &["numberOfTaskManagers"], 1, &at, &RULES)
+            .and_then(|task_managers| demand::of_cluster(spec, &at, task_managers, &RULES));
+        let demand = status::asked(object, demand)?;
         Ok(Workload {
-            desired: if desired_word(object) == "RUNNING" {
+            desired: if desired_word(object) == "RUNNING" && !is_being_deleted(object) {
                 Desired::Running
             } else {
                 Desired::Stopped
             },
-            demand: demand::of_cluster(spec, &at, task_managers, &RULES)?,
+            demand,
             allocated: status::allocated(object),
             settled: status::is_settled(object, AT_REST),
         })

@@ -11,6 +11,7 @@ use super::own::{
 };
 use super::{Derived, Dialect, KindInfo, LeafKind, Scope};
 use crate::charge::Workload;
+use crate::defaults::record::Record;
 use crate::draft::Draft;
 use crate::finding::{Cause, CauseReason, Findings};
 use crate::json;
@@ -98,13 +99,15 @@ impl Dialect for SessionJob {
         };
         part(spec, &at, &mut judge);
         let cluster = references::session_cluster(spec, review.namespace, world, &at, &mut judge);
-        if json::present(spec, &["sessionClusterName"]).is_none() {
+        let named = json::present(spec, &["sessionClusterName"]);
+        if named.is_none_or(|name| name.as_str() == Some("")) {
             judge.findings.warn(
                 "spec.sessionClusterName: names no session cluster; nothing starts until one is named",
             );
         }
         job_options::judge(
             spec.get("flinkConfiguration"),
+            &Record::of(review.object),
             cluster.as_deref(),
             JOB_CONFIGURATION,
             &at.key("flinkConfiguration"),

@@ -3,7 +3,7 @@
 //!
 //! `world` has the state and what an adversary may be given, `step` what each actor does, `variant` the ways to get it wrong,
 //! `check` what must hold. Invariants S1 to S10 and L1 to L4 are those of the ledger's design; S9 (status writes never
-//! raise a charge) is a property of the charge function and is tested with it.
+//! raise a charge) is kept by the API server's guard of statuses, and tested on a real one.
 //!
 //! The scenarios here take seconds. `cargo test -p sluice-policy --test ledger_model -- --ignored --nocapture` runs
 //! the large ones, for minutes to hours by `SLUICE_MODEL_SECONDS`.

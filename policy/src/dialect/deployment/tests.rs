@@ -385,3 +385,17 @@ fn a_create_without_state_tells_that_nothing_is_started() {
     );
     assert_eq!(notices(&object), [""; 0]);
 }
+
+#[test]
+fn what_is_being_deleted_asks_for_nothing_and_holds_what_its_pods_hold() {
+    for (allocated, expected) in [(json!(7000), 7000), (Value::Null, 0)] {
+        let object = json!({
+            "metadata": {"generation": 2, "deletionTimestamp": "2026-11-21T10:00:00Z"},
+            "spec": {"state": "RUNNING", "template": {"spec": {"numberOfTaskManagers": "x"}}},
+            "status": {"state": "RUNNING", "observedGeneration": 1, "allocatedMilli": allocated},
+        });
+        let workload = Deployment.workload(&object, &EmptyWorld).unwrap();
+        assert_eq!(workload.desired, Desired::Stopped);
+        assert_eq!(workload.charge(), MilliCpu(expected));
+    }
+}

@@ -3,6 +3,7 @@
 use super::at::At;
 use super::check::Judge;
 use super::version;
+use crate::defaults::record::Record;
 use crate::finding::CauseReason;
 use crate::flink::FlinkVersion;
 use crate::json;
@@ -37,9 +38,11 @@ const CLUSTER_ONLY: [&str; 21] = [
     "fs.",
 ];
 
-/// Judges `flinkConfiguration` of a job, against its session cluster as far as that is known.
+/// Judges `flinkConfiguration` of a job, against its session cluster as far as that is known. `record` tells what of it is
+/// somebody's defaults, about which its user is told nothing.
 pub(crate) fn judge(
     configuration: Option<&Value>,
+    record: &Record,
     cluster: Option<&Value>,
     rule: &'static Rule,
     at: &At<'_>,
@@ -61,9 +64,11 @@ pub(crate) fn judge(
         );
         judge.refuse(rule, at, CauseReason::Forbidden, message);
     }
+    let base = at.path();
     let ignored: Vec<&str> = map
-        .keys()
-        .map(String::as_str)
+        .iter()
+        .filter(|(key, value)| !record.holds(&base.key(key), value))
+        .map(|(key, _)| key.as_str())
         .filter(|key| CLUSTER_ONLY.iter().any(|prefix| key.starts_with(prefix)))
         .collect();
     if !ignored.is_empty() {

@@ -9,7 +9,9 @@ use serde_json::Value;
 
 /// A create that says nothing about its state starts nothing (decision 27).
 pub(crate) fn nothing_is_started(review: &Review<'_>, absent: &str, findings: &mut Findings) {
-    if review.operation != Operation::Create {
+    // Without a spec it is refused for that, and there is no word to say about one of its fields.
+    let has_spec = review.object.get("spec").is_some_and(Value::is_object);
+    if review.operation != Operation::Create || !has_spec {
         return;
     }
     let path = FieldPath::of("spec.state");

@@ -90,6 +90,9 @@ pub(crate) fn session_cluster(
     judge: &mut Judge<'_>,
 ) -> Option<std::sync::Arc<Value>> {
     let name = json::present(spec, &["sessionClusterName"])?.as_str()?;
+    if name.is_empty() {
+        return None; // as good as not written
+    }
     match world.lookup(&session_cluster::KIND, namespace, name) {
         Lookup::Found(cluster) => Some(cluster),
         Lookup::Absent => {

@@ -2,8 +2,10 @@
 
 use super::shape::canonical_word;
 use crate::charge::Desired;
+use crate::finding::Cause;
 use crate::json;
 use crate::quantity::MilliCpu;
+use crate::review::is_being_deleted;
 use serde_json::Value;
 
 /// `status.state`, as it stands there.
@@ -34,8 +36,23 @@ pub(crate) fn is_settled(object: &Value, at_rest: &[&str]) -> bool {
         && state(object).is_some_and(|state| at_rest.contains(&state))
 }
 
-/// What a Deployment or session job is asked to be; `absent` is what saying nothing means.
+/// What an object asks for. On its way out it asks for nothing and any change of it is let through, so what cannot be read
+/// there must not hide what its pods still hold.
+pub(crate) fn asked(
+    object: &Value,
+    demand: Result<MilliCpu, Vec<Cause>>,
+) -> Result<MilliCpu, Vec<Cause>> {
+    if is_being_deleted(object) {
+        return Ok(MilliCpu::ZERO);
+    }
+    demand
+}
+
+/// What a Deployment or session job is asked to be; `absent` is what saying nothing means. Nothing, once it is being deleted.
 pub(crate) fn desired(object: &Value, absent: &str) -> Desired {
+    if is_being_deleted(object) {
+        return Desired::Stopped;
+    }
     let word = json::text(object, &["spec", "state"]).unwrap_or(absent);
     match canonical_word(&["RUNNING", "SUSPENDED"], word) {
         Some("RUNNING") => Desired::Running,

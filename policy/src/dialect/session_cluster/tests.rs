@@ -355,3 +355,94 @@ fn the_charge_is_one_jobmanager_and_all_taskmanagers() {
         "spec.resources.taskmanager.cpu"
     );
 }
+
+#[test]
+fn what_is_being_deleted_asks_for_nothing_and_holds_what_its_pods_hold() {
+    let object = |task_managers: Value, status: Value| {
+        json!({
+            "metadata": {"generation": 4, "deletionTimestamp": "2026-11-21T10:00:00Z"},
+            "spec": {"state": "RUNNING", "numberOfTaskManagers": task_managers},
+            "status": status,
+        })
+    };
+    let charge = |object: &Value| {
+        SessionCluster
+            .workload(object, &EmptyWorld)
+            .map(|workload| workload.charge())
+    };
+    let running = json!({"state": "RUNNING", "observedGeneration": 3, "allocatedMilli": 82_000});
+    // Whoever grows it now, or makes it unreadable, changes nothing about what it costs.
+    for task_managers in [json!(5), json!(90_000), json!("x")] {
+        assert_eq!(
+            charge(&object(task_managers.clone(), running.clone())),
+            Ok(MilliCpu(82_000)),
+            "{task_managers}"
+        );
+        let never_started = object(task_managers, Value::Null);
+        assert_eq!(charge(&never_started), Ok(MilliCpu::ZERO));
+    }
+}
+
+#[test]
+fn a_create_without_a_spec_is_not_told_about_a_field_of_it() {
+    let warnings = |spec: Value| {
+        let object = json!({"metadata": {"name": "a"}, "spec": spec});
+        let mut findings = Findings::default();
+        let review = Review {
+            dialect: &SessionCluster,
+            operation: Operation::Create,
+            part: crate::review::Part::Whole,
+            namespace: "team-a",
+            name: "a",
+            object: &object,
+        };
+        SessionCluster.notices(&review, &EmptyWorld, &mut findings);
+        findings.warnings
+    };
+    for spec in [Value::Null, json!("hi"), json!([1])] {
+        assert_eq!(warnings(spec), [""; 0]);
+    }
+    assert_eq!(warnings(json!({})).len(), 1);
+}
+
+#[test]
+fn what_was_stored_unjudged_and_would_be_refused_today_can_still_be_stopped() {
+    use crate::review::Part;
+    use crate::{mutate, validate};
+    fn update<'a>(old: &'a Value, object: &'a Value) -> Review<'a> {
+        Review {
+            dialect: &SessionCluster,
+            operation: Operation::Update { old },
+            part: Part::Whole,
+            namespace: "team-a",
+            name: "a",
+            object,
+        }
+    }
+    // The one is refused by the validating call, the other by the mutating one already.
+    for (version, other) in [(json!("what"), json!("that")), (json!(1.2), json!(1.1))] {
+        let old = json!({
+            "apiVersion": "sluice.dev/v1alpha1", "kind": "SessionCluster",
+            "metadata": {"name": "a", "namespace": "team-a", "generation": 1},
+            "spec": {"state": "RUNNING", "flinkVersion": version, "numberOfTaskManagers": 2, "resources": {"taskManager": {"cpu": 3}}},
+        });
+        let grown = with(&old, "/spec/numberOfTaskManagers", json!(3));
+        let changed = with(&old, "/spec/flinkVersion", other);
+        let stopped = with(&old, "/spec/state", json!("stopped"));
+        let mutation = mutate(&update(&old, &stopped), &EmptyWorld);
+        assert_eq!(mutation.refusal, None);
+        assert_eq!(mutation.object["spec"]["state"], json!("STOPPED"));
+        assert_eq!(
+            validate(&update(&old, &mutation.object), &EmptyWorld).refusal,
+            None
+        );
+        // It does not grow, nor change in any other way.
+        for object in [&grown, &changed] {
+            let mutation = mutate(&update(&old, object), &EmptyWorld);
+            let refused = mutation
+                .refusal
+                .or_else(|| validate(&update(&old, &mutation.object), &EmptyWorld).refusal);
+            assert_eq!(refused.unwrap().rule.id, "session-cluster/flink-version");
+        }
+    }
+}

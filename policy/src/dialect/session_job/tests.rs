@@ -96,6 +96,10 @@ fn options_that_only_a_cluster_reads_warn() {
              session cluster"
         ]
     );
+    // Somebody's defaults are not what this user has to see to.
+    let filled_in = json!({"sluice.dev/defaults": "{\"/spec/flinkConfiguration/taskmanager.numberOfTaskSlots\":\"2\"}"});
+    let object = with(&object, "/metadata", json!({ "annotations": filled_in }));
+    assert_eq!(judged(&SessionJob, &object).warnings, [""; 0]);
 }
 
 #[test]
@@ -107,10 +111,12 @@ fn a_cluster_that_is_not_there_or_not_named_warns() {
             "spec.sessionClusterName: there is no SessionCluster c in namespace team-a; nothing starts until there is"
         ]
     );
-    let unnamed = json!({"spec": {"flinkConfiguration": {}, "job": {"entryClass": "a.B"}}});
-    let findings = judged(&SessionJob, &unnamed);
-    assert_eq!(
-        (causes(&findings), findings.warnings),
-        (vec![], vec!["spec.sessionClusterName: names no session cluster; nothing starts until one is named".to_owned()])
-    );
+    for unnamed in [Value::Null, json!("")] {
+        let unnamed = json!({"spec": {"sessionClusterName": unnamed, "flinkConfiguration": {}, "job": {"entryClass": "a.B"}}});
+        let findings = judged_in(&SessionJob, &unnamed, &nothing);
+        assert_eq!(
+            (causes(&findings), findings.warnings),
+            (vec![], vec!["spec.sessionClusterName: names no session cluster; nothing starts until one is named".to_owned()])
+        );
+    }
 }
