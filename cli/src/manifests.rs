@@ -163,12 +163,15 @@ fn registration(installation: &Installation<'_>) -> Result<Vec<Value>, Failure> 
         },
         excluded_namespaces: vec![installation.namespace.to_owned()],
     };
-    Ok(vec![
-        typed(&guard::policy())?,
-        typed(&guard::binding())?,
+    let mut objects = Vec::new();
+    for (policy, binding) in guard::policies() {
+        objects.extend([typed(&policy)?, typed(&binding)?]);
+    }
+    objects.extend([
         typed(&registration.mutating())?,
         typed(&registration.validating())?,
-    ])
+    ]);
+    Ok(objects)
 }
 
 fn typed(object: &impl Serialize) -> Result<Value, Failure> {

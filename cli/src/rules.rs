@@ -33,11 +33,11 @@ enum Format {
     Json,
 }
 
-/// The rules of the decisions, those of the reviews that carry them, and the one that the API server judges by itself.
+/// The rules of the decisions, those of the reviews that carry them, and those that the API server judges by itself.
 fn rules() -> Vec<&'static Rule> {
     let mut all = sluice_policy::rule::rules();
     all.extend(sluice_webhook::review::rules::RULES);
-    all.push(&guard::RULE);
+    all.extend(guard::RULES);
     all.sort_by_key(|rule| rule.id);
     all
 }

@@ -74,6 +74,7 @@ fn every_rule_in_the_sources_is_listed_and_explained() {
     for known in [
         "quota/cpu",
         "modes/guarded",
+        "status/guarded",
         "request/malformed",
         "request/stale-parent",
         "defaults/incomplete",

@@ -19,10 +19,6 @@ pub const PROMISES: &[Promise] = &[
         "decisions::d05_what_was_scaled_stays_and_is_no_default_any_more",
         scaled,
     ),
-    (
-        "decisions::d09_who_may_patch_a_namespace_may_not_set_its_modes",
-        guarded_modes,
-    ),
     ("decisions::d10_a_deployment_target_is_immutable", target),
     (
         "decisions::d11_a_cluster_quota_names_at_least_one_namespace",
@@ -31,6 +27,10 @@ pub const PROMISES: &[Promise] = &[
     (
         "decisions::d12_causes_carry_rule_and_remedy_and_warnings_are_one_line",
         texts,
+    ),
+    (
+        "decisions::d14_what_is_being_deleted_asks_for_nothing_whatever_it_says",
+        deleted,
     ),
     (
         "decisions::d20_sidecars_are_charged_and_the_main_containers_cpu_is_refused",
@@ -51,7 +51,7 @@ pub const PROMISES: &[Promise] = &[
     ),
 ];
 
-fn session(name: &str, spec: &Value) -> String {
+pub fn session(name: &str, spec: &Value) -> String {
     let mut object = json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "SessionCluster", "metadata": {"name": name},
         "spec": {"state": "STOPPED", "flinkVersion": "1.20"}});
     json_merge(&mut object["spec"], spec);
@@ -145,54 +145,6 @@ fn scaled(gate: &Gate) -> Result<()> {
     Ok(())
 }
 
-fn guarded_modes(gate: &Gate) -> Result<()> {
-    let kubectl = gate.namespace()?;
-    let name = kubectl.namespace();
-    for (kind, role, rules) in [
-        (
-            "ClusterRole",
-            format!("edit-{name}"),
-            json!([{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "patch"]}]),
-        ),
-        (
-            "ClusterRole",
-            format!("set-{name}"),
-            json!([{"apiGroups": ["sluice.dev"], "resources": ["modes"], "verbs": ["set"]}]),
-        ),
-    ] {
-        let object = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": {"name": role}, "rules": rules});
-        kubectl.apply(&object.to_string())?.admitted()?;
-    }
-    let bind = |role: &str| {
-        kubectl
-            .run(&[
-                "create",
-                "clusterrolebinding",
-                role,
-                &format!("--clusterrole={role}"),
-                "--user=bob",
-            ])?
-            .admitted()
-    };
-    bind(&format!("edit-{name}"))?;
-    let label =
-        |label: &str| kubectl.run(&["label", "namespace", name, label, "--as=bob", "--overwrite"]);
-    eventually(Duration::from_secs(10), || label("team=a")?.admitted())?;
-    for mode in [
-        "sluice.dev/quota=off",
-        "sluice.dev/immutability=warn",
-        "sluice.dev/defaults=off",
-    ] {
-        let said = eventually(Duration::from_secs(10), || label(mode)?.refused())?;
-        ensure!(said.contains("modes.sluice.dev"), "{said}");
-    }
-    bind(&format!("set-{name}"))?;
-    eventually(Duration::from_secs(10), || {
-        label("sluice.dev/quota=off")?.admitted()
-    })?;
-    Ok(())
-}
-
 fn target(gate: &Gate) -> Result<()> {
     let kubectl = gate.namespace()?;
     let target = |namespace: &str| {
@@ -241,6 +193,38 @@ fn texts(gate: &Gate) -> Result<()> {
     for line in said.lines().filter(|line| line.starts_with("Warning: ")) {
         ensure!(line.len() < 256 + "Warning: ".len(), "{line}");
     }
+    Ok(())
+}
+
+/// It may still be edited, for whoever holds a finalizer must get on. Else one could fill a quota that others share.
+fn deleted(gate: &Gate) -> Result<()> {
+    let kubectl = gate.namespace()?;
+    let quota = json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "CpuQuota", "metadata": {"name": "default"}, "spec": {"hard": {"cpu": 10}, "onGrowth": "Enforce"}});
+    kubectl.apply(&quota.to_string())?.admitted()?;
+    let mut held: Value = serde_json::from_str(&session(
+        "s",
+        &json!({"state": "RUNNING", "numberOfTaskManagers": 9}),
+    ))?;
+    held["metadata"]["finalizers"] = json!(["example.com/held"]);
+    eventually(Duration::from_secs(20), || {
+        kubectl.apply(&held.to_string())?.admitted()
+    })?;
+    kubectl
+        .run(&["delete", "sessioncluster/s", "--wait=false"])?
+        .admitted()?;
+    for count in [9000, 90_000] {
+        let grown = json!({"spec": {"numberOfTaskManagers": count, "flinkVersion": "1.19"}});
+        kubectl.merge("sessioncluster/s", &grown)?.admitted()?;
+    }
+    // No pod of it was ever made, so nothing is held and there is room for all.
+    let next = session("t", &json!({"state": "RUNNING", "numberOfTaskManagers": 9}));
+    eventually(Duration::from_secs(20), || kubectl.apply(&next)?.admitted())?;
+    kubectl
+        .merge(
+            "sessioncluster/s",
+            &json!({"metadata": {"finalizers": null}}),
+        )?
+        .admitted()?;
     Ok(())
 }
 

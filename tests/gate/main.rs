@@ -4,6 +4,7 @@
 mod decisions;
 mod defaults;
 mod frozen;
+mod guards;
 mod quota;
 mod scripts;
 mod seeds;
@@ -59,6 +60,7 @@ fn main() {
         frozen::PROMISES,
         quota::PROMISES,
         decisions::PROMISES,
+        guards::PROMISES,
         scripts::PROMISES,
     ]
     .concat();

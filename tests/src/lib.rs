@@ -1,4 +1,5 @@
-//! What tests of the whole need: a running `sluice up`, the real kubectl, namespaces of their own.
+//! What tests of the whole need: a running `sluice up`, the real kubectl, namespaces of their own, or a bare
+//! API server with Sluice's kinds.
 //!
 //! Tests assert what kubectl's users see: texts, exit codes, and what the API server stored.
 
@@ -7,6 +8,7 @@ mod gate;
 mod kubectl;
 mod needs;
 mod node;
+mod stage;
 mod wait;
 
 pub use flink::{FlinkHere, LocalFlink};
@@ -14,4 +16,5 @@ pub use gate::{Gate, sluice_binary};
 pub use kubectl::{Kubectl, Ran};
 pub use needs::{Fixtures, FlinkParts, control_plane, fixtures, flink_parts, real_node};
 pub use node::node;
+pub use stage::Stage;
 pub use wait::eventually;

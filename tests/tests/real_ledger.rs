@@ -15,18 +15,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::join_all;
-use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Client;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use sluice_api::SessionCluster;
 use sluice_api::quota::{ClusterCpuQuota, CpuQuota, QuotaStatus};
-use sluice_cluster::{Assets, Binary, Cluster, ClusterOptions};
+use sluice_cluster::Cluster;
 use sluice_controller::leader::{Elector, Leadership, Times};
 use sluice_controller::ledger::{LedgerKeeper, Resource, Settings as KeeperSettings};
 use sluice_policy::MilliCpu;
 use sluice_policy::ledger::{Ask, Enforcement, ObjectKey, QuotaKey, Reason, Revision, Run};
+use sluice_tests::Stage;
 use sluice_webhook::ledger::{KubeStore, Ledger, LedgerMetrics, Reserve, Settings, Verdict};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -51,24 +51,6 @@ async fn until<T: std::fmt::Debug>(what: &str, mut look: impl AsyncFnMut() -> (b
             "waited in vain until {what}; last seen: {seen:?}"
         );
     }
-}
-
-async fn install(client: &Client) {
-    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    for crd in sluice_api::crds() {
-        api.create(&PostParams::default(), &crd).await.unwrap();
-    }
-    let sessions: Api<SessionCluster> = Api::namespaced(client.clone(), NAMESPACE);
-    let quotas: Api<CpuQuota> = Api::namespaced(client.clone(), NAMESPACE);
-    let all: Api<ClusterCpuQuota> = Api::all(client.clone());
-    until("the kinds are served", async || {
-        let one = ListParams::default().limit(1);
-        let served = sessions.list(&one).await.is_ok()
-            && quotas.list(&one).await.is_ok()
-            && all.list(&one).await.is_ok();
-        (served, ())
-    })
-    .await;
 }
 
 /// As simple as a charge can be: a CPU for each TaskManager of what is told to run.
@@ -295,16 +277,9 @@ fn quota(kind: &str, name: &str, spec: Value) -> Value {
     json!({"apiVersion": "sluice.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec})
 }
 
-async fn set_up(cluster: Cluster) -> Arc<World> {
-    let client = cluster.client().await.unwrap();
-    let namespaces: Api<Namespace> = Api::all(client.clone());
-    let namespace: Namespace =
-        serde_json::from_value(json!({"metadata": {"name": NAMESPACE}})).unwrap();
-    namespaces
-        .create(&PostParams::default(), &namespace)
-        .await
-        .unwrap();
-    install(&client).await;
+async fn set_up(stage: Stage) -> Arc<World> {
+    stage.namespace(NAMESPACE, &[]).await.unwrap();
+    let Stage { cluster, client } = stage;
     let default = quota("CpuQuota", "default", json!({"hard": {"cpu": ROOM}}));
     let quotas: Api<CpuQuota> = Api::namespaced(client.clone(), NAMESPACE);
     quotas
@@ -363,11 +338,10 @@ fn the_ledger_is_exact_on_a_real_api_server() {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let Some(assets) = Assets::for_tests(Binary::ALL).await.unwrap() else {
+        let Some(stage) = Stage::set().await.unwrap() else {
             return;
         };
-        let cluster = Cluster::start(ClusterOptions::new(assets)).await.unwrap();
-        let world = set_up(cluster).await;
+        let world = set_up(stage).await;
         nothing_starts_before_the_first_count(&world).await;
         let leaders: Vec<JoinHandle<()>> = (0..2)
             .map(|_| {

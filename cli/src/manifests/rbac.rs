@@ -110,6 +110,8 @@ fn cluster_rules() -> Value {
     rules.extend([
         json!({"apiGroups": [sluice_api::GROUP], "resources": ["*"], "verbs": ["get", "list", "watch"]}),
         json!({"apiGroups": [sluice_api::GROUP], "resources": ["cpuquotas/status", "clustercpuquotas/status"], "verbs": ["get", "update"]}),
+        // The guard of the statuses asks for this beside the right to each.
+        json!({"apiGroups": [sluice_api::GROUP], "resources": ["statuses"], "verbs": ["set"]}),
         // Status and finalizers of what the controller runs. Owner references that block need the right to finalizers.
         json!({"apiGroups": [sluice_api::GROUP], "resources": ["sessionclusters/status", "sessionjobs/status", "savepoints/status"], "verbs": ["get", "update"]}),
         json!({"apiGroups": [sluice_api::GROUP], "resources": ["sessionclusters/finalizers", "sessionjobs/finalizers"], "verbs": ["update"]}),

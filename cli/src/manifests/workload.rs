@@ -11,17 +11,76 @@ const TERMINATION_SECONDS: u16 = 30;
 /// Service, Deployment and PodDisruptionBudget.
 pub(super) fn objects(installation: &Installation<'_>) -> Vec<Value> {
     let Installation {
-        image,
         namespace,
         replicas,
+        ..
+    } = installation;
+    let selector = json!({"app.kubernetes.io/name": NAME});
+    let metadata = json!({"name": NAME, "namespace": namespace, "labels": labels()});
+    let spread = |key: &str| {
+        json!({
+            "maxSkew": 1,
+            "topologyKey": key,
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": selector},
+        })
+    };
+    vec![
+        json!({
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": metadata,
+            "spec": {
+                "selector": selector,
+                "ports": [{"name": "webhook", "port": SERVICE_PORT, "targetPort": "webhook"}],
+            },
+        }),
+        json!({
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": metadata,
+            "spec": {
+                "replicas": replicas,
+                "selector": {"matchLabels": selector},
+                "strategy": {"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+                "template": {
+                    "metadata": {"labels": labels()},
+                    "spec": {
+                        "serviceAccountName": NAME,
+                        "terminationGracePeriodSeconds": TERMINATION_SECONDS,
+                        "securityContext": {
+                            "runAsNonRoot": true,
+                            "runAsUser": 65532,
+                            "runAsGroup": 65532,
+                            "seccompProfile": {"type": "RuntimeDefault"},
+                        },
+                        "topologySpreadConstraints": [spread("topology.kubernetes.io/zone"), spread("kubernetes.io/hostname")],
+                        "containers": containers(installation),
+                    },
+                },
+            },
+        }),
+        json!({
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": metadata,
+            "spec": {"maxUnavailable": 1, "selector": {"matchLabels": selector}},
+        }),
+    ]
+}
+
+/// The webhook and the controller beside it.
+fn containers(installation: &Installation<'_>) -> [Value; 2] {
+    let Installation {
+        image,
+        namespace,
         operator,
+        ..
     } = installation;
     let args = |first: Vec<String>| -> Value {
         let operator = operator.map(|place| format!("--operator-config={place}"));
         first.into_iter().chain(operator).collect()
     };
-    let selector = json!({"app.kubernetes.io/name": NAME});
-    let metadata = json!({"name": NAME, "namespace": namespace, "labels": labels()});
     let container = |name: &str, args: Value, more: Value| {
         let mut container = json!({
             "name": name,
@@ -64,54 +123,5 @@ pub(super) fn objects(installation: &Installation<'_>) -> Vec<Value> {
         ]),
         json!({}),
     );
-    let spread = |key: &str| {
-        json!({
-            "maxSkew": 1,
-            "topologyKey": key,
-            "whenUnsatisfiable": "ScheduleAnyway",
-            "labelSelector": {"matchLabels": selector},
-        })
-    };
-    vec![
-        json!({
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": metadata,
-            "spec": {
-                "selector": selector,
-                "ports": [{"name": "webhook", "port": SERVICE_PORT, "targetPort": "webhook"}],
-            },
-        }),
-        json!({
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": metadata,
-            "spec": {
-                "replicas": replicas,
-                "selector": {"matchLabels": selector},
-                "strategy": {"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-                "template": {
-                    "metadata": {"labels": labels()},
-                    "spec": {
-                        "serviceAccountName": NAME,
-                        "terminationGracePeriodSeconds": TERMINATION_SECONDS,
-                        "securityContext": {
-                            "runAsNonRoot": true,
-                            "runAsUser": 65532,
-                            "runAsGroup": 65532,
-                            "seccompProfile": {"type": "RuntimeDefault"},
-                        },
-                        "topologySpreadConstraints": [spread("topology.kubernetes.io/zone"), spread("kubernetes.io/hostname")],
-                        "containers": [webhook, controller],
-                    },
-                },
-            },
-        }),
-        json!({
-            "apiVersion": "policy/v1",
-            "kind": "PodDisruptionBudget",
-            "metadata": metadata,
-            "spec": {"maxUnavailable": 1, "selector": {"matchLabels": selector}},
-        }),
-    ]
+    [webhook, controller]
 }

@@ -121,7 +121,7 @@ fn is_established(crd: &CustomResourceDefinition) -> bool {
         .any(|condition| condition.type_ == "Established" && condition.status == "True")
 }
 
-/// Tells the API server where to ask, and guards the labels by which a namespace says how strictly.
+/// Tells the API server where to ask, and what to judge by itself.
 pub(super) async fn registration(client: &Client, url: String) -> Result<(), Failure> {
     let registration = Registration {
         address: Address::Url(url),
@@ -129,8 +129,11 @@ pub(super) async fn registration(client: &Client, url: String) -> Result<(), Fai
     };
     apply(client, &registration.mutating()).await?;
     apply(client, &registration.validating()).await?;
-    apply(client, &guard::policy()).await?;
-    apply(client, &guard::binding()).await
+    for (policy, binding) in guard::policies() {
+        apply(client, &policy).await?;
+        apply(client, &binding).await?;
+    }
+    Ok(())
 }
 
 /// Applies an object that is ours, whoever has changed it. What others own of it stays, such as the `caBundle`.

@@ -17,17 +17,20 @@ mod scale;
 mod support;
 
 use proxy::Proxy;
-use sluice_cluster::{Assets, Binary, Cluster, ClusterOptions, free_loopback_port};
+use sluice_cluster::free_loopback_port;
+use sluice_tests::Stage;
 use sluice_webhook::registration::{Address, Registration};
-use support::{Kubectl, SOON, client, cluster_manifest, eventually, http_get, install, start};
+use support::{Kubectl, SOON, cluster_manifest, eventually, http_get, install, start};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_webhook_in_front_of_a_real_api_server() {
-    let Some(assets) = Assets::for_tests(Binary::ALL).await.unwrap() else {
+    let Some(stage) = Stage::set().await.unwrap() else {
         return;
     };
-    let cluster = Cluster::start(ClusterOptions::new(assets)).await.unwrap();
-    let client = client(&cluster.kubeconfig()).await;
+    for namespace in ["team-a", "sluice-system"] {
+        stage.namespace(namespace, &[]).await.unwrap();
+    }
+    let Stage { cluster, client } = stage;
     let kubectl = Kubectl {
         binary: cluster.kubectl(),
         kubeconfig: cluster.kubeconfig(),

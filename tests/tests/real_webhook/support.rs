@@ -1,10 +1,8 @@
 //! kubectl, the installation, and a webhook in this process.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sluice_webhook::registration::{Address, Registration, guard};
 use sluice_webhook::{Config, Webhook};
 use std::net::SocketAddr;
@@ -89,16 +87,6 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(
     }
 }
 
-/// A client that hears what it is answered: kube's own repeats 429, 503 and 504 for minutes.
-pub async fn client(kubeconfig: &Path) -> Client {
-    let read = Kubeconfig::read_from(kubeconfig).unwrap();
-    let mut config = kube::Config::from_custom_kubeconfig(read, &KubeConfigOptions::default())
-        .await
-        .unwrap();
-    config.default_retry = false;
-    Client::try_from(config).unwrap()
-}
-
 pub async fn create(client: &Client, resource: &ApiResource, object: Value) {
     let api: Api<DynamicObject> = Api::all_with(client.clone(), resource);
     let object: DynamicObject = serde_json::from_value(object).unwrap();
@@ -111,28 +99,6 @@ pub fn resource<K: kube::Resource<DynamicType = ()>>() -> ApiResource {
 
 pub async fn install(client: &Client, registration: &Registration) {
     use k8s_openapi::api::admissionregistration::v1 as admission;
-    use k8s_openapi::api::core::v1::Namespace;
-    for namespace in ["team-a", "sluice-system"] {
-        let object =
-            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
-        create(client, &resource::<Namespace>(), object).await;
-    }
-    let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
-    for crd in sluice_api::crds() {
-        crds.create(&PostParams::default(), &crd).await.unwrap();
-    }
-    for crd in sluice_api::crds() {
-        let name = crd.metadata.name.unwrap();
-        eventually(&name, || async {
-            let status = crds.get(&name).await.ok()?.status?;
-            status
-                .conditions?
-                .iter()
-                .any(|condition| condition.type_ == "Established" && condition.status == "True")
-                .then_some(())
-        })
-        .await;
-    }
     let mutating = serde_json::to_value(registration.mutating()).unwrap();
     let validating = serde_json::to_value(registration.validating()).unwrap();
     create(
@@ -147,20 +113,20 @@ pub async fn install(client: &Client, registration: &Registration) {
         validating,
     )
     .await;
-    let policy = serde_json::to_value(guard::policy()).unwrap();
-    create(
-        client,
-        &resource::<admission::ValidatingAdmissionPolicy>(),
-        policy,
-    )
-    .await;
-    let binding = serde_json::to_value(guard::binding()).unwrap();
-    create(
-        client,
-        &resource::<admission::ValidatingAdmissionPolicyBinding>(),
-        binding,
-    )
-    .await;
+    for (policy, binding) in guard::policies() {
+        create(
+            client,
+            &resource::<admission::ValidatingAdmissionPolicy>(),
+            serde_json::to_value(policy).unwrap(),
+        )
+        .await;
+        create(
+            client,
+            &resource::<admission::ValidatingAdmissionPolicyBinding>(),
+            serde_json::to_value(binding).unwrap(),
+        )
+        .await;
+    }
 }
 
 pub struct Running {

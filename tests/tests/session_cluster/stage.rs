@@ -7,12 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Client;
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use sluice_api::SessionCluster;
-use sluice_cluster::{Assets, AssetsCache, Binary, Cluster, ClusterOptions, ControllerManager};
+use sluice_cluster::{Cluster, ControllerManager};
 use sluice_controller::flink::{FlinkHttp, Timeouts};
 use sluice_controller::leader::Leadership;
 use sluice_controller::ledger::facts::Facts;
@@ -88,19 +87,14 @@ impl Stage {
         let policy = dir.path().join("audit-policy.yaml");
         std::fs::write(&policy, AUDIT_POLICY).unwrap();
         let audit = dir.path().join("audit.log");
-        let assets = Assets::obtain(&AssetsCache::Default, Binary::ALL)
-            .await
-            .unwrap();
-        let options = ClusterOptions::new(assets)
-            .controller_manager(ControllerManager::Run)
-            .api_server_arg(format!("--audit-policy-file={}", policy.display()))
-            .api_server_arg(format!("--audit-log-path={}", audit.display()));
-        let cluster = Cluster::start(options).await.unwrap();
-        let client = cluster.client().await.unwrap();
-        let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
-        for crd in sluice_api::crds() {
-            crds.create(&PostParams::default(), &crd).await.unwrap();
-        }
+        let bare = sluice_tests::Stage::set_with(|options| {
+            options
+                .controller_manager(ControllerManager::Run)
+                .api_server_arg(format!("--audit-policy-file={}", policy.display()))
+                .api_server_arg(format!("--audit-log-path={}", audit.display()))
+        });
+        let bare = bare.await.unwrap().unwrap(); // whoever sets a stage has looked whether there can be one
+        let sluice_tests::Stage { cluster, client } = bare;
         let play = Arc::new(Mutex::new(Play::default()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
@@ -108,14 +102,6 @@ impl Stage {
             tokio::spawn(kubelet(client.clone(), Arc::clone(&play))),
             tokio::spawn(flink(listener, Arc::clone(&play))),
         ];
-        let clusters: Api<SessionCluster> = Api::all(client.clone());
-        until("the kinds are served", async || {
-            (
-                clusters.list(&ListParams::default().limit(1)).await.is_ok(),
-                (),
-            )
-        })
-        .await;
         Self {
             cluster,
             client,
