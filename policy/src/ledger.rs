@@ -15,6 +15,7 @@ pub mod book;
 pub mod confirm;
 pub mod expire;
 pub mod inventory;
+pub mod line;
 pub mod refusal;
 pub mod reserve;
 pub mod usage;
@@ -24,6 +25,7 @@ pub use book::{Book, Hold, ObjectKey, Revision};
 pub use confirm::{Behind, confirm};
 pub use expire::{Ages, Found, Step};
 pub use inventory::{Inventory, Listing, Scope, Seen, Watched};
+pub use line::UnreadableHold;
 pub use refusal::{Figures, QUOTA_CPU, Reason, Refusal};
 pub use reserve::{Ask, Enforcement, Outcome, Over, Request, Round, Run, Why, reserve};
 

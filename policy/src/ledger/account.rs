@@ -3,10 +3,11 @@
 use std::fmt;
 
 use serde_json::Value;
-use sluice_api::quota::{ClusterCpuQuota, CpuQuota, OnGrowth, PendingHold, QuotaStatus};
+use sluice_api::quota::{ClusterCpuQuota, CpuQuota, OnGrowth, QuotaStatus};
 
-use super::book::{Book, Hold, ObjectKey, Revision};
+use super::book::{Book, Hold, Revision};
 use super::inventory::Scope;
+use super::line::UnreadableHold;
 use super::usage::Tally;
 use crate::quantity::{CpuError, MilliCpu};
 
@@ -52,6 +53,16 @@ pub enum Unreadable {
         field: String,
         /// What stands there.
         value: String,
+    },
+    /// A line of `status.pending` is no hold; only Sluice writes them.
+    #[error(
+        "status.pending[{index}] holds \"{line}\", which is no hold that this version of Sluice can read"
+    )]
+    Hold {
+        /// Which.
+        index: usize,
+        /// How it begins.
+        line: String,
     },
 }
 
@@ -140,21 +151,12 @@ impl Book {
             let revision = read_revision(text, || format!("snapshot[{resource}]"))?;
             book.snapshot.insert(resource.clone(), revision);
         }
-        for (index, hold) in status.pending.iter().enumerate() {
-            let base = read_revision(&hold.base, || format!("pending[{index}].base"))?;
-            book.pending.push(Hold {
-                id: hold.id.clone(),
-                object: ObjectKey {
-                    resource: hold.resource.clone(),
-                    namespace: hold.namespace.clone(),
-                    name: hold.name.clone(),
-                },
-                uid: hold.uid.clone(),
-                base,
-                from: MilliCpu(hold.from),
-                to: MilliCpu(hold.to),
-                by: hold.by.clone(),
-            });
+        for (index, line) in status.pending.iter().enumerate() {
+            let hold = line.parse().map_err(|UnreadableHold| Unreadable::Hold {
+                index,
+                line: line.chars().take(64).collect(),
+            })?;
+            book.pending.push(hold);
         }
         Ok(book)
     }
@@ -174,21 +176,7 @@ impl Book {
             .iter()
             .map(|(resource, at)| (resource.clone(), at.to_string()))
             .collect();
-        status.pending = self
-            .pending
-            .iter()
-            .map(|hold| PendingHold {
-                id: hold.id.clone(),
-                resource: hold.object.resource.clone(),
-                namespace: hold.object.namespace.clone(),
-                name: hold.object.name.clone(),
-                uid: hold.uid.clone(),
-                base: hold.base.to_string(),
-                from: stored(hold.from),
-                to: stored(hold.to),
-                by: hold.by.clone(),
-            })
-            .collect();
+        status.pending = self.pending.iter().map(Hold::to_string).collect();
     }
 }
 
@@ -214,8 +202,7 @@ mod tests {
             "hard": "100", "used": "40", "reserved": "8", "free": "52",
             "observedGeneration": 3, "chargeFn": 1, "confirmedMilli": 40000,
             "snapshot": {"sessionclusters.sluice.dev": "1234567"},
-            "pending": [{"id": "r1-1", "resource": "sessionclusters.sluice.dev", "namespace": "team-a", "name": "analytics",
-                "uid": "u", "base": "0", "from": 0, "to": 8000, "by": "ann"}],
+            "pending": ["0->8000 sessionclusters.sluice.dev/team-a/analytics uid=u base=0 id=r1-1 by=ann"],
         });
         let stored = quota(json!({"hard": {"cpu": 100}}), status.clone());
         let account = Account::of(&stored).unwrap();
@@ -253,6 +240,10 @@ mod tests {
                 json!({"snapshot": {"a.b": "x"}})
             ),
             "status.snapshot[a.b] holds \"x\", which is no resource version"
+        );
+        assert_eq!(
+            message(json!({"hard": {"cpu": 1}}), json!({"pending": ["8 cores"]})),
+            "status.pending[0] holds \"8 cores\", which is no hold that this version of Sluice can read"
         );
     }
 }
