@@ -43,7 +43,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            min_interval: Duration::from_millis(20),
+            min_interval: Duration::from_millis(10),
             call_timeout: Duration::from_secs(2),
             // The gate's deadline for the ledger lies a second before the request's own already.
             answer_margin: Duration::ZERO,
