@@ -3,6 +3,7 @@
 //! Edits touch leaf paths only; a user's list or map is never replaced. The object is copied at the first edit, so
 //! judging what needs no edit copies nothing.
 
+use crate::json;
 use crate::path::{FieldPath, Step};
 use json_patch::{
     AddOperation, PatchOperation, RemoveOperation, ReplaceOperation,
@@ -122,7 +123,7 @@ fn first_missing(object: &Value, path: &FieldPath) -> Option<usize> {
     let mut value = object;
     for (depth, step) in path.steps().iter().enumerate() {
         let next = match (step, value) {
-            (Step::Key(key), Value::Object(map)) => map.get(key.as_str()),
+            (Step::Key(key), Value::Object(map)) => json::member(map, key),
             (Step::Index(index), Value::Array(list)) => Some(list.get(*index)?),
             _ => return None,
         };

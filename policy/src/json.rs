@@ -1,10 +1,28 @@
 //! Small readers of raw JSON. Objects of other people's kinds are never round-tripped through typed structs.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+/// Up to this many keys a map is looked through from its first to its last; that takes less time than to hash the key.
+const FEW: usize = 12;
+
+/// The value under a key, like [`Map::get`]. A decision looks up hundreds of keys, most of them in small maps.
+pub fn member<'v>(map: &'v Map<String, Value>, key: &str) -> Option<&'v Value> {
+    if map.len() > FEW {
+        return map.get(key);
+    }
+    map.iter()
+        .find(|(name, _)| *name == key)
+        .map(|(_, value)| value)
+}
+
+/// The value under a key, if this is a map that has it.
+pub fn child<'v>(value: &'v Value, key: &str) -> Option<&'v Value> {
+    member(value.as_object()?, key)
+}
 
 /// The value at a path of plain keys.
 pub fn get<'v>(value: &'v Value, keys: &[&str]) -> Option<&'v Value> {
-    keys.iter().try_fold(value, |value, key| value.get(*key))
+    keys.iter().try_fold(value, |value, key| child(value, key))
 }
 
 /// The text at a path of plain keys; `None` if absent or not a text.
@@ -51,4 +69,22 @@ pub fn shown(value: &Value) -> String {
         text.push_str("...");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn members_are_found_in_small_maps_and_in_large_ones() {
+        for size in [0, 1, FEW, FEW + 1, 5 * FEW] {
+            let map: Map<String, Value> = (0..size).map(|n| (format!("k{n}"), json!(n))).collect();
+            for n in 0..size {
+                assert_eq!(member(&map, &format!("k{n}")), Some(&json!(n)));
+            }
+            assert_eq!(member(&map, "other"), None);
+        }
+        assert_eq!(child(&json!([1]), "0"), None);
+    }
 }

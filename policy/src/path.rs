@@ -1,5 +1,6 @@
 //! Paths into an object, as people read them (`spec.resources.taskmanager.cpu`) and as patches want them (RFC 6901).
 
+use crate::json;
 use compact_str::CompactString;
 use serde_json::Value;
 use std::fmt;
@@ -132,7 +133,7 @@ impl FieldPath {
     /// The value at this path, if every step exists.
     pub fn get<'v>(&self, object: &'v Value) -> Option<&'v Value> {
         self.0.iter().try_fold(object, |value, step| match step {
-            Step::Key(key) => value.get(key.as_str()),
+            Step::Key(key) => json::child(value, key),
             Step::Index(index) => value.get(*index),
         })
     }

@@ -67,8 +67,15 @@ fn claims(fields: &Value, path: &FieldPath) -> bool {
     let mut at = fields;
     for step in path.steps() {
         let Step::Key(key) = step else { return false };
-        match at.get(format!("f:{key}")) {
-            Some(next) => at = next,
+        let Value::Object(claimed) = at else {
+            return false;
+        };
+        // Looked through, so that no key has to be made.
+        let next = claimed
+            .iter()
+            .find(|(name, _)| name.strip_prefix("f:") == Some(key));
+        match next {
+            Some((_, next)) => at = next,
             None => return false,
         }
     }

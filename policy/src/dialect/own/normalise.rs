@@ -98,33 +98,34 @@ fn aliases(
     plan: &mut Plan<'_>,
 ) {
     for field in fields {
-        let stored = old.and_then(|old| stored(old, field));
+        // Looked up only for the few that have another spelling or an inside.
+        let stored = || old.and_then(|old| stored(old, field));
         if let Some(alias) = field.alias
-            && let Some(given) = map.get(alias)
+            && let Some(given) = json::member(map, alias)
         {
             let name = Spelling {
                 canonical: at.key(field.name),
                 alias: at.key(alias),
                 shape: &field.shape,
             };
-            let canonical = map.get(field.name).filter(|value| !value.is_null());
-            if merge(given, canonical, &name, stored, plan) {
+            let canonical = json::member(map, field.name).filter(|value| !value.is_null());
+            if merge(given, canonical, &name, stored(), plan) {
                 plan.edits.push(Edit::Remove(name.alias.path()));
             }
         }
-        if let (Some(Value::Object(inner)), Shape::Fields(inner_fields)) =
-            (map.get(field.name), &field.shape)
+        if let Shape::Fields(inner_fields) = &field.shape
+            && let Some(Value::Object(inner)) = json::member(map, field.name)
         {
-            aliases(inner, inner_fields, &at.key(field.name), stored, plan);
+            aliases(inner, inner_fields, &at.key(field.name), stored(), plan);
         }
     }
 }
 
 /// The stored value of a field, under either spelling.
 fn stored<'v>(old: &'v Value, field: &Field) -> Option<&'v Value> {
-    old.get(field.name)
+    json::child(old, field.name)
         .filter(|value| !value.is_null())
-        .or_else(|| old.get(field.alias?))
+        .or_else(|| json::child(old, field.alias?))
 }
 
 /// The two places of a field with an alias.
@@ -217,7 +218,7 @@ fn values(
     plan: &mut Plan<'_>,
 ) {
     for field in fields {
-        if let Some(value) = map.get(field.name) {
+        if let Some(value) = json::member(map, field.name) {
             let old = old.and_then(|old| stored(old, field));
             one(value, &field.shape, &at.key(field.name), old, plan);
         }
