@@ -57,13 +57,15 @@ impl<'o> Draft<'o> {
     /// nothing, if a parent is something that has no such field (a text, or a list without that position).
     /// Setting what is there already is no edit.
     pub fn set(&mut self, path: &FieldPath, value: Value) -> bool {
-        if path.get(&self.object) == Some(&value) {
-            return true;
-        }
         let Some(missing) = first_missing(&self.object, path) else {
             return false;
         };
         let steps = path.steps();
+        // Most edits set what is missing: nothing is there to be compared.
+        let is_there = missing == steps.len() || value.is_null();
+        if is_there && path.get(&self.object) == Some(&value) {
+            return true;
+        }
         for depth in missing + 1..steps.len() {
             let (made, _) = steps.split_at(depth);
             if !self.put(made, Value::Object(Map::new())) {

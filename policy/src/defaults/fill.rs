@@ -9,7 +9,7 @@ use crate::draft::Draft;
 use crate::path::FieldPath;
 use crate::world::Layer;
 use serde_json::Value;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 /// The layers for one kind, the first that has a value wins.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -68,7 +68,7 @@ pub fn fill(
         sent_record,
         record: Record::default(),
         filled: Vec::new(),
-        seen: HashSet::new(),
+        seen: BTreeSet::new(),
         sent,
         old,
         owned,
@@ -115,7 +115,7 @@ struct Filler<'d, 'o, 's> {
     frozen: Option<Frozen>,
     exclusive: Vec<Vec<FieldPath>>,
     filled: Vec<Filled>,
-    seen: HashSet<FieldPath>,
+    seen: BTreeSet<FieldPath>,
 }
 
 impl Filler<'_, '_, '_> {
@@ -222,7 +222,7 @@ impl Filler<'_, '_, '_> {
 
     /// Environments win over everything but what is frozen, which keeps what it runs with.
     fn override_with(&mut self, dialect: &dyn Dialect, environments: &[Layer]) {
-        let mut seen = HashSet::new();
+        let mut seen = BTreeSet::new();
         for layer in environments {
             each_setting(dialect, layer, &mut |path, value| {
                 if !seen.insert(path.clone()) {
