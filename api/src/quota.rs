@@ -138,7 +138,8 @@ pub struct QuotaStatus {
     pub snapshot: BTreeMap<String, String>,
     /// Increases that were admitted and that `snapshot` does not cover yet, one line each: charge before and after in
     /// thousandths of a core, the workload as plural.group/namespace/name, its uid, the resource version that its write
-    /// starts from (0 for a create), the attempt, and the user who asked. `0->3000 flinkdeployments.flink.apache.org/team-a/etl uid=... base=0 id=... by=ann`
+    /// starts from (0 for a create), the attempt, and the user who asked
+    /// (0->3000 flinkdeployments.flink.apache.org/team-a/etl uid=6f1c base=0 id=r1-7 by=ann).
     // Lines, not objects: the API server copies, prunes, validates and encodes every field of every entry some ten times a write,
     // which made a hold ten times as dear (docs/benchmarks.md).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
