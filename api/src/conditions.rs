@@ -79,6 +79,8 @@ pub mod reasons {
     pub const CPU_QUOTA: &str = "CpuQuota";
     /// A stateful start found no snapshot to start from.
     pub const NO_STATE: &str = "NoState";
+    /// A savepoint was asked for of a job that does not run.
+    pub const JOB_NOT_RUNNING: &str = "JobNotRunning";
     /// As many starts failed as spec.maxJobCreationAttempts allows.
     pub const JOB_CREATION_FAILED: &str = "JobCreationFailed";
     /// As many savepoints failed as spec.maxSavepointCreationAttempts allows.

@@ -5,7 +5,7 @@
 use crate::exit::{Failure, Outcome};
 use crate::operator::OperatorConfig;
 use clap::Args;
-use sluice_controller::process::{self, Config, Runtime};
+use sluice_controller::process::{self, Config, LocalFetch, Runtime};
 use sluice_webhook::config::log_json;
 use std::path::PathBuf;
 
@@ -46,6 +46,9 @@ pub struct ControllerArgs {
     /// ConfigMap with the Apache operator's own configuration, NAMESPACE/NAME; its defaults then count, as for the webhook
     #[arg(long, value_name = "NAMESPACE/NAME")]
     pub operator_config: Option<OperatorConfig>,
+    /// Fetch jars of session jobs from loopback, link-local addresses and the API server too: any user can name one
+    #[arg(long)]
+    pub allow_local_fetch: bool,
     /// What is logged, as in RUST_LOG: info, debug, sluice_controller=debug
     #[arg(
         long,
@@ -77,6 +80,11 @@ pub fn run(args: &ControllerArgs) -> Result<Outcome, Failure> {
         sluice_image: args.sluice_image.clone(),
         flink_address: args.flink_address.clone(),
         operator: args.operator_config.as_ref().map(Into::into),
+        local_fetch: if args.allow_local_fetch {
+            LocalFetch::Allowed
+        } else {
+            LocalFetch::Refused
+        },
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 use clap::Args;
 use sluice_controller::fetch::{
-    FetchError, Fetcher, Limits, LocalFiles, Progress, S3Settings, plan,
+    FetchError, Fetcher, Limits, LocalFiles, Progress, Reach, S3Settings, plan,
 };
 
 use crate::exit::{Failure, Outcome};
@@ -49,7 +49,8 @@ pub fn run(args: &FetchArgs) -> Result<Outcome, Failure> {
         attempts: args.attempts,
         ..Limits::default()
     };
-    let fetcher = Fetcher::new(limits, S3Settings::from_env()).map_err(failure)?;
+    // In the user's own pod, which reaches what it may.
+    let fetcher = Fetcher::new(limits, S3Settings::from_env(), Reach::Anywhere).map_err(failure)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

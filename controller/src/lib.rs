@@ -8,5 +8,6 @@ pub mod ledger;
 pub mod objects;
 pub mod process;
 pub mod runtime;
+pub mod savepoint;
 pub mod session_cluster;
 pub mod session_job;

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::fetch::Reach;
 use crate::flink::{FlinkError, FlinkHttp, Timeouts};
 use crate::leader::{Elector, Leadership, Times};
 use crate::ledger::facts::Facts;
 use crate::ledger::operator::{Follower, Place};
 use crate::ledger::{LedgerKeeper, Settings, dialects, standing};
 use crate::objects::BuildSettings;
+use crate::savepoint::Savepoints;
 use crate::session_cluster::health::Pace;
 use crate::session_cluster::run::{SessionClusters, by_cluster_ip};
 use crate::session_job::run::{SessionJobs, SetupError};
@@ -35,6 +37,18 @@ pub struct Config {
     pub flink_address: Option<String>,
     /// The Apache operator's ConfigMap with its defaults, where there is one.
     pub operator: Option<Place>,
+    /// Whether jars of session jobs are fetched from loopback, link-local addresses and the API server too.
+    pub local_fetch: LocalFetch,
+}
+
+/// Whether users' jars are fetched from where only the controller stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LocalFetch {
+    /// They are not.
+    #[default]
+    Refused,
+    /// They are: on a machine of one's own.
+    Allowed,
 }
 
 /// What is done beside keeping the ledger.
@@ -70,8 +84,11 @@ pub enum Error {
     System(#[from] std::io::Error),
 }
 
-/// A client for the cluster that the configuration names.
-async fn client(kubeconfig: Option<&Path>) -> Result<kube::Client, Error> {
+/// A client for the cluster that the configuration names, and what users' jars are fetched from.
+async fn client(
+    kubeconfig: Option<&Path>,
+    local_fetch: LocalFetch,
+) -> Result<(kube::Client, Reach), Error> {
     let mut cluster = match kubeconfig {
         None => kube::Config::infer().await?,
         Some(path) => {
@@ -85,12 +102,21 @@ async fn client(kubeconfig: Option<&Path>) -> Result<kube::Client, Error> {
     // It would repeat 429, 503 and 504 by itself, fifteen times with doubling pauses, and hold up the loop that called, long after
     // the Lease has gone to another. Every loop has a pace of its own.
     cluster.default_retry = false;
-    kube::Client::try_from(cluster).map_err(|error| Error::Client(Box::new(error)))
+    let reach = match local_fetch {
+        LocalFetch::Allowed => Reach::Anywhere,
+        LocalFetch::Refused => {
+            let url = &cluster.cluster_url;
+            let port = url.port_u16().unwrap_or(443);
+            Reach::outside(url.host().map(|host| (host, port)))
+        }
+    };
+    let client = kube::Client::try_from(cluster).map_err(|error| Error::Client(Box::new(error)))?;
+    Ok((client, reach))
 }
 
 /// Runs until SIGTERM or SIGINT, then gives the Lease back.
 pub async fn run(config: Config) -> Result<(), Error> {
-    let client = client(config.kubeconfig.as_deref()).await?;
+    let (client, reach) = client(config.kubeconfig.as_deref(), config.local_fetch).await?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let identity = format!("{}-{:08x}", config.instance, rand::random::<u32>());
@@ -115,11 +141,14 @@ pub async fn run(config: Config) -> Result<(), Error> {
         facts: Some(facts),
         settings: Settings::default(),
     };
-    let jobs = SessionJobs::new(client.clone(), &config.instance)?
+    let jobs = SessionJobs::new(client.clone(), &config.instance, reach)?
         .fixed_address(config.flink_address.clone());
+    let flink = FlinkHttp::new(Timeouts::default())?;
+    let savepoints =
+        Savepoints::new(client.clone(), flink.clone(), &config.instance).session_jobs(jobs.whose());
     let clusters = SessionClusters {
         client,
-        flink: FlinkHttp::new(Timeouts::default())?,
+        flink,
         instance: config.instance.clone(),
         build: BuildSettings {
             sluice_image: config.sluice_image.clone(),
@@ -160,7 +189,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
                 () = follow => {}
                 () = async {
                     match config.runtime {
-                        Runtime::Run => Box::pin(lead(&keeper, &clusters, &jobs, leadership)).await,
+                        Runtime::Run => Box::pin(lead(&keeper, &clusters, &jobs, &savepoints, leadership)).await,
                         Runtime::LedgerOnly => keeper.run(leadership).await,
                     }
                 } => {}
@@ -177,6 +206,7 @@ pub async fn lead(
     keeper: &LedgerKeeper,
     clusters: &SessionClusters,
     jobs: &SessionJobs,
+    savepoints: &Savepoints,
     mut leadership: Leadership,
 ) {
     loop {
@@ -186,6 +216,7 @@ pub async fn lead(
             () = keeper.keep(questions) => {}
             () = clusters.run(Some(asker)) => {}
             () = jobs.run() => {}
+            () = savepoints.run() => {}
             () = leadership.lost() => {}
         }
     }
@@ -221,7 +252,8 @@ mod tests {
             "contexts": [{"name": "busy", "context": {"cluster": "busy", "user": "busy"}}],
         });
         std::fs::write(&kubeconfig, text.to_string()).unwrap();
-        let api: kube::Api<Namespace> = kube::Api::all(client(Some(&kubeconfig)).await.unwrap());
+        let (client, _) = client(Some(&kubeconfig), LocalFetch::Refused).await.unwrap();
+        let api: kube::Api<Namespace> = kube::Api::all(client);
         let answered = tokio::time::timeout(std::time::Duration::from_secs(10), api.get("a"));
         match answered.await.unwrap() {
             Err(kube::Error::Api(status)) => assert_eq!(status.code, 503),

@@ -6,7 +6,7 @@
 //! * [`draft`]: a status in the making, with its conditions and Events;
 //! * [`identity`]: ids, names and fingerprints; [`snapshot`]: which snapshot a start restores from;
 //! * [`reconcile`]: the edge that reads, decides, writes and calls; [`submit`]: a jar on its way to Flink;
-//! * `savepoints`: the Savepoint objects; [`run`]: queue and watches, which run while this process leads.
+//! * `savepoints`: the Savepoint objects; [`whose`]: what users' savepoints are taken of; [`run`]: queue and watches, which run while this process leads.
 //!
 //! # Why nothing is done twice and nothing is lost
 //!
@@ -28,6 +28,7 @@ pub mod sight;
 pub mod snapshot;
 pub mod start;
 pub mod submit;
+pub mod whose;
 
 #[cfg(test)]
 mod tests;

@@ -25,6 +25,9 @@ use sluice_api::{
     SessionClusterState, SessionJob,
 };
 use sluice_cluster::{Assets, AssetsCache, Binary, Cluster, ClusterOptions};
+use sluice_controller::fetch::Reach;
+use sluice_controller::flink::{FlinkHttp, Timeouts};
+use sluice_controller::savepoint::Savepoints;
 use sluice_controller::session_job::run::SessionJobs;
 use sluice_tests::{FlinkHere, LocalFlink};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -255,14 +258,26 @@ async fn session_jobs_run_on_a_real_flink() {
 
     // Every point at which a job of this name is worked on ends the work there once, for each generation of it.
     let ended: Arc<Mutex<BTreeSet<String>>> = Arc::default();
+    let address = Arc::clone(&scene.address);
+    let jobs = SessionJobs::new(client.clone(), "test", Reach::Anywhere)
+        .unwrap()
+        .resolver(Arc::new(move |_| {
+            let address = address.lock().unwrap().clone();
+            async move { Ok(Some(address)) }.boxed()
+        }));
+    let flink_http = FlinkHttp::new(Timeouts::default()).unwrap();
+    let died: Arc<Mutex<BTreeSet<String>>> = Arc::default();
+    let savepoints = {
+        let died = Arc::clone(&died);
+        Savepoints::new(client.clone(), flink_http, "test")
+            .session_jobs(jobs.whose())
+            .probe(Arc::new(move |savepoint, point| {
+                let state = savepoint.status.as_ref().and_then(|status| status.state);
+                savepoint.name_any() != "mortal"
+                    || !died.lock().unwrap().insert(format!("{state:?} {point}"))
+            }))
+    };
     let controller = {
-        let address = Arc::clone(&scene.address);
-        let jobs = SessionJobs::new(client.clone(), "test")
-            .unwrap()
-            .resolver(Arc::new(move |_| {
-                let address = address.lock().unwrap().clone();
-                async move { Ok(Some(address)) }.boxed()
-            }));
         let ended = Arc::clone(&ended);
         jobs.probe(Arc::new(move |job, point| {
             let status = job.status.clone().unwrap_or_default();
@@ -274,10 +289,16 @@ async fn session_jobs_run_on_a_real_flink() {
                 ))
         }))
     };
-    let running = tokio::spawn(async move { controller.run().await });
+    let running = tokio::spawn(async move {
+        tokio::select! {
+            () = controller.run() => {}
+            () = savepoints.run() => {}
+        }
+    });
 
     waits_for_its_cluster(&scene).await;
     survives(&scene, &flink).await;
+    savepoints_on_demand(&scene, &flink, &died).await;
     last_state(&scene, &flink).await;
     fails(&scene).await;
     let version = finishes(&scene, &flink).await;
@@ -403,6 +424,97 @@ async fn survives(scene: &Scene, flink: &LocalFlink) {
             "Started"
         ]
     );
+}
+
+/// A Savepoint that a user creates is taken once, however often the controller dies meanwhile, while the job runs on; one that
+/// cannot be taken says why, in Flink's words where they are Flink's.
+async fn savepoints_on_demand(scene: &Scene, flink: &LocalFlink, died: &Mutex<BTreeSet<String>>) {
+    let api: Api<Savepoint> = Api::namespaced(scene.client.clone(), NAMESPACE);
+    let ask = async |name: &str, job: &str| {
+        let wanted: Savepoint = serde_json::from_value(json!({
+            "apiVersion": "sluice.dev/v1alpha1", "kind": "Savepoint",
+            "metadata": {"name": name, "namespace": NAMESPACE}, "spec": {"sessionJobName": job}}))
+        .unwrap();
+        api.create(&PostParams::default(), &wanted).await.unwrap();
+        until(&format!("Savepoint {name} is over"), async || {
+            let status = api.get(name).await.unwrap().status.unwrap_or_default();
+            let over = matches!(
+                status.state,
+                Some(SavepointState::Completed | SavepointState::Failed)
+            );
+            (over, status)
+        })
+        .await
+    };
+    let before = scene.becomes("counting", DeploymentState::Running).await;
+    for name in ["asked", "mortal"] {
+        let status = ask(name, "counting").await;
+        assert_eq!(status.state, Some(SavepointState::Completed), "{status:#?}");
+        assert_eq!(status.job_id.as_deref(), Some(run_id(&before).as_str()));
+        let folder = status.location.unwrap();
+        let folder = Path::new(folder.trim_start_matches("file:"));
+        assert!(folder.join("_metadata").is_file(), "{}", folder.display());
+        let own = folder.parent().unwrap();
+        let taken = std::fs::read_dir(own).unwrap().count();
+        assert_eq!(taken, 1, "one savepoint is in {}", own.display());
+    }
+    let died: Vec<String> = died.lock().unwrap().iter().cloned().collect();
+    assert_eq!(
+        died,
+        [
+            "Some(Completed) savepoint status written",
+            "Some(Started) savepoint asked for",
+            "Some(Started) savepoint status written"
+        ]
+    );
+    let told: Vec<String> = scene
+        .events("asked")
+        .await
+        .into_iter()
+        .map(|(reason, _)| reason)
+        .collect();
+    assert_eq!(told, ["SavepointStarted", "SavepointCompleted"]);
+    let after = scene.jobs().get("counting").await.unwrap();
+    assert_eq!(run_id(&after), run_id(&before), "the job runs on");
+    assert_eq!(after.metadata.generation, before.metadata.generation);
+    let states = flink.jobs().await.unwrap();
+    assert!(
+        states.contains(&(run_id(&before), "RUNNING".into())),
+        "{states:?}"
+    );
+    scene.told("a savepoint that a user asks for is taken once, and the job runs on");
+
+    let job = json!({"entryClass": "dev.sluice.jobs.CountingJob", "args": ["--rate", "20"]});
+    scene
+        .create(
+            "unwritable",
+            json!({"sessionClusterName": "c", "job": job, "flinkConfiguration": {"state.savepoints.dir": "file:///proc/nowhere"}}),
+        )
+        .await;
+    scene.becomes("unwritable", DeploymentState::Running).await;
+    let failure = ask("cannot", "unwritable").await.failure.unwrap();
+    assert_eq!(failure.reason, "SavepointCreationFailed");
+    assert!(
+        failure.message.contains("/proc/nowhere") && !failure.message.contains("\tat "),
+        "{}",
+        failure.message
+    );
+    scene
+        .patch("unwritable", json!({"state": "CANCELLED"}))
+        .await;
+    scene
+        .becomes("unwritable", DeploymentState::Cancelled)
+        .await;
+    let failure = ask("too-late", "unwritable").await.failure.unwrap();
+    assert_eq!(failure.reason, "JobNotRunning");
+    assert_eq!(
+        failure.message,
+        "SessionJob unwritable does not run: it is CANCELLED. Create another Savepoint when it runs; this one is not tried again."
+    );
+    scene.told(&format!(
+        "one that cannot be taken says why: {}",
+        failure.message
+    ));
 }
 
 /// STATELESS with LATEST_STATE is what others call last-state: cancelled, then started from the checkpoint that is left.

@@ -101,6 +101,9 @@ pub struct SavepointStatus {
     /// The metadata.generation that this status is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// Flink's id of the job that it is taken of, for one that a user has asked for: 32 hexadecimal digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job_id: Option<String>,
     /// URI of the folder with its data.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,

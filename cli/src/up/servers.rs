@@ -99,7 +99,8 @@ impl Servers {
             ])
         };
         let mut specs: Vec<_> = self.webhooks.iter().enumerate().map(webhook).collect();
-        let controller = spec("controller", "controller");
+        // A jar that lies on this machine is what people try first.
+        let controller = spec("controller", "controller").arg("--allow-local-fetch");
         specs.push(match runtime {
             Runtime::Run => controller,
             // Without a node no pod would ever come, nor go.

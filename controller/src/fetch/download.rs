@@ -1,6 +1,7 @@
 //! One file: asked for, bounded, tried again, written aside and renamed when it is whole.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Client, StatusCode, Url, redirect};
@@ -9,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::error::FetchError;
+use super::reach::{Forbidden, Reach, Resolver};
 use super::s3::S3Settings;
 use super::source::{Source, shown};
 use crate::http;
@@ -74,6 +76,9 @@ pub enum Progress {
 #[derive(Clone, Debug)]
 pub struct Fetcher {
     client: Client,
+    /// For a store that whoever runs the controller has named.
+    trusted: Client,
+    reach: Arc<Reach>,
     limits: Limits,
     s3: S3Settings,
 }
@@ -87,29 +92,19 @@ enum Fault {
 }
 
 impl Fetcher {
-    /// With these bounds and this way to S3.
+    /// With these bounds and this way to S3, from these addresses. A store of AWS_ENDPOINT_URL is reached wherever it is.
     ///
     /// # Errors
     /// [`FetchError::Http`] where no HTTP client can be made.
-    pub fn new(limits: Limits, s3: S3Settings) -> Result<Self, FetchError> {
-        let most = limits.redirects;
-        let policy = redirect::Policy::custom(move |attempt| {
-            let was_https = attempt.previous().iter().any(|url| url.scheme() == "https");
-            if attempt.previous().len() > most {
-                attempt.error(format!("more than {most} redirects"))
-            } else if was_https && attempt.url().scheme() != "https" {
-                attempt.error("a redirect from https to http is not followed")
-            } else {
-                attempt.follow()
-            }
-        });
-        let client = http::builder()?
-            .connect_timeout(limits.connect)
-            .read_timeout(limits.silence)
-            .redirect(policy)
-            .build()
-            .map_err(http::HttpError::from)?;
-        Ok(Self { client, limits, s3 })
+    pub fn new(limits: Limits, s3: S3Settings, reach: Reach) -> Result<Self, FetchError> {
+        let reach = Arc::new(reach);
+        Ok(Self {
+            client: client(&limits, Arc::clone(&reach))?,
+            trusted: client(&limits, Arc::new(Reach::Anywhere))?,
+            reach,
+            limits,
+            s3,
+        })
     }
 
     /// Fetches what `uri` means into `folder`, under this file name; returns how many bytes it has. A file of that name is
@@ -184,7 +179,13 @@ impl Fetcher {
         };
         match source {
             Source::File(path) => copy(uri, path, &mut sink).await?,
-            Source::Http(url) => self.download(uri, url.clone(), "", &mut sink).await?,
+            Source::Http(url) => {
+                self.reach
+                    .check_url(url)
+                    .map_err(|why| forbidden(uri, &why))?;
+                self.download(uri, &self.client, url.clone(), "", &mut sink)
+                    .await?;
+            }
             Source::S3 { bucket, key } => {
                 let url = self.s3.url(bucket, key).map_err(|reason| {
                     Fault::Final(FetchError::Uri {
@@ -194,7 +195,11 @@ impl Fetcher {
                 })?;
                 let hint = "; for S3 set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION, or AWS_ENDPOINT_URL for another \
                             store";
-                self.download(uri, url, hint, &mut sink).await?;
+                let client = match self.s3.endpoint {
+                    Some(_) => &self.trusted,
+                    None => &self.client,
+                };
+                self.download(uri, client, url, hint, &mut sink).await?;
             }
         }
         sink.finish(name).await
@@ -203,11 +208,12 @@ impl Fetcher {
     async fn download(
         &self,
         uri: &str,
+        client: &Client,
         url: Url,
         hint: &str,
         sink: &mut Sink<'_>,
     ) -> Result<(), Fault> {
-        let sent = self.client.get(url).send().await;
+        let sent = client.get(url).send().await;
         let mut response = sent.map_err(|error| self.broken(error, uri))?;
         let status = response.status();
         if !status.is_success() {
@@ -228,6 +234,9 @@ impl Fetcher {
     }
 
     fn broken(&self, error: reqwest::Error, uri: &str) -> Fault {
+        if let Some(why) = Forbidden::cause_of(&error) {
+            return forbidden(uri, why);
+        }
         if error.is_redirect() {
             return Fault::Final(FetchError::Refused {
                 uri: uri.to_owned(),
@@ -242,6 +251,38 @@ impl Fetcher {
         }
         Fault::Passing(http::why(error))
     }
+}
+
+fn client(limits: &Limits, reach: Arc<Reach>) -> Result<Client, FetchError> {
+    let most = limits.redirects;
+    let checked = Arc::clone(&reach);
+    let policy = redirect::Policy::custom(move |attempt| {
+        let was_https = attempt.previous().iter().any(|url| url.scheme() == "https");
+        if attempt.previous().len() > most {
+            attempt.error(format!("more than {most} redirects"))
+        } else if was_https && attempt.url().scheme() != "https" {
+            attempt.error("a redirect from https to http is not followed")
+        } else if let Err(why) = checked.check_url(attempt.url()) {
+            attempt.error(why)
+        } else {
+            attempt.follow()
+        }
+    });
+    let client = http::builder()?
+        .connect_timeout(limits.connect)
+        .read_timeout(limits.silence)
+        .redirect(policy)
+        .dns_resolver(Resolver(reach))
+        .build()
+        .map_err(http::HttpError::from)?;
+    Ok(client)
+}
+
+fn forbidden(uri: &str, why: &Forbidden) -> Fault {
+    Fault::Final(FetchError::Refused {
+        uri: uri.to_owned(),
+        reason: why.to_string(),
+    })
 }
 
 /// What an answer other than success means.

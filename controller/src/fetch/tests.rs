@@ -70,9 +70,19 @@ async fn fetch_with(
     uri: &str,
     folder: &Path,
 ) -> Result<u64, FetchError> {
+    fetch_from(Reach::Anywhere, limits, s3, uri, folder).await
+}
+
+async fn fetch_from(
+    reach: Reach,
+    limits: Limits,
+    s3: S3Settings,
+    uri: &str,
+    folder: &Path,
+) -> Result<u64, FetchError> {
     let source = Source::parse(uri, LocalFiles::Allowed)?;
     let name = source.file_name().unwrap();
-    Fetcher::new(limits, s3)?
+    Fetcher::new(limits, s3, reach)?
         .fetch(uri, &source, folder, &name, &|_| ())
         .await
 }
@@ -210,6 +220,67 @@ async fn redirects_are_counted() {
         "{error}"
     );
     assert!(!error.is_transient());
+}
+
+#[tokio::test]
+async fn what_only_the_controller_reaches_is_refused_after_look_up_and_redirect() {
+    let folder = tempfile::tempdir().unwrap();
+    let (address, count, _) = server(vec![JAR]).await;
+    let outside = || Reach::outside(None);
+    let refused = async |reach: Reach, s3: S3Settings, uri: &str| {
+        let error = fetch_from(reach, limits(), s3, uri, folder.path()).await;
+        let error = error.unwrap_err();
+        assert!(!error.is_transient(), "{error}");
+        error.to_string()
+    };
+    let port = address.rsplit(':').next().unwrap();
+    let none = S3Settings::default;
+    let said = refused(outside(), none(), &format!("{address}/a.jar")).await;
+    assert_eq!(
+        said,
+        format!(
+            "{address}/a.jar: 127.0.0.1, the controller itself (loopback); the controller fetches nothing from there for users. Put the \
+             jar elsewhere or into the session cluster's spec.jars, or have the controller started with --allow-local-fetch"
+        )
+    );
+    // A name is followed to its addresses.
+    let said = refused(outside(), none(), &format!("http://localhost:{port}/a.jar")).await;
+    assert!(
+        said.contains("localhost is at ") && said.contains("(loopback)"),
+        "{said}"
+    );
+    assert_eq!(count.load(Ordering::SeqCst), 0, "nobody was asked");
+    // The server of a redirect may be reached; what it leads to may not.
+    let (address, count, _) = server(vec![
+        "HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/b.jar\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+    ])
+    .await;
+    let but_loopback = Reach::Outside {
+        api_server: Vec::new(),
+        but: vec!["127.0.0.1".parse().unwrap()],
+    };
+    let said = refused(but_loopback, none(), &format!("{address}/a.jar")).await;
+    assert!(
+        said.contains("169.254.169.254, a link-local address"),
+        "{said}"
+    );
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+    // The store that whoever runs the controller has named is reached wherever it is.
+    let (address, ..) = server(vec![JAR]).await;
+    let named = S3Settings {
+        endpoint: Some(address),
+        ..S3Settings::default()
+    };
+    let bytes = fetch_from(
+        outside(),
+        limits(),
+        named,
+        "s3://bucket/c.jar",
+        folder.path(),
+    )
+    .await;
+    assert_eq!(bytes.unwrap(), 6);
+    assert_eq!(files(folder.path()), ["c.jar"]);
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use super::settle::run_id;
 use super::sight::{Answer, Plan, Step, Target};
 use super::start::{SOON, backoff};
 use crate::flink::{Snapshot, TriggerId};
+use crate::savepoint::place;
 
 /// Savepoints that may fail before the suspension has.
 const MOST_ATTEMPTS: i32 = 4;
@@ -85,8 +86,7 @@ pub fn suspend(mut draft: Draft<'_>, purpose: Purpose) -> Plan {
         .namespace
         .clone()
         .unwrap_or_default();
-    let directory =
-        base.map(|base| identity::stop_folder(&base, &namespace, draft.name(), &trigger));
+    let directory = base.map(|base| place::folder(&base, &namespace, draft.name(), &trigger));
     let trigger = version
         .is_none_or(|version| version >= TRIGGERS_SINCE)
         .then_some(trigger);
@@ -126,19 +126,7 @@ pub fn suspend(mut draft: Draft<'_>, purpose: Purpose) -> Plan {
 
 /// Where the job's own configuration puts savepoints.
 fn own_folder(draft: &Draft<'_>) -> Option<String> {
-    savepoint_folder(draft.observed.job.spec.flink_configuration.as_ref())
-}
-
-/// Where a configuration puts savepoints.
-pub fn savepoint_folder(configuration: Option<&sluice_api::Object>) -> Option<String> {
-    let configuration = configuration?;
-    [
-        "execution.checkpointing.savepoint-dir",
-        "state.savepoints.dir",
-    ]
-    .iter()
-    .filter_map(|key| sluice_policy::json::scalar_text(configuration.get(*key)?))
-    .find(|folder| !folder.is_empty())
+    place::configured(draft.observed.job.spec.flink_configuration.as_ref())
 }
 
 /// A stop is in progress.

@@ -26,12 +26,6 @@ pub fn jar_name(job: &JobId) -> String {
 /// File name of the jar with nothing in it, which all jobs on a cluster share.
 pub const EMPTY_JAR: &str = "sluice-empty.jar";
 
-/// Folder of a stop's savepoint below the cluster's; nothing else is ever written there.
-pub fn stop_folder(base: &str, namespace: &str, name: &str, trigger: &TriggerId) -> String {
-    let short: String = trigger.0.chars().take(12).collect();
-    format!("{}/{namespace}-{name}-{short}", base.trim_end_matches('/'))
-}
-
 /// Name of the Savepoint object of a run's last stop.
 pub fn savepoint_name(name: &str, run: i64) -> String {
     format!("{name}-{run}-savepoint")

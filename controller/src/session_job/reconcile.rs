@@ -17,7 +17,6 @@ use sluice_policy::flink::FlinkVersion;
 
 use super::decide::decide;
 use super::draft::operations;
-use super::halt::savepoint_folder;
 use super::sight::{
     Answer, Finalizer, Flink, Home, Observed, Plan, Ready, Report, Step, Stored, Target,
 };
@@ -28,6 +27,7 @@ use crate::flink::{
 };
 use crate::runtime::events::Events;
 use crate::runtime::status::{self, Written};
+use crate::savepoint::place;
 
 /// How long a cluster's address is remembered.
 const ADDRESS_FOR: Duration = Duration::from_secs(30);
@@ -463,6 +463,6 @@ fn target(named: &str, cluster: Option<&SessionCluster>) -> Target {
         version: version
             .and_then(sluice_api::Scalar::text)
             .and_then(|text| FlinkVersion::parse(&text)),
-        savepoints: savepoint_folder(cluster.spec.flink_configuration.as_ref()),
+        savepoints: place::configured(cluster.spec.flink_configuration.as_ref()),
     })
 }

@@ -16,7 +16,7 @@ use sluice_api::{Savepoint, SessionCluster, SessionJob};
 
 use super::reconcile::{Context, Error, Probe, Resolver};
 use super::submit;
-use crate::fetch::FetchError;
+use crate::fetch::{FetchError, Reach};
 use crate::flink::{FlinkError, FlinkHttp, Timeouts};
 use crate::runtime::events::Events;
 
@@ -60,14 +60,14 @@ impl std::fmt::Debug for SessionJobs {
 }
 
 impl SessionJobs {
-    /// With this client, in the name of this instance.
+    /// With this client, in the name of this instance; jars are fetched from these addresses.
     ///
     /// # Errors
     /// [`SetupError`] where no HTTP client can be made.
-    pub fn new(client: Client, instance: &str) -> Result<Self, SetupError> {
+    pub fn new(client: Client, instance: &str, reach: Reach) -> Result<Self, SetupError> {
         Ok(Self {
             flink: FlinkHttp::new(Timeouts::default())?,
-            fetcher: submit::fetcher()?,
+            fetcher: submit::fetcher(reach)?,
             events: Events::new(client.clone(), instance),
             resolver: by_service(client.clone()),
             client,
@@ -99,6 +99,11 @@ impl SessionJobs {
                 async move { Ok(Some(address)) }.boxed()
             })),
         }
+    }
+
+    /// What a user's savepoint of a SessionJob is taken of.
+    pub fn whose(&self) -> crate::savepoint::Whose {
+        super::whose::whose(self.client.clone(), Arc::clone(&self.resolver))
     }
 
     /// Sees to every job for ever. Dropping the future ends everything at once, whatever is under way.

@@ -2,7 +2,6 @@
 //! decided in [`super::snapshot`].
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Api, ListParams, ObjectMeta, PostParams};
 use kube::{Resource, ResourceExt};
 use sluice_api::names::field_managers;
@@ -12,8 +11,8 @@ use sluice_api::{
 
 use super::reconcile::{Context, Error, kube};
 use super::sight::{Record, Stored};
-use crate::runtime::conditions;
 use crate::runtime::status::{self, Written};
+use crate::savepoint::object::completed;
 
 /// Savepoints of a namespace that are read at a time.
 const PAGE: u32 = 500;
@@ -52,7 +51,14 @@ impl Context {
             return Ok(savepoint);
         };
         let generation = savepoint.metadata.generation;
-        savepoint.status = Some(completed(&location, Timestamp::now(), generation));
+        let now = Timestamp::now();
+        savepoint.status = Some(completed(
+            SavepointStatus::default(),
+            &location,
+            now,
+            generation,
+            now,
+        ));
         let written = status::put(&self.client, &savepoint).await;
         Ok(
             match written.map_err(kube("writing the Savepoint's status"))? {
@@ -111,7 +117,13 @@ impl Context {
         }
         let mut made = made;
         let generation = made.metadata.generation;
-        made.status = Some(completed(&record.location, record.completed, generation));
+        made.status = Some(completed(
+            SavepointStatus::default(),
+            &record.location,
+            record.completed,
+            generation,
+            Timestamp::now(),
+        ));
         let written = status::put(&self.client, &made).await;
         written.map_err(kube("writing the Savepoint's status"))?;
         self.probed(job, "Savepoint completed")?;
@@ -133,25 +145,4 @@ fn stored(savepoint: &Savepoint) -> Option<Stored> {
             .origin
             .unwrap_or(SavepointOrigin::UserRequest),
     })
-}
-
-/// The status of a Savepoint that can be restored from.
-fn completed(location: &str, at: Timestamp, generation: Option<i64>) -> SavepointStatus {
-    let mut status = SavepointStatus {
-        state: Some(SavepointState::Completed),
-        observed_generation: generation,
-        location: Some(location.to_owned()),
-        completion_time: Some(Time(conditions::whole_second(at))),
-        ..SavepointStatus::default()
-    };
-    conditions::set(
-        &mut status.conditions,
-        sluice_api::conditions::types::READY,
-        conditions::Truth::True,
-        sluice_api::conditions::reasons::AS_EXPECTED,
-        "It can be restored from.",
-        generation,
-        Timestamp::now(),
-    );
-    status
 }

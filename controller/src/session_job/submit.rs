@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::fetch::{FetchError, Fetcher, Limits, LocalFiles, S3Settings, Source};
+use crate::fetch::{FetchError, Fetcher, Limits, LocalFiles, Reach, S3Settings, Source};
 use crate::flink::{FlinkClient, FlinkError};
 
 use super::sight::{Answer, Submission};
@@ -18,12 +18,12 @@ pub const JAR_LIMITS: Limits = Limits {
     redirects: 5,
 };
 
-/// Fetches with the controller's bounds.
+/// Fetches with the controller's bounds, from these addresses.
 ///
 /// # Errors
 /// Where no HTTP client can be made.
-pub fn fetcher() -> Result<Fetcher, FetchError> {
-    Fetcher::new(JAR_LIMITS, S3Settings::from_env())
+pub fn fetcher(reach: Reach) -> Result<Fetcher, FetchError> {
+    Fetcher::new(JAR_LIMITS, S3Settings::from_env(), reach)
 }
 
 /// Brings the jar to Flink; returns its id there.

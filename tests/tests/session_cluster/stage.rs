@@ -12,12 +12,14 @@ use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use sluice_api::SessionCluster;
 use sluice_cluster::{Cluster, ControllerManager};
+use sluice_controller::fetch::Reach;
 use sluice_controller::flink::{FlinkHttp, Timeouts};
 use sluice_controller::leader::Leadership;
 use sluice_controller::ledger::facts::Facts;
 use sluice_controller::ledger::{LedgerKeeper, Settings, dialects};
 use sluice_controller::objects::BuildSettings;
 use sluice_controller::process::lead;
+use sluice_controller::savepoint::Savepoints;
 use sluice_controller::session_cluster::health::Pace;
 use sluice_controller::session_cluster::run::SessionClusters;
 use sluice_controller::session_job::run::SessionJobs;
@@ -199,18 +201,27 @@ impl Stage {
                     slowly: Duration::from_secs(30),
                 },
             };
-            let jobs = SessionJobs::new(client.clone(), "test").unwrap();
+            let jobs = SessionJobs::new(client.clone(), "test", Reach::Anywhere).unwrap();
             let resources = dialects::resources();
             let facts = Arc::new(Facts::of(&resources));
             let charging = Arc::clone(&facts);
             let keeper = LedgerKeeper {
-                client,
+                client: client.clone(),
                 resources,
                 charge: Arc::new(move |resource, object| charging.charge(resource, object)),
                 facts: Some(facts),
                 settings: Settings::default(),
             };
-            Box::pin(lead(&keeper, &clusters, &jobs, Leadership::always())).await;
+            let savepoints = Savepoints::new(client.clone(), clusters.flink.clone(), "test")
+                .session_jobs(jobs.whose());
+            Box::pin(lead(
+                &keeper,
+                &clusters,
+                &jobs,
+                &savepoints,
+                Leadership::always(),
+            ))
+            .await;
         });
         Controller(Some(runtime))
     }
