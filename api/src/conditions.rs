@@ -16,6 +16,8 @@ pub mod types {
     pub const SESSION_CLUSTER_NOT_READY: &str = "SessionClusterNotReady";
     /// On a `DeploymentTarget`: its namespace takes pods from here.
     pub const ACCEPTED: &str = "Accepted";
+    /// On a `DeploymentTarget`: something names it, so it stays.
+    pub const REFERENCED: &str = "Referenced";
     /// On a quota: its ledger covers everything and it can be charged.
     pub const INITIALISED: &str = "Initialised";
 }
@@ -87,6 +89,8 @@ pub mod reasons {
     pub const SAVEPOINT_CREATION_FAILED: &str = "SavepointCreationFailed";
     /// What is named does not exist.
     pub const NOT_FOUND: &str = "NotFound";
+    /// It is to be deleted, and something still needs it.
+    pub const DELETION_BLOCKED: &str = "DeletionBlocked";
     /// The namespace's label `sluice.dev/accept-from` does not name this one.
     pub const NOT_ACCEPTED: &str = "NotAccepted";
     /// It is as it should be, and nothing else is to be said.

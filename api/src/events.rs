@@ -100,6 +100,8 @@ reasons! {
     GrowthRefused: Warning,
     /// On a quota: something grew beyond it, as `onGrowth: Warn` allows.
     QuotaOvercommitted: Warning,
+    /// It is to be deleted and stays, as something needs it.
+    DeletionBlocked: Warning,
     /// What the object names does not exist or is not accepted.
     TargetNotFound: Warning,
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::deployment_target::DeploymentTargets;
 use crate::fetch::Reach;
 use crate::flink::{FlinkError, FlinkHttp, Timeouts};
 use crate::leader::{Elector, Leadership, Times};
@@ -159,6 +160,12 @@ pub async fn run(config: Config) -> Result<(), Error> {
         },
         pace: Pace::default(),
     };
+    let all = Reconcilers {
+        targets: DeploymentTargets::new(keeper.client.clone(), &config.instance),
+        clusters,
+        jobs,
+        savepoints,
+    };
     let stop = async move {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -189,7 +196,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
                 () = follow => {}
                 () = async {
                     match config.runtime {
-                        Runtime::Run => Box::pin(lead(&keeper, &clusters, &jobs, &savepoints, leadership)).await,
+                        Runtime::Run => Box::pin(lead(&keeper, &all, leadership)).await,
                         Runtime::LedgerOnly => keeper.run(leadership).await,
                     }
                 } => {}
@@ -200,23 +207,31 @@ pub async fn run(config: Config) -> Result<(), Error> {
     Ok(())
 }
 
+/// What reconciles while this process leads.
+#[derive(Clone, Debug)]
+pub struct Reconcilers {
+    /// SessionClusters.
+    pub clusters: SessionClusters,
+    /// SessionJobs.
+    pub jobs: SessionJobs,
+    /// Savepoints that users ask for.
+    pub savepoints: Savepoints,
+    /// DeploymentTargets.
+    pub targets: DeploymentTargets,
+}
+
 /// Keeps the ledger and reconciles, each time this process leads; never returns. When leadership is lost all of it ends at once,
 /// whatever is under way.
-pub async fn lead(
-    keeper: &LedgerKeeper,
-    clusters: &SessionClusters,
-    jobs: &SessionJobs,
-    savepoints: &Savepoints,
-    mut leadership: Leadership,
-) {
+pub async fn lead(keeper: &LedgerKeeper, all: &Reconcilers, mut leadership: Leadership) {
     loop {
         leadership.acquired().await;
         let (asker, questions) = standing::channel();
         tokio::select! {
             () = keeper.keep(questions) => {}
-            () = clusters.run(Some(asker)) => {}
-            () = jobs.run() => {}
-            () = savepoints.run() => {}
+            () = all.clusters.run(Some(asker)) => {}
+            () = all.jobs.run() => {}
+            () = all.savepoints.run() => {}
+            () = all.targets.run() => {}
             () = leadership.lost() => {}
         }
     }

@@ -563,6 +563,30 @@ async fn another_namespace(stage: &Stage) {
         condition(cluster, "TargetNotFound").1 == "NotAccepted"
     })
     .await;
+    let target = async |kind: &str, reason: &str| {
+        let what = format!("the target's condition {kind} is {reason}");
+        until(&what, async || {
+            let target = targets.get("far").await.unwrap();
+            let status = target.status.clone().unwrap_or_default();
+            let found = status.conditions.iter().find(|one| one.type_ == kind);
+            let found = found.cloned();
+            let is_so = found.as_ref().is_some_and(|one| one.reason == reason);
+            (is_so, (target, found.map(|one| one.message)))
+        })
+        .await
+    };
+    let (told, message) = target("Accepted", "NotAccepted").await;
+    assert_eq!(
+        message.as_deref(),
+        Some(
+            "namespace destination does not accept pods from source; it needs the label sluice.dev/accept-from=source"
+        )
+    );
+    assert_eq!(
+        told.metadata.finalizers,
+        Some(vec!["sluice.dev/referenced".to_owned()])
+    );
+    assert_eq!(told.status.unwrap().references, Some(1));
     assert_eq!(
         made(stage, there).await,
         [""; 0],
@@ -582,10 +606,38 @@ async fn another_namespace(stage: &Stage) {
     assert_eq!(condition(&running, "TargetNotFound").0, "False");
     assert_eq!(made(stage, own).await, [""; 0]);
     assert_eq!(made(stage, there).await.len(), 2 + 3 + 1 + 1);
+    let (_, message) = target("Accepted", "AsExpected").await;
+    assert_eq!(
+        message.as_deref(),
+        Some("Namespace destination takes pods from source.")
+    );
+    // It stays while something refers to it, and says what.
+    targets
+        .delete("far", &DeleteParams::default())
+        .await
+        .unwrap();
+    let (_, message) = target("Referenced", "DeletionBlocked").await;
+    assert_eq!(
+        message.as_deref(),
+        Some(
+            "It is to be deleted and stays, as SessionCluster a refers to it. Delete them, or have them name another target."
+        )
+    );
+    let told = until("an Event tells it", async || {
+        let told = events(stage, own).await;
+        (told.contains(&"DeletionBlocked".to_owned()), told)
+    })
+    .await;
+    let times = told.iter().filter(|reason| *reason == "DeletionBlocked");
+    assert_eq!(times.count(), 1, "{told:?}");
     let api = stage.clusters(own);
     api.delete("a", &DeleteParams::default()).await.unwrap();
     until("it is gone", async || {
         (api.get_opt("a").await.unwrap().is_none(), ())
+    })
+    .await;
+    until("the target is gone after it", async || {
+        (targets.get_opt("far").await.unwrap().is_none(), ())
     })
     .await;
     assert_eq!(
@@ -667,11 +719,14 @@ async fn settled(figure: impl Fn() -> usize) {
     .await;
 }
 
+/// The whole controller but its Lease, for 20 s. `SLUICE_IDLE_SECONDS=600` makes it as long as users leave it alone.
 async fn nothing_is_written_when_nothing_happens(stage: &Stage) {
+    let seconds: u64 = std::env::var("SLUICE_IDLE_SECONDS")
+        .map_or(20, |text| text.parse().expect("a number of seconds"));
     let writes = || stage.writes().len();
     settled(writes).await;
     let (before, asked) = (stage.writes(), stage.play.lock().unwrap().requests);
-    tokio::time::sleep(Duration::from_secs(20)).await;
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
     let after = stage.writes();
     assert_eq!(
         after[before.len()..],
@@ -679,8 +734,12 @@ async fn nothing_is_written_when_nothing_happens(stage: &Stage) {
         "an idle controller writes nothing"
     );
     let asked = stage.play.lock().unwrap().requests - asked;
+    eprintln!(
+        "in {seconds} s without a change: {} writes, and Flink was asked {asked} times",
+        after.len() - before.len()
+    );
     assert!(
-        asked <= 2 * 8,
+        asked <= 2 * 8 * seconds.div_ceil(30),
         "two requests each 30 s for each of the clusters that run: {asked}"
     );
 }

@@ -74,7 +74,8 @@ pub struct DeploymentTargetStatus {
     /// Deployments and SessionClusters that refer to it; it cannot go before they do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub references: Option<i32>,
-    /// What is the case, by type: Accepted, whether the namespace takes pods from here.
+    /// What is the case, by type: Accepted, whether the namespace takes pods from here, and Referenced, with the names of those
+    /// that refer to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "crate::schema::conditions")]
     pub conditions: Vec<Condition>,

@@ -1,7 +1,7 @@
 //! Logging configuration: a Log4j file from `logging`, or the user's own files as they are.
 //!
 //! One profile exists, `default`: everything to the console, where `kubectl logs` finds it. A name that is not known is read
-//! as that one; profiles have no kind of their own.
+//! as that one, of which admission warns; profiles have no kind of their own.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -7,8 +7,8 @@ use super::own::rules::{OwnRules, own_rules, rule};
 use super::own::shape;
 use super::own::strategies::stateful_without_restore;
 use super::own::{
-    demand, exclusive, image, jars, job_options, name, normalise, notices, pods, references,
-    resources, status, strategies, tables, version,
+    demand, exclusive, image, jars, job_options, logging, name, normalise, notices, pods,
+    references, resources, status, strategies, tables, version,
 };
 use super::{Derived, Dialect, KindInfo, LeafKind, Scope};
 use crate::charge::{Desired, Workload};
@@ -255,6 +255,7 @@ pub(crate) fn part(spec: &Value, at: &At<'_>, judge: &mut Judge<'_>) {
     let Some(cluster) = json::present(spec, &["template", "spec"]) else {
         return;
     };
+    logging::judge(cluster, &at, judge);
     if let Some(artifact) = json::present(cluster, &["artifact"]) {
         image::judge(artifact, &at.key("artifact"), judge);
     }

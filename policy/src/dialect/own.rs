@@ -11,6 +11,7 @@ pub(crate) mod exclusive;
 pub(crate) mod image;
 pub(crate) mod jars;
 pub(crate) mod job_options;
+pub(crate) mod logging;
 pub(crate) mod name;
 pub(crate) mod normalise;
 pub(crate) mod notices;

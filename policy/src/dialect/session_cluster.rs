@@ -5,8 +5,8 @@ use super::own::check::{self, Judge, Unknown};
 use super::own::rules::{OwnRules, own_rules};
 use super::own::shape::{self, canonical_word};
 use super::own::{
-    demand, exclusive, image, jars, name, normalise, notices, pods, references, resources, status,
-    tables, version,
+    demand, exclusive, image, jars, logging, name, normalise, notices, pods, references, resources,
+    status, tables, version,
 };
 use super::{Dialect, Frozen, KindInfo, LeafKind, Scope};
 use crate::charge::{Desired, Workload};
@@ -205,6 +205,7 @@ pub(crate) fn part(spec: &Value, at: &At<'_>, judge: &mut Judge<'_>) {
     let version = spec.get("flinkVersion").and_then(version::read);
     resources::judge(spec, version, at, judge);
     image::judge(spec, at, judge);
+    logging::judge(spec, at, judge);
     log_files(spec, &at.key("logConfiguration"), judge);
     jars::judge_all(spec.get("jars"), &at.key("jars"), judge);
     plugins(spec, &at.key("plugins"), judge);

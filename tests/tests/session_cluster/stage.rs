@@ -12,13 +12,14 @@ use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use sluice_api::SessionCluster;
 use sluice_cluster::{Cluster, ControllerManager};
+use sluice_controller::deployment_target::DeploymentTargets;
 use sluice_controller::fetch::Reach;
 use sluice_controller::flink::{FlinkHttp, Timeouts};
 use sluice_controller::leader::Leadership;
 use sluice_controller::ledger::facts::Facts;
 use sluice_controller::ledger::{LedgerKeeper, Settings, dialects};
 use sluice_controller::objects::BuildSettings;
-use sluice_controller::process::lead;
+use sluice_controller::process::{Reconcilers, lead};
 use sluice_controller::savepoint::Savepoints;
 use sluice_controller::session_cluster::health::Pace;
 use sluice_controller::session_cluster::run::SessionClusters;
@@ -212,16 +213,14 @@ impl Stage {
                 facts: Some(facts),
                 settings: Settings::default(),
             };
-            let savepoints = Savepoints::new(client.clone(), clusters.flink.clone(), "test")
-                .session_jobs(jobs.whose());
-            Box::pin(lead(
-                &keeper,
-                &clusters,
-                &jobs,
-                &savepoints,
-                Leadership::always(),
-            ))
-            .await;
+            let all = Reconcilers {
+                savepoints: Savepoints::new(client.clone(), clusters.flink.clone(), "test")
+                    .session_jobs(jobs.whose()),
+                targets: DeploymentTargets::new(client.clone(), "test"),
+                clusters,
+                jobs,
+            };
+            Box::pin(lead(&keeper, &all, Leadership::always())).await;
         });
         Controller(Some(runtime))
     }

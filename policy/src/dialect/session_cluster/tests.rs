@@ -446,3 +446,23 @@ fn what_was_stored_unjudged_and_would_be_refused_today_can_still_be_stopped() {
         }
     }
 }
+
+#[test]
+fn a_logging_profile_that_does_not_exist_is_told_and_lets_it_pass() {
+    let object = with(
+        &filled(&SessionCluster, &short()),
+        "/spec/logging/loggingProfile",
+        json!("team"),
+    );
+    let findings = judged(&SessionCluster, &object);
+    assert_eq!(causes(&findings), [""; 0]);
+    let told = findings.warnings;
+    assert!(
+        told.contains(
+            &"spec.logging.loggingProfile: there is no profile \"team\", so \"default\" is used, which logs to the console; for files \
+              of your own write logConfiguration"
+                .to_owned()
+        ),
+        "{told:?}"
+    );
+}

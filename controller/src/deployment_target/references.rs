@@ -1,0 +1,209 @@
+//! Who refers to which target: one entry for each object that names one, and nothing else of it.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::StreamExt;
+use kube::api::Api;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+
+/// Objects per page of the first list: each page is whole in memory before it is trimmed.
+const PAGE: u32 = 100;
+
+/// One that refers to a target.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Referrer {
+    /// Its kind.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: Box<str>,
+}
+
+impl fmt::Display for Referrer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.name)
+    }
+}
+
+/// What names a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// By its name.
+    Name(Box<str>),
+    /// By its uid.
+    Uid(Box<str>),
+}
+
+/// Told of a namespace whose references have changed.
+pub type Tell = Arc<dyn Fn(&str) + Send + Sync>;
+
+type Key = (Box<str>, Referrer);
+
+/// All references. Cheap to clone.
+#[derive(Clone)]
+pub struct References {
+    /// By the referrer's namespace and the referrer.
+    known: Arc<Mutex<BTreeMap<Key, Named>>>,
+    tell: Tell,
+}
+
+impl fmt::Debug for References {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("References").finish_non_exhaustive()
+    }
+}
+
+impl References {
+    /// Nothing known yet.
+    pub fn new(tell: Tell) -> Self {
+        Self {
+            known: Arc::default(),
+            tell,
+        }
+    }
+
+    /// Who in a namespace refers to the target of this name and uid, in order.
+    pub fn to(&self, namespace: &str, name: &str, uid: &str) -> Vec<Referrer> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known
+            .iter()
+            .filter(|((at, _), named)| {
+                **at == *namespace
+                    && match named {
+                        Named::Name(named) => **named == *name,
+                        Named::Uid(named) => **named == *uid,
+                    }
+            })
+            .map(|((_, referrer), _)| referrer.clone())
+            .collect()
+    }
+
+    fn put(&self, namespace: &str, referrer: Referrer, named: Option<Named>) {
+        let key = (namespace.into(), referrer);
+        let before = {
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            match named.clone() {
+                Some(named) => known.insert(key, named),
+                None => known.remove(&key),
+            }
+        };
+        if before != named {
+            (self.tell)(namespace);
+        }
+    }
+
+    fn retain(&self, kind: &'static str, seen: &HashSet<(Box<str>, Box<str>)>) {
+        let mut told = HashSet::new();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|(namespace, referrer), _| {
+            let is_there =
+                referrer.kind != kind || seen.contains(&(namespace.clone(), referrer.name.clone()));
+            if !is_there {
+                told.insert(namespace.clone());
+            }
+            is_there
+        });
+        drop(known);
+        for namespace in told {
+            (self.tell)(&namespace);
+        }
+    }
+
+    /// Follows all objects of a kind for ever; `listed` is told when the first list is complete. Dropping the future ends the watch.
+    pub async fn follow<K>(
+        &self,
+        client: Client,
+        kind: &'static str,
+        named: impl Fn(&K) -> Option<Named>,
+        listed: impl Fn(),
+    ) where
+        K: Resource<DynamicType = ()> + Clone + fmt::Debug + DeserializeOwned + Send + 'static,
+    {
+        let config = watcher::Config::default().page_size(PAGE);
+        let events = watcher(Api::<K>::all(client), config).default_backoff();
+        tokio::pin!(events);
+        let mut relisted: HashSet<(Box<str>, Box<str>)> = HashSet::new();
+        let put = |object: &K, named: Option<Named>| {
+            let namespace = object.namespace().unwrap_or_default();
+            let name = object.name_any().into();
+            self.put(&namespace, Referrer { kind, name }, named);
+        };
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(Event::Init) => relisted.clear(),
+                Ok(Event::InitApply(object)) => {
+                    let named = named(&object);
+                    if named.is_some() {
+                        relisted.insert((
+                            object.namespace().unwrap_or_default().into(),
+                            object.name_any().into(),
+                        ));
+                    }
+                    put(&object, named);
+                }
+                Ok(Event::InitDone) => {
+                    self.retain(kind, &std::mem::take(&mut relisted));
+                    listed();
+                }
+                Ok(Event::Apply(object)) => put(&object, named(&object)),
+                Ok(Event::Delete(object)) => put(&object, None),
+                Err(error) => {
+                    tracing::warn!(kind, %error, "a watch of what refers to DeploymentTargets failed; it is opened again");
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_by_name_or_uid_within_a_namespace_and_changes_are_told() {
+        let told: Arc<Mutex<Vec<String>>> = Arc::default();
+        let heard = Arc::clone(&told);
+        let all = References::new(Arc::new(move |namespace| {
+            heard.lock().unwrap().push(namespace.to_owned());
+        }));
+        let who = |kind, name: &str| Referrer {
+            kind,
+            name: name.into(),
+        };
+        all.put(
+            "a",
+            who("SessionCluster", "x"),
+            Some(Named::Name("t".into())),
+        );
+        all.put("a", who("Deployment", "y"), Some(Named::Uid("u-1".into())));
+        all.put(
+            "b",
+            who("SessionCluster", "z"),
+            Some(Named::Name("t".into())),
+        );
+        all.put("b", who("SessionCluster", "none"), None);
+        let names = |namespace: &str| -> Vec<String> {
+            let all = all.to(namespace, "t", "u-1");
+            all.iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(names("a"), ["Deployment y", "SessionCluster x"]);
+        assert_eq!(names("b"), ["SessionCluster z"]);
+        all.put(
+            "a",
+            who("SessionCluster", "x"),
+            Some(Named::Name("t".into())),
+        );
+        assert_eq!(
+            *told.lock().unwrap(),
+            ["a", "a", "b"],
+            "what does not change is not told"
+        );
+        all.retain("SessionCluster", &HashSet::new());
+        assert_eq!(names("a"), ["Deployment y"]);
+        assert_eq!(names("b"), [""; 0]);
+    }
+}
