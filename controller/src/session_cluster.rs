@@ -4,7 +4,7 @@
 //! * [`state`]: which state, condition and operation that is for users;
 //! * [`gate`]: whether the quota ledger covers a start or growth (the second gate, behind admission). Pure as well;
 //! * [`target`]: where pods run; [`health`]: what Flink's REST API says, asked rarely;
-//! * [`reconcile`]: the edge that reads, decides and writes; [`run`]: queue and watches while this process leads.
+//! * [`reconcile`]: the edge; `observe` reads and decides, `act` writes; [`run`]: queue and watches while this process leads.
 //!
 //! # How a cluster comes and goes
 //!
@@ -15,9 +15,11 @@
 //! An object that asks to run but may not start yet (no target, no room) stays STOPPED with `status.operation` Start: an
 //! operation in progress keeps its charge in the ledger.
 
+mod act;
 pub mod decide;
 pub mod gate;
 pub mod health;
+mod observe;
 pub mod reconcile;
 pub mod run;
 pub mod scene;

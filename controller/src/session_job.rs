@@ -5,7 +5,7 @@
 //! * [`settle`]: what has become of the newest run; [`start`]: beginning one; [`halt`]: ending one;
 //! * [`draft`]: a status in the making, with its conditions and Events;
 //! * [`identity`]: ids, names and fingerprints; [`snapshot`]: which snapshot a start restores from;
-//! * [`reconcile`]: the edge that reads, decides, writes and calls; [`submit`]: a jar on its way to Flink;
+//! * [`reconcile`]: the edge that decides, writes and calls, after `read` has read; [`submit`]: a jar on its way to Flink;
 //! * `savepoints`: the Savepoint objects; [`whose`]: what users' savepoints are taken of; [`run`]: queue and watches, which run while this process leads.
 //!
 //! # Why nothing is done twice and nothing is lost
@@ -20,6 +20,7 @@ pub mod decide;
 pub mod draft;
 pub mod halt;
 pub mod identity;
+mod read;
 pub mod reconcile;
 pub mod run;
 mod savepoints;

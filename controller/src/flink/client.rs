@@ -62,7 +62,8 @@ impl FlinkHttp {
             // A JobManager is reached inside the cluster; a proxy for the way out would not know it.
             .no_proxy()
             .pool_max_idle_per_host(1)
-            .pool_idle_timeout(Duration::from_secs(20))
+            // Longer than between two questions while something is awaited; of a thousand clusters at rest none is kept.
+            .pool_idle_timeout(Duration::from_secs(4))
             .build()
             .map_err(http::HttpError::from)?;
         Ok(Self { client, timeouts })

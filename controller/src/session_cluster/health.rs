@@ -235,7 +235,9 @@ fn after(before: &Heard, answer: Result<Flink, FlinkError>) -> Heard {
 
 async fn ask(http: &FlinkHttp, address: &str) -> Result<Flink, FlinkError> {
     let client = http.at(address)?;
-    let (overview, task_managers) = tokio::try_join!(client.overview(), client.taskmanagers())?;
+    // One after the other: on one connection.
+    let overview = client.overview().await?;
+    let task_managers = client.taskmanagers().await?;
     Ok(Flink {
         task_managers: task_managers.into_iter().map(|one| one.id).collect(),
         counted: overview.taskmanagers,

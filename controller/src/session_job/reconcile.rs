@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
@@ -12,25 +12,17 @@ use kube::api::Api;
 use kube::runtime::reflector::Store;
 use kube::{Client, Resource, ResourceExt};
 use sluice_api::names::finalizers;
-use sluice_api::{SessionCluster, SessionClusterState, SessionJob, SessionJobStatus};
-use sluice_policy::flink::FlinkVersion;
+use sluice_api::{SessionCluster, SessionJob};
 
 use super::decide::decide;
-use super::draft::operations;
-use super::sight::{
-    Answer, Finalizer, Flink, Home, Observed, Plan, Ready, Report, Step, Stored, Target,
-};
+use super::read::Read;
+use super::sight::{Answer, Finalizer, Observed, Plan, Step};
 use super::submit;
 use crate::fetch::Fetcher;
-use crate::flink::{
-    FlinkClient, FlinkError, FlinkHttp, JobId, JobState, Snapshot, StopAnswer, TriggerId,
-};
+use crate::flink::{FlinkHttp, StopAnswer};
 use crate::runtime::events::Events;
 use crate::runtime::status::{self, Written};
-use crate::savepoint::place;
 
-/// How long a cluster's address is remembered.
-const ADDRESS_FOR: Duration = Duration::from_secs(30);
 /// After somebody else wrote first.
 const OUTDATED: Duration = Duration::from_millis(200);
 
@@ -94,16 +86,6 @@ pub(super) fn kube(what: &'static str) -> impl Fn(kube::Error) -> Error {
 /// When to look again; `None`: when something changes.
 pub type Again = Option<Duration>;
 
-/// Everything of one job that is read besides itself.
-#[derive(Debug)]
-struct Read {
-    target: Target,
-    home: Home,
-    flink: Option<Flink>,
-    stop: Option<Snapshot>,
-    savepoints: Vec<Stored>,
-}
-
 impl Context {
     /// Sees to one job.
     pub async fn reconcile(&self, job: &SessionJob) -> Result<Again, Error> {
@@ -129,126 +111,6 @@ impl Context {
             Some(probe) if !probe(job, point) => Err(Error::Probe(point)),
             _ => Ok(()),
         }
-    }
-
-    async fn read(&self, job: &SessionJob) -> Result<Read, Error> {
-        let namespace = job.namespace().unwrap_or_default();
-        let mine = |cluster: &Arc<SessionCluster>| {
-            cluster.namespace().as_deref() == Some(namespace.as_str())
-        };
-        let clusters = self.clusters.state();
-        let named = job.spec.session_cluster_name.as_deref().unwrap_or_default();
-        let wanted = clusters
-            .iter()
-            .find(|cluster| mine(cluster) && cluster.name_any() == named);
-        let before = job.status.clone().unwrap_or_default();
-        let uid = before.session_cluster_uid.as_deref();
-        let at = uid.and_then(|uid| {
-            clusters
-                .iter()
-                .find(|cluster| mine(cluster) && cluster.uid().as_deref() == Some(uid))
-        });
-        let (flink, stop) = match (at.map(|at| home(at)), at) {
-            // One that stops still knows the last snapshots, as long as it answers.
-            (Some(_), Some(at)) if is_of_interest(&before) && may_answer(at) => {
-                self.ask(at, &before).await?
-            }
-            _ => (None, None),
-        };
-        let runs = matches!(&flink, Some(Flink::Job(report)) if !report.state.is_terminal());
-        let savepoints = if runs {
-            Vec::new()
-        } else {
-            self.savepoints(job).await?
-        };
-        Ok(Read {
-            target: target(named, wanted.map(AsRef::as_ref)),
-            home: at.map_or(Home::Gone, |at| home(at)),
-            flink,
-            stop,
-            savepoints,
-        })
-    }
-
-    /// What Flink says of the newest run, and of its stop.
-    async fn ask(
-        &self,
-        cluster: &SessionCluster,
-        status: &SessionJobStatus,
-    ) -> Result<(Option<Flink>, Option<Snapshot>), Error> {
-        let Some(id) = status.job_id.as_deref().and_then(JobId::parse) else {
-            return Ok((None, None));
-        };
-        let flink = match self.client_of(cluster).await? {
-            Ok(flink) => flink,
-            Err(reason) => return Ok((Some(Flink::Silent(reason)), None)),
-        };
-        let report = match report(&flink, &id).await {
-            Ok(Some(report)) => report,
-            Ok(None) => return Ok((Some(Flink::NoSuchJob), None)),
-            Err(error) => {
-                self.forget(cluster);
-                return Ok((Some(Flink::Silent(error.to_string())), None));
-            }
-        };
-        let operation = status.operation.clone().unwrap_or_default();
-        let trigger = operation
-            .trigger_id
-            .filter(|_| operation.kind.as_deref() == Some(operations::SUSPEND));
-        let stop = match trigger {
-            // Unheard answers are asked for again.
-            Some(trigger) => flink.snapshot(&id, &TriggerId(trigger)).await.ok(),
-            None => None,
-        };
-        Ok((Some(Flink::Job(Box::new(report))), stop))
-    }
-
-    fn forget(&self, cluster: &SessionCluster) {
-        let mut known = self
-            .addresses
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        known.remove(&cluster.uid().unwrap_or_default());
-    }
-
-    /// The client for a session cluster, or why there is none.
-    async fn client_of(
-        &self,
-        cluster: &SessionCluster,
-    ) -> Result<Result<FlinkClient, String>, Error> {
-        let uid = cluster.uid().unwrap_or_default();
-        let known = {
-            let known = self
-                .addresses
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            known
-                .get(&uid)
-                .filter(|(_, since)| since.elapsed() < ADDRESS_FOR)
-                .map(|(address, _)| address.clone())
-        };
-        if let Some(address) = known {
-            return Ok(self.flink.at(&address).map_err(|error| error.to_string()));
-        }
-        let found = (self.resolver)(cluster).await;
-        let found = found.map_err(kube("reading the session cluster's Service"))?;
-        let Some(address) = found else {
-            return Ok(Err(format!(
-                "the Service of SessionCluster {} has no address yet",
-                cluster.name_any()
-            )));
-        };
-        {
-            let mut known = self
-                .addresses
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            if known.len() > 10_000 {
-                known.clear();
-            }
-            known.insert(uid, (address.clone(), Instant::now()));
-        }
-        Ok(self.flink.at(&address).map_err(|error| error.to_string()))
     }
 
     /// Writes what a plan says; the object afterwards, or `None` where somebody else wrote first.
@@ -381,88 +243,4 @@ fn observed<'a>(job: &'a SessionJob, read: &'a Read, answer: Option<Answer>) -> 
         savepoints: &read.savepoints,
         answer,
     }
-}
-
-/// Whether Flink is asked about the newest run: not about one that has ended.
-fn is_of_interest(status: &SessionJobStatus) -> bool {
-    let ended = status
-        .flink_state
-        .as_deref()
-        .is_none_or(|word| matches!(word, "FINISHED" | "CANCELED" | "FAILED"));
-    status.operation.is_some() || !ended
-}
-
-async fn report(flink: &FlinkClient, id: &JobId) -> Result<Option<Report>, FlinkError> {
-    let Some(details) = flink.job(id).await? else {
-        return Ok(None);
-    };
-    // Asked before the snapshots: what is as old as the caches may be is then older than the job's end.
-    let refresh = if details.state.is_terminal() {
-        flink.refresh_millis().await?
-    } else {
-        0
-    };
-    let latest = match flink.checkpoints(id).await {
-        Ok(latest) => latest,
-        // A job that is still being made has none to tell of.
-        Err(error) if !error.is_transient() => crate::flink::types::Latest::default(),
-        Err(error) => return Err(error),
-    };
-    let failure = match details.state {
-        JobState::Failed | JobState::Failing | JobState::Restarting => {
-            flink.job_failure(id).await?
-        }
-        _ => None,
-    };
-    let is_last = if details.state.is_terminal() {
-        let age = details.now.saturating_sub(details.end_time);
-        age > refresh.saturating_add(200)
-    } else {
-        false
-    };
-    Ok(Some(Report {
-        state: details.state,
-        failure,
-        latest,
-        is_last,
-    }))
-}
-
-fn may_answer(cluster: &SessionCluster) -> bool {
-    let state = cluster.status.as_ref().and_then(|status| status.state);
-    home(cluster) == Home::Ready || state == Some(SessionClusterState::Stopping)
-}
-
-fn home(cluster: &SessionCluster) -> Home {
-    match cluster.status.as_ref().and_then(|status| status.state) {
-        Some(SessionClusterState::Running | SessionClusterState::Updating) => Home::Ready,
-        None | Some(SessionClusterState::Stopped) => Home::Gone,
-        Some(_) => Home::Away,
-    }
-}
-
-fn target(named: &str, cluster: Option<&SessionCluster>) -> Target {
-    let Some(cluster) = cluster else {
-        return if named.is_empty() {
-            Target::Unnamed
-        } else {
-            Target::Missing(named.to_owned())
-        };
-    };
-    let is_deleted = cluster.metadata.deletion_timestamp.is_some();
-    if is_deleted || home(cluster) != Home::Ready {
-        return Target::NotReady {
-            name: named.to_owned(),
-            state: cluster.status.as_ref().and_then(|status| status.state),
-        };
-    }
-    let version = cluster.spec.flink_version.as_ref();
-    Target::Ready(Ready {
-        name: named.to_owned(),
-        uid: cluster.uid().unwrap_or_default(),
-        version: version
-            .and_then(sluice_api::Scalar::text)
-            .and_then(|text| FlinkVersion::parse(&text)),
-        savepoints: place::configured(cluster.spec.flink_configuration.as_ref()),
-    })
 }
