@@ -267,7 +267,9 @@ mod tests {
             "contexts": [{"name": "busy", "context": {"cluster": "busy", "user": "busy"}}],
         });
         std::fs::write(&kubeconfig, text.to_string()).unwrap();
-        let (client, _) = client(Some(&kubeconfig), LocalFetch::Refused).await.unwrap();
+        let (client, _) = client(Some(&kubeconfig), LocalFetch::Refused)
+            .await
+            .unwrap();
         let api: kube::Api<Namespace> = kube::Api::all(client);
         let answered = tokio::time::timeout(std::time::Duration::from_secs(10), api.get("a"));
         match answered.await.unwrap() {

@@ -163,6 +163,10 @@ fn capitalised(text: &str) -> String {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "rows of the table read better with plain values"
+)]
 mod tests {
     use super::*;
     use serde_json::{Value, json};

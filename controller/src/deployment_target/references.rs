@@ -84,14 +84,16 @@ impl References {
 
     fn put(&self, namespace: &str, referrer: Referrer, named: Option<Named>) {
         let key = (namespace.into(), referrer);
-        let before = {
+        let is_news = {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            match named.clone() {
+            let is_news = known.get(&key) != named.as_ref();
+            match named {
                 Some(named) => known.insert(key, named),
                 None => known.remove(&key),
-            }
+            };
+            is_news
         };
-        if before != named {
+        if is_news {
             (self.tell)(namespace);
         }
     }

@@ -118,17 +118,19 @@ fn plain(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else {
         return address;
     };
-    let [a, b, c, d, e, f, high, low] = v6.segments();
-    let is_written_so = match (a, b, c, d, e, f) {
-        (0, 0, 0, 0, 0, 0xffff) | (0x64, 0xff9b, 0, 0, 0, 0) => true,
-        (0, 0, 0, 0, 0, 0) => !v6.is_loopback() && !v6.is_unspecified(),
+    let octets = v6.octets();
+    let is_written_so = match octets {
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ..]
+        | [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, ..] => true,
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ..] => !v6.is_loopback() && !v6.is_unspecified(),
         _ => false,
     };
-    if !is_written_so {
-        return address;
+    let [.., one, two, three, four] = octets;
+    if is_written_so {
+        IpAddr::V4(Ipv4Addr::new(one, two, three, four))
+    } else {
+        address
     }
-    let ([w, x], [y, z]) = (high.to_be_bytes(), low.to_be_bytes());
-    IpAddr::V4(Ipv4Addr::new(w, x, y, z))
 }
 
 /// An address that nothing is fetched from for users.

@@ -252,8 +252,7 @@ impl<'a> Draft<'a> {
             .as_ref()
             .filter(|place| Some(place.job.as_str()) == self.status.job_id.as_deref());
         let gone = match (&sight.life, same) {
-            (Life::Missing(why), _) => Some(why.clone()),
-            (Life::Resting(why), _) => Some(why.clone()),
+            (Life::Missing(why) | Life::Resting(why), _) => Some(why.clone()),
             (_, None) if sight.place.is_some() => Some("Another run has begun.".to_owned()),
             _ => None,
         };

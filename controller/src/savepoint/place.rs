@@ -7,13 +7,11 @@ use crate::flink::TriggerId;
 /// Id of the request that a Savepoint object with this uid stands for.
 pub fn trigger_id(uid: &str) -> TriggerId {
     let digest = Sha256::digest(format!("savepoint {uid}").as_bytes());
-    TriggerId(
-        digest
-            .iter()
-            .take(16)
-            .map(|byte| format!("{byte:02x}"))
-            .collect(),
-    )
+    let mut first = [0; 16];
+    for (to, from) in first.iter_mut().zip(digest) {
+        *to = from;
+    }
+    TriggerId(format!("{:032x}", u128::from_be_bytes(first)))
 }
 
 /// Folder of one request's savepoint below `base`; nothing else is ever written there. `name`: the job's.

@@ -24,7 +24,8 @@ use crate::runtime::hand::{Hand, HandError};
 use crate::runtime::index::Index;
 
 /// First and longest pause after something failed.
-pub(super) const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
+pub(super) const PAUSE: (Duration, Duration) =
+    (Duration::from_millis(200), Duration::from_secs(30));
 /// For news that the watches must bring.
 pub(super) const NEWS: Duration = Duration::from_secs(1);
 
@@ -212,4 +213,3 @@ pub fn failed(cluster: &SessionCluster, error: &ReconcileError, context: &Contex
     );
     Action::requeue(pause)
 }
-
