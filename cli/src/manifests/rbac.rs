@@ -114,7 +114,9 @@ fn cluster_rules() -> Value {
         json!({"apiGroups": [sluice_api::GROUP], "resources": ["statuses"], "verbs": ["set"]}),
         // Status and finalizers of what the controller runs. Owner references that block need the right to finalizers.
         json!({"apiGroups": [sluice_api::GROUP], "resources": ["sessionclusters/status", "sessionjobs/status", "savepoints/status", "deploymenttargets/status"], "verbs": ["get", "update"]}),
-        json!({"apiGroups": [sluice_api::GROUP], "resources": ["sessionclusters/finalizers", "sessionjobs/finalizers", "deploymenttargets/finalizers"], "verbs": ["update"]}),
+        json!({"apiGroups": [sluice_api::GROUP], "resources": ["sessionclusters/finalizers", "sessionjobs/finalizers"], "verbs": ["update"]}),
+        // The finalizer of targets that something refers to; workloads can be patched already.
+        json!({"apiGroups": [sluice_api::GROUP], "resources": ["deploymenttargets"], "verbs": ["patch"]}),
         // Snapshots that session jobs leave behind.
         json!({"apiGroups": [sluice_api::GROUP], "resources": ["savepoints"], "verbs": ["create"]}),
         // What Flink runs in. Nobody can give away rights that he does not have, so the rights of Flink's own ServiceAccounts
