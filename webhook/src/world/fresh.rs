@@ -31,8 +31,9 @@ const CALL: Duration = Duration::from_secs(5);
 struct Page {
     #[serde(default)]
     metadata: PageMeta,
+    /// An API server writes `null` for a list of metadata in which nothing is.
     #[serde(default)]
-    items: Vec<Item>,
+    items: Option<Vec<Item>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -127,10 +128,31 @@ async fn list(client: &kube::Client, store: &Store) -> Result<Vec<Listed>, Strin
             .await
             .map_err(|error| error.to_string())?;
         let page: Page = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-        all.extend(page.items.into_iter().map(|item| item.metadata));
+        all.extend(page.items.into_iter().flatten().map(|item| item.metadata));
         if page.metadata.next.is_empty() {
             return Ok(all);
         }
         next = page.metadata.next;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_may_be_empty_in_every_way_that_api_servers_write() {
+        for (items, found) in [
+            ("", 0),
+            (r#","items":null"#, 0),
+            (r#","items":[]"#, 0),
+            (r#","items":[{"metadata":{"name":"q","generation":3}}]"#, 1),
+        ] {
+            let text = format!(
+                r#"{{"kind":"PartialObjectMetadataList","metadata":{{"resourceVersion":"7"}}{items}}}"#
+            );
+            let page: Page = serde_json::from_str(&text).unwrap();
+            assert_eq!(page.items.into_iter().flatten().count(), found, "{text}");
+        }
     }
 }

@@ -37,8 +37,9 @@ const CRD_SETTLES: Duration = Duration::from_millis(200);
 struct Page<'a> {
     #[serde(default)]
     metadata: PageMetadata,
+    /// An API server writes `null` for a list of metadata in which nothing is.
     #[serde(borrow, default)]
-    items: Vec<&'a RawValue>,
+    items: Option<Vec<&'a RawValue>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -144,7 +145,7 @@ async fn list(client: &kube::Client, store: &Store) -> Result<String, Ended> {
         let text = client.request_text(request(store, &query)?).await?;
         let page: Page<'_> =
             serde_json::from_str(&text).map_err(|error| Ended::Failed(error.to_string()))?;
-        for item in page.items {
+        for item in page.items.into_iter().flatten() {
             // An object that cannot be read here (nested too deeply) cannot be referred to; the others can.
             if let Ok(object) = serde_json::from_str::<Value>(item.get()) {
                 objects.put(keep, &object);
