@@ -9,7 +9,7 @@ use sluice_controller::process::{self, Config, LocalFetch, Runtime};
 use sluice_webhook::config::log_json;
 use std::path::PathBuf;
 
-/// Run the controller until SIGTERM: it keeps the quota ledger true, and runs session clusters.
+/// Run the controller until SIGTERM: it keeps the quota ledger true, and runs session clusters, their jobs and Deployments.
 #[derive(Debug, Args)]
 pub struct ControllerArgs {
     /// Kubeconfig file; without it KUBECONFIG, else the pod's service account

@@ -49,6 +49,13 @@ pub fn run(args: &FetchArgs) -> Result<Outcome, Failure> {
         attempts: args.attempts,
         ..Limits::default()
     };
+    // In a pod the volume is there, and its folders are not.
+    if let Err(error) = std::fs::create_dir_all(&args.to) {
+        return Err(Failure::Input(format!(
+            "--to {}: {error}; name a folder that can be made and written to",
+            args.to.display()
+        )));
+    }
     // In the user's own pod, which reaches what it may.
     let fetcher = Fetcher::new(limits, S3Settings::from_env(), Reach::Anywhere).map_err(failure)?;
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -1,5 +1,6 @@
 //! Sluice's controller: keeps the quota ledger true and performs the runtime transitions.
 
+pub mod deployment;
 pub mod deployment_target;
 pub mod fetch;
 pub mod flink;

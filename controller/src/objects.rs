@@ -1,6 +1,7 @@
 //! The Kubernetes objects that a Flink cluster runs in, as pure functions: a spec goes in, objects come out.
 //!
-//! * [`cluster`]: what objects are made from, whatever kind asks for it (a session cluster, later a run of a Deployment);
+//! * [`cluster`]: what objects are made from, whatever kind asks for it (a session cluster, or a run of a Deployment);
+//! * [`application`]: what a JobManager is told that brings its job along;
 //! * [`names`]: names and labels; [`config`] and [`logging`]: the files that Flink reads;
 //! * [`pods`]: what JobManager and TaskManagers run with; [`template`]: what users say about pods, merged into that;
 //! * [`artifacts`]: jars and plugins, brought by init containers;
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use sluice_api::names::annotations;
 
+pub mod application;
 pub mod artifacts;
 pub mod cluster;
 pub mod config;
@@ -24,6 +26,7 @@ pub mod pods;
 pub mod template;
 pub mod workloads;
 
+pub use application::Application;
 pub use cluster::{FlinkCluster, Owner, RoleResources};
 pub use names::{Names, Role};
 
@@ -42,19 +45,22 @@ pub enum MadeKind {
     RoleBinding,
     /// JobManager or TaskManagers.
     Deployment,
-    /// Of a Deployment. Never made here, only looked at.
+    /// The JobManager of one run of an application: it must not be started again.
+    Job,
+    /// Of a Deployment or Job. Never made here, only looked at.
     Pod,
 }
 
 impl MadeKind {
     /// Those that are made, in the order of their making.
-    pub const MADE: [Self; 6] = [
+    pub const MADE: [Self; 7] = [
         Self::ServiceAccount,
         Self::Role,
         Self::RoleBinding,
         Self::ConfigMap,
         Self::Service,
         Self::Deployment,
+        Self::Job,
     ];
 
     /// Group, version, kind and plural.
@@ -71,6 +77,7 @@ impl MadeKind {
                 "rolebindings",
             ),
             Self::Deployment => ("apps", "v1", "Deployment", "deployments"),
+            Self::Job => ("batch", "v1", "Job", "jobs"),
             Self::Pod => ("", "v1", "Pod", "pods"),
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::deployment::run::Deployments;
 use crate::deployment_target::DeploymentTargets;
 use crate::fetch::Reach;
 use crate::flink::{FlinkError, FlinkHttp, Timeouts};
@@ -147,17 +148,27 @@ pub async fn run(config: Config) -> Result<(), Error> {
     let flink = FlinkHttp::new(Timeouts::default())?;
     let savepoints =
         Savepoints::new(client.clone(), flink.clone(), &config.instance).session_jobs(jobs.whose());
+    let address = match config.flink_address.clone() {
+        None => by_cluster_ip(),
+        Some(address) => Arc::new(move |_: &str| address.clone()),
+    };
+    let build = BuildSettings {
+        sluice_image: config.sluice_image.clone(),
+    };
+    let deployments = Deployments {
+        client: client.clone(),
+        flink: flink.clone(),
+        instance: config.instance.clone(),
+        build: build.clone(),
+        address: Arc::clone(&address),
+        probe: None,
+    };
     let clusters = SessionClusters {
         client,
         flink,
         instance: config.instance.clone(),
-        build: BuildSettings {
-            sluice_image: config.sluice_image.clone(),
-        },
-        address: match config.flink_address.clone() {
-            None => by_cluster_ip(),
-            Some(address) => Arc::new(move |_| address.clone()),
-        },
+        build,
+        address,
         pace: Pace::default(),
     };
     let all = Reconcilers {
@@ -165,6 +176,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
         clusters,
         jobs,
         savepoints,
+        deployments,
     };
     let stop = async move {
         tokio::select! {
@@ -218,6 +230,8 @@ pub struct Reconcilers {
     pub savepoints: Savepoints,
     /// DeploymentTargets.
     pub targets: DeploymentTargets,
+    /// Deployments.
+    pub deployments: Deployments,
 }
 
 /// Keeps the ledger and reconciles, each time this process leads; never returns. When leadership is lost all of it ends at once,
@@ -228,10 +242,11 @@ pub async fn lead(keeper: &LedgerKeeper, all: &Reconcilers, mut leadership: Lead
         let (asker, questions) = standing::channel();
         tokio::select! {
             () = keeper.keep(questions) => {}
-            () = all.clusters.run(Some(asker)) => {}
+            () = all.clusters.run(Some(asker.clone())) => {}
             () = all.jobs.run() => {}
             () = all.savepoints.run() => {}
             () = all.targets.run() => {}
+            () = all.deployments.run(Some(asker)) => {}
             () = leadership.lost() => {}
         }
     }

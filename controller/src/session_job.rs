@@ -20,7 +20,7 @@ pub mod decide;
 pub mod draft;
 pub mod halt;
 pub mod identity;
-mod read;
+pub(crate) mod read;
 pub mod reconcile;
 pub mod run;
 mod savepoints;

@@ -87,6 +87,13 @@ pub struct JobSpec {
     /// Whether state that the job no longer has was dropped (spec.restoreStrategy.allowNonRestoredState of the Deployment).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allow_non_restored_state: Option<bool>,
+    /// Fingerprint of what this run was made from: template, target and restartNonce of the Deployment. Where those of the
+    /// Deployment give another one, its upgradeStrategy decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_with: Option<String>,
+    /// Namespace that its pods run in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_namespace: Option<String>,
     /// spec.template of the Deployment as it was run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::schema::open_object")]
@@ -111,6 +118,9 @@ pub struct JobStatus {
     /// Flink's own word for the job's state, such as RUNNING, RESTARTING or FINISHED.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flink_state: Option<String>,
+    /// metadata.uid of the Kubernetes Job that its JobManager runs in. It is made once: a second one would rewind the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jobmanager_uid: Option<String>,
     /// When Flink began to run it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
@@ -129,6 +139,12 @@ pub struct JobStatus {
     /// Where the newest completed checkpoint is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_checkpoint: Option<String>,
+    /// When that checkpoint was complete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_checkpoint_time: Option<Time>,
+    /// Name of the Savepoint that it has left: what it was stopped with, or the checkpoint that was retained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub savepoint_name: Option<String>,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,

@@ -89,7 +89,7 @@ pub struct RestoreStrategy {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Operation {
-    /// What is being done, in one word: Start, Cancel, Suspend, Upgrade, Scale, Stop.
+    /// What is being done, in one word: Start, Cancel, Suspend, Upgrade, Scale, Stop, Finish, Recover, Retry, Fail.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// When it began.

@@ -113,15 +113,17 @@ fn cluster_rules() -> Value {
         // The guard of the statuses asks for this beside the right to each.
         json!({"apiGroups": [sluice_api::GROUP], "resources": ["statuses"], "verbs": ["set"]}),
         // Status and finalizers of what the controller runs. Owner references that block need the right to finalizers.
-        json!({"apiGroups": [sluice_api::GROUP], "resources": ["sessionclusters/status", "sessionjobs/status", "savepoints/status", "deploymenttargets/status"], "verbs": ["get", "update"]}),
-        json!({"apiGroups": [sluice_api::GROUP], "resources": ["sessionclusters/finalizers", "sessionjobs/finalizers"], "verbs": ["update"]}),
+        json!({"apiGroups": [sluice_api::GROUP], "resources": ["sessionclusters/status", "sessionjobs/status", "savepoints/status", "deploymenttargets/status", "deployments/status", "jobs/status"], "verbs": ["get", "update"]}),
+        json!({"apiGroups": [sluice_api::GROUP], "resources": ["sessionclusters/finalizers", "sessionjobs/finalizers", "deployments/finalizers"], "verbs": ["update"]}),
         // The finalizer of targets that something refers to; workloads can be patched already.
         json!({"apiGroups": [sluice_api::GROUP], "resources": ["deploymenttargets"], "verbs": ["patch"]}),
-        // Snapshots that session jobs leave behind.
-        json!({"apiGroups": [sluice_api::GROUP], "resources": ["savepoints"], "verbs": ["create"]}),
+        // Runs of Deployments, snapshots that jobs leave behind, and their history.
+        json!({"apiGroups": [sluice_api::GROUP], "resources": ["jobs"], "verbs": ["create", "patch", "delete"]}),
+        json!({"apiGroups": [sluice_api::GROUP], "resources": ["savepoints"], "verbs": ["create", "delete"]}),
         // What Flink runs in. Nobody can give away rights that he does not have, so the rights of Flink's own ServiceAccounts
         // (ConfigMaps, for high availability) are here too.
         json!({"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list", "watch", "create", "patch", "delete"]}),
+        json!({"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get", "list", "watch", "create", "patch", "delete"]}),
         json!({"apiGroups": [""], "resources": ["services", "serviceaccounts"], "verbs": ["get", "list", "watch", "create", "patch", "delete"]}),
         json!({"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"]}),
         json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "delete"]}),

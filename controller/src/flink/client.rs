@@ -127,6 +127,12 @@ pub struct JarRun {
 }
 
 #[derive(Deserialize)]
+struct Metric {
+    id: String,
+    value: Option<String>,
+}
+
+#[derive(Deserialize)]
 struct Uploaded {
     filename: String,
 }
@@ -202,6 +208,21 @@ impl FlinkClient {
     pub async fn checkpoints(&self, job: &JobId) -> Result<Latest, FlinkError> {
         let found: Checkpoints = self.get(&["jobs", job.as_str(), "checkpoints"]).await?;
         Ok(found.latest.unwrap_or_default())
+    }
+
+    /// How often a job has restarted, as its JobManager counts; `None` where it does not count (yet).
+    pub async fn restarts(&self, job: &JobId) -> Result<Option<i64>, FlinkError> {
+        let url = self.url(&["jobs", job.as_str(), "metrics"])?;
+        let request = self
+            .request(Method::GET, url)
+            // The second name is that of older versions.
+            .query(&[("get", "numRestarts,fullRestarts")]);
+        let found: Vec<Metric> = self.send(request, self.http.timeouts.call).await?;
+        let value = |id: &str| {
+            let metric = found.iter().find(|metric| metric.id == id)?;
+            metric.value.as_deref()?.parse().ok()
+        };
+        Ok(value("numRestarts").or_else(|| value("fullRestarts")))
     }
 
     /// How old an answer about a job may be, in milliseconds: Flink keeps what it answers for `web.refresh-interval`, the job's

@@ -15,6 +15,8 @@ pub const VOLUME: &str = "sluice-artifacts";
 const STAGE: &str = "/sluice-artifacts";
 /// Where Flink's class path sees the session's jars.
 const JARS: &str = "/opt/flink/lib/sluice-jars";
+/// Where Flink looks for an application's program, in both roles.
+const PROGRAM: &str = "/opt/flink/usrlib";
 /// Where Flink looks for plugins.
 const PLUGINS: &str = "/opt/flink/plugins";
 /// Names of the containers that fetch begin so: they get the environment of Flink's container, for credentials.
@@ -40,6 +42,14 @@ pub fn of(cluster: &FlinkCluster<'_>, settings: &BuildSettings) -> Result<Artifa
         uris: cluster.jars,
     };
     artifacts.bring(&jars, cluster, settings);
+    if let Some(application) = &cluster.application {
+        let program = Folder {
+            stage: "program".to_owned(),
+            mount: PROGRAM.to_owned(),
+            uris: application.jar.as_slice(),
+        };
+        artifacts.bring(&program, cluster, settings);
+    }
     for (index, plugin) in cluster.plugins.iter().enumerate() {
         let name = &plugin.name;
         if name.is_empty() || name.starts_with('.') || name.contains(['/', ':']) {

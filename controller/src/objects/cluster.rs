@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use sluice_api::{
-    ComponentResources, KubernetesOptions, Logging, Object, Plugin, Scalar, SessionCluster,
+    Artifact, ComponentResources, DeploymentTemplateSpec, KubernetesOptions, Logging, Object,
+    Plugin, Scalar, SessionCluster,
 };
 use sluice_policy::MilliCpu;
 use sluice_policy::flink::FlinkVersion;
 use sluice_policy::quantity::{Bytes, flink_memory};
 
+use super::application::Application;
 use super::names::{Names, Role};
 use super::{BuildError, hash};
 
@@ -69,6 +71,8 @@ pub struct FlinkCluster<'a> {
     pub plugins: &'a [Plugin],
     /// Labels and pod settings.
     pub kubernetes: Option<&'a KubernetesOptions>,
+    /// The job that the JobManager brings along; `None`: it is sent some later.
+    pub application: Option<Application>,
 }
 
 impl<'a> FlinkCluster<'a> {
@@ -113,6 +117,73 @@ impl<'a> FlinkCluster<'a> {
             jars: spec.jars.as_deref().unwrap_or_default(),
             plugins: spec.plugins.as_deref().unwrap_or_default(),
             kubernetes: spec.kubernetes.as_ref(),
+            application: None,
+        })
+    }
+
+    /// Of a run of the Deployment `owner`, whose pods run in `namespace`.
+    pub fn of_run(
+        owner: Owner,
+        namespace: &str,
+        template: &'a DeploymentTemplateSpec,
+        application: Application,
+    ) -> Result<Self, BuildError> {
+        const AT: &str = "spec.template.spec";
+        let artifact = template.artifact.as_ref();
+        let scalar = |of: fn(&Artifact) -> Option<&Scalar>| artifact.and_then(of);
+        let text = |of: fn(&Artifact) -> Option<&String>| artifact.and_then(of).map(String::as_str);
+        let written = scalar(|artifact| artifact.flink_version.as_ref());
+        let version = version(written).map_err(|error| {
+            BuildError::new(format!("{AT}.artifact.flinkVersion"), error.message)
+        })?;
+        let resources = template.resources.as_ref();
+        let below = |error: BuildError| {
+            let field = error.field.strip_prefix("spec.").unwrap_or(&error.field);
+            BuildError::new(format!("{AT}.{field}"), error.message)
+        };
+        let mut configuration = flat(
+            template.flink_configuration.as_ref(),
+            &format!("{AT}.flinkConfiguration"),
+        )?;
+        let parallelism = template.parallelism.unwrap_or(1).max(1);
+        configuration.insert("parallelism.default".into(), parallelism.to_string());
+        let slots = configuration
+            .get("taskmanager.numberOfTaskSlots")
+            .and_then(|slots| slots.trim().parse().ok())
+            .unwrap_or(1)
+            .max(1);
+        let needed = u32::try_from(parallelism).unwrap_or(1).div_ceil(slots);
+        let task_managers = template.number_of_task_managers;
+        Ok(Self {
+            names: Names::of_deployment(&owner.name),
+            owner,
+            namespace: namespace.to_owned(),
+            version,
+            image: image(
+                text(|artifact| artifact.flink_image_registry.as_ref()),
+                text(|artifact| artifact.flink_image_repository.as_ref()),
+                scalar(|artifact| artifact.flink_image_tag.as_ref()),
+                written,
+            ),
+            task_managers: task_managers
+                .map_or(needed, |number| u32::try_from(number).unwrap_or_default()),
+            jobmanager: role_resources(
+                resources.and_then(|resources| resources.jobmanager.as_ref()),
+                Role::JobManager,
+            )
+            .map_err(below)?,
+            taskmanager: role_resources(
+                resources.and_then(|resources| resources.taskmanager.as_ref()),
+                Role::TaskManager,
+            )
+            .map_err(below)?,
+            configuration,
+            logging: template.logging.as_ref(),
+            log_files: BTreeMap::new(),
+            jars: &[],
+            plugins: &[],
+            kubernetes: template.kubernetes.as_ref(),
+            application: Some(application),
         })
     }
 
@@ -167,6 +238,7 @@ impl<'a> FlinkCluster<'a> {
             self.jars,
             plugins,
             kubernetes,
+            self.application.as_ref().map(Application::input),
         ]))
     }
 }

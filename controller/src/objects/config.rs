@@ -11,6 +11,7 @@ use sluice_policy::flink::FlinkVersion;
 use sluice_policy::quantity::Bytes;
 
 use super::BuildError;
+use super::application::Application;
 use super::cluster::{FlinkCluster, HighAvailability};
 
 /// Port of Flink's RPC.
@@ -141,8 +142,16 @@ pub fn options(cluster: &FlinkCluster<'_>) -> BTreeMap<String, String> {
         let users = options.get(JAVA_OPTIONS).map(|text| text.trim().to_owned());
         options.insert(JAVA_OPTIONS.to_owned(), java_options(users.as_deref()));
     }
+    if cluster.application.is_some() {
+        Application::configure(cluster.version, &mut options);
+    }
     if cluster.high_availability() == HighAvailability::Kubernetes {
-        options.insert("kubernetes.cluster-id".into(), cluster.names.flink_id());
+        let id = match &cluster.application {
+            // Another run must not find what this one has left.
+            Some(application) => application.job.clone(),
+            None => cluster.names.flink_id(),
+        };
+        options.insert("kubernetes.cluster-id".into(), id);
         options.insert("kubernetes.namespace".into(), cluster.namespace.clone());
     } else {
         options.remove("kubernetes.cluster-id");

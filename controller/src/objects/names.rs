@@ -59,7 +59,14 @@ impl Names {
         }
     }
 
-    /// A role's Deployment.
+    /// Of a Deployment of this name. Every run has them, one after the other: so two of them cannot stand side by side.
+    pub fn of_deployment(name: &str) -> Self {
+        Self {
+            base: format!("{name}-dep"),
+        }
+    }
+
+    /// A role's Deployment or Job.
     pub fn workload(&self, role: Role) -> String {
         format!("{}-{}", self.base, role.word())
     }
@@ -106,6 +113,23 @@ pub fn selector_text(uid: &str, role: Option<Role>) -> String {
 
 /// Labels of an object: what users want on all of them, and Sluice's own, which win.
 pub fn labels_of(cluster: &FlinkCluster<'_>, role: Option<Role>) -> Map<String, Value> {
+    let mut map = common_labels(cluster, role);
+    if let Some(application) = &cluster.application {
+        map.insert(labels::JOB.into(), application.job.as_str().into());
+    }
+    map
+}
+
+/// Selects the pods of a role; those of this run, where it is one.
+pub fn pods_of(cluster: &FlinkCluster<'_>, role: Role) -> Map<String, Value> {
+    let mut selector = selector(&cluster.owner.uid, Some(role));
+    if let Some(application) = &cluster.application {
+        selector.insert(labels::JOB.into(), application.job.as_str().into());
+    }
+    selector
+}
+
+fn common_labels(cluster: &FlinkCluster<'_>, role: Option<Role>) -> Map<String, Value> {
     let users = cluster
         .kubernetes
         .and_then(|options| options.labels.as_ref());

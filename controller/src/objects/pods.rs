@@ -30,6 +30,7 @@ pub fn template(
     settings: &BuildSettings,
 ) -> Result<Value, BuildError> {
     let artifacts = artifacts::of(cluster, settings)?;
+    let is_run = cluster.application.is_some() && role == Role::JobManager;
     let resources = container_resources(cluster, role);
     let mut volumes =
         vec![json!({"name": CONFIG_VOLUME, "configMap": {"name": cluster.names.config()}})];
@@ -39,12 +40,12 @@ pub fn template(
     mounts.extend(artifacts.mounts);
     let mut spec = json!({
         "enableServiceLinks": false,
-        "restartPolicy": "Always",
+        "restartPolicy": if is_run { "Never" } else { "Always" },
         "securityContext": {"runAsUser": USER, "runAsGroup": USER, "fsGroup": USER},
         "containers": [{
             "name": MAIN_CONTAINER,
             "image": cluster.image,
-            "args": arguments(cluster, role),
+            "args": arguments(cluster, role)?,
             "env": [
                 {"name": "POD_IP", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}}},
                 {"name": "POD_NAME", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}},
@@ -57,6 +58,17 @@ pub fn template(
         }],
         "volumes": volumes,
     });
+    if is_run
+        && let Some(main) = spec
+            .pointer_mut("/containers/0")
+            .and_then(Value::as_object_mut)
+    {
+        // Why it ended is read from its pod.
+        main.insert(
+            "terminationMessagePolicy".into(),
+            "FallbackToLogsOnError".into(),
+        );
+    }
     if let Some(spec) = spec.as_object_mut() {
         if !artifacts.init_containers.is_empty() {
             spec.insert("initContainers".into(), artifacts.init_containers.into());
@@ -80,6 +92,11 @@ pub fn template(
 /// Sluice's init containers get Flink's own resources, which the pod has anyway once they have ended, and those that fetch
 /// get its environment, for credentials.
 fn finish_init_containers(template: &mut Value, resources: &Value) {
+    // What is not started again is read from its pod.
+    let is_once = template
+        .pointer("/spec/restartPolicy")
+        .and_then(Value::as_str)
+        == Some("Never");
     let containers = template
         .pointer("/spec/containers")
         .and_then(Value::as_array);
@@ -104,6 +121,12 @@ fn finish_init_containers(template: &mut Value, resources: &Value) {
             continue;
         }
         container.insert("resources".into(), resources.clone());
+        if is_once {
+            container.insert(
+                "terminationMessagePolicy".into(),
+                "FallbackToLogsOnError".into(),
+            );
+        }
         if fetches && let Some(env) = &env {
             container.insert("env".into(), env.clone());
         }
@@ -111,7 +134,10 @@ fn finish_init_containers(template: &mut Value, resources: &Value) {
 }
 
 /// Arguments of the official image's entry point.
-fn arguments(cluster: &FlinkCluster<'_>, role: Role) -> Vec<String> {
+fn arguments(cluster: &FlinkCluster<'_>, role: Role) -> Result<Vec<String>, BuildError> {
+    if let (Some(application), Role::JobManager) = (&cluster.application, role) {
+        return application.arguments(cluster.high_availability());
+    }
     let mut arguments = vec![role.word().to_owned()];
     match role {
         // A JobManager that is found by an election must be reachable where it is, not where its Service points.
@@ -129,7 +155,7 @@ fn arguments(cluster: &FlinkCluster<'_>, role: Role) -> Vec<String> {
             }
         }
     }
-    arguments
+    Ok(arguments)
 }
 
 fn ports(role: Role) -> Value {

@@ -1,11 +1,12 @@
-//! The objects themselves: ConfigMap, Service, the two Deployments, and the rights that high availability needs.
+//! The objects themselves: ConfigMap, Service, the two Deployments (an application's JobManager is a Job), and the rights that
+//! high availability needs.
 
 use serde_json::{Map, Value, json};
 use sluice_api::API_VERSION;
 
 use super::cluster::{FlinkCluster, HighAvailability};
 use super::config::{BLOB_PORT, REST_PORT, RPC_PORT};
-use super::names::{Role, labels_of, selector};
+use super::names::{Role, labels_of, pods_of};
 use super::{BuildError, BuildSettings, MadeKind, config, hash, logging, pods};
 
 /// All objects, in the order of their making.
@@ -44,15 +45,45 @@ pub fn objects(
             "type": "ClusterIP",
             // TaskManagers look for a JobManager that is not ready yet.
             "publishNotReadyAddresses": true,
-            "selector": selector(&cluster.owner.uid, Some(Role::JobManager)),
+            "selector": pods_of(cluster, Role::JobManager),
             "ports": [port("rpc", RPC_PORT), port("blob", BLOB_PORT), port("rest", REST_PORT)],
         }}),
     ));
+    // An application's JobManager comes last: where it stands, everything does.
+    let mut jobmanager_of_run = None;
     for role in Role::BOTH {
         let template = pods::template(cluster, role, &config_hash, settings)?;
-        objects.push((MadeKind::Deployment, workload(cluster, role, &template)));
+        if role == Role::JobManager && cluster.application.is_some() {
+            jobmanager_of_run = Some((MadeKind::Job, run_once(cluster, &template)));
+        } else {
+            objects.push((MadeKind::Deployment, workload(cluster, role, &template)));
+        }
     }
+    objects.extend(jobmanager_of_run);
     Ok(objects)
+}
+
+/// A JobManager that brings its job along. Started again it would begin again from where the run began, so it is not, unless
+/// high availability tells it where the job has got to.
+fn run_once(cluster: &FlinkCluster<'_>, template: &Value) -> Value {
+    /// Restarts that high availability is given.
+    const RESTARTS: u32 = 6;
+    let retries = match cluster.high_availability() {
+        HighAvailability::None => 0,
+        _ => RESTARTS,
+    };
+    object(
+        cluster,
+        MadeKind::Job,
+        &cluster.names.workload(Role::JobManager),
+        Some(Role::JobManager),
+        json!({"spec": {
+            "backoffLimit": retries,
+            "completions": 1,
+            "parallelism": 1,
+            "template": template,
+        }}),
+    )
 }
 
 fn workload(cluster: &FlinkCluster<'_>, role: Role, template: &Value) -> Value {
@@ -70,7 +101,7 @@ fn workload(cluster: &FlinkCluster<'_>, role: Role, template: &Value) -> Value {
             "revisionHistoryLimit": 0,
             // Never more pods at a time than CPU was set aside for.
             "strategy": {"type": "Recreate"},
-            "selector": {"matchLabels": selector(&cluster.owner.uid, Some(role))},
+            "selector": {"matchLabels": pods_of(cluster, role)},
             "template": template,
         }}),
     )

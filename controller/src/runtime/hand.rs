@@ -228,7 +228,17 @@ fn may_take(wanted: &Built, stored: &DynamicObject) -> Result<(), HandError> {
     let uid = |pointer: &str| wanted.object.pointer(pointer).and_then(|uid| uid.as_str());
     let ours = uid("/metadata/labels/sluice.dev~1owner-uid");
     if ours.is_some() && label(labels::OWNER_UID) == ours {
-        return Ok(());
+        let run = uid("/metadata/labels/sluice.dev~1job");
+        if label(labels::JOB) == run {
+            return Ok(());
+        }
+        // Of another run of the same owner: it has to go first.
+        let (kind, namespace, name) = place();
+        return Err(HandError::BeingDeleted {
+            kind,
+            namespace,
+            name,
+        });
     }
     let owner = match (
         label(labels::OWNER_KIND),

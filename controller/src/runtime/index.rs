@@ -20,13 +20,14 @@ use crate::objects::MadeKind;
 const PAGE: u32 = 50;
 
 /// Kinds that are watched.
-const WATCHED: [MadeKind; 7] = [
+const WATCHED: [MadeKind; 8] = [
     MadeKind::ConfigMap,
     MadeKind::Service,
     MadeKind::ServiceAccount,
     MadeKind::Role,
     MadeKind::RoleBinding,
     MadeKind::Deployment,
+    MadeKind::Job,
     MadeKind::Pod,
 ];
 

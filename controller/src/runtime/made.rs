@@ -21,6 +21,8 @@ pub struct Made {
     pub uid: String,
     /// The role that it is part of, if of one.
     pub role: Option<Role>,
+    /// Name of the Job object of the run that it is part of, if of one.
+    pub job: Option<Box<str>>,
     /// Hash of what it was made from.
     pub input: Option<Box<str>>,
     /// Hash of the object as it was made.
@@ -45,6 +47,8 @@ pub enum Detail {
     },
     /// A Deployment.
     Workload(Workload),
+    /// A Job.
+    Batch(Batch),
     /// A pod.
     Pod(Pod),
 }
@@ -64,6 +68,18 @@ pub struct Workload {
     pub failure: Option<Box<str>>,
 }
 
+/// A Job: something that runs once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Batch {
+    /// It has not ended.
+    #[default]
+    Runs,
+    /// It ended well.
+    Complete,
+    /// Its pod failed, or is gone.
+    Failed,
+}
+
 /// A pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pod {
@@ -73,6 +89,8 @@ pub struct Pod {
     pub trouble: Option<Trouble>,
     /// Times that Flink's container was started again.
     pub restarts: u32,
+    /// What a container said last that ended with an error and is not started again.
+    pub last_words: Option<Box<str>>,
 }
 
 /// What keeps a pod from running.
@@ -141,6 +159,7 @@ impl Made {
             name: metadata.name.clone().unwrap_or_default(),
             uid: metadata.uid.clone().unwrap_or_default(),
             role: label(labels::COMPONENT).and_then(|word| Role::of_word(&word)),
+            job: label(labels::JOB).map(Into::into),
             input: annotation(annotations::INPUT),
             built: annotation(annotations::BUILT),
             digest: if kind == MadeKind::Pod {
@@ -158,6 +177,14 @@ impl Made {
     pub fn workload(&self) -> Option<&Workload> {
         match &self.detail {
             Detail::Workload(workload) => Some(workload),
+            _ => None,
+        }
+    }
+
+    /// The Job that it is.
+    pub const fn batch(&self) -> Option<Batch> {
+        match self.detail {
+            Detail::Batch(batch) => Some(batch),
             _ => None,
         }
     }
@@ -251,9 +278,43 @@ fn detail(kind: MadeKind, object: &DynamicObject) -> Detail {
                 .and_then(|condition| text(condition, "/message"))
                 .map(short),
         }),
+        MadeKind::Job => Detail::Batch(batch(data)),
         MadeKind::Pod => Detail::Pod(pod(data)),
         _ => Detail::Plain,
     }
+}
+
+fn batch(data: &Value) -> Batch {
+    let is =
+        |kind| condition(data, kind).is_some_and(|found| text(found, "/status") == Some("True"));
+    // `FailureTarget` comes before the pods are gone; nothing is started any more from then on.
+    if is("Failed") || is("FailureTarget") {
+        Batch::Failed
+    } else if is("Complete") {
+        Batch::Complete
+    } else {
+        Batch::Runs
+    }
+}
+
+/// What a container that failed for good has said: its termination message, or how it ended.
+fn last_words(status: &Value) -> Option<Box<str>> {
+    let ended = status.pointer("/state/terminated")?;
+    let code = ended.get("exitCode").and_then(Value::as_i64)?;
+    if code == 0 {
+        return None;
+    }
+    let said = text(ended, "/message").unwrap_or_default().trim();
+    let reason = text(ended, "/reason").unwrap_or("Error");
+    let name = text(status, "/name").unwrap_or_default();
+    let mut words = format!("container {name} ended with exit code {code} ({reason})");
+    if !said.is_empty() {
+        // The end says why; what comes before is how it got there.
+        let from = said.char_indices().rev().nth(1500).map_or(0, |(at, _)| at);
+        words.push_str(": ");
+        words.push_str(said.get(from..).unwrap_or_default());
+    }
+    Some(words.into())
 }
 
 fn pod(data: &Value) -> Pod {
@@ -263,7 +324,9 @@ fn pod(data: &Value) -> Pod {
         .flatten();
     let mut trouble: Option<Trouble> = None;
     let mut restarts = 0;
+    let mut said = None;
     for status in statuses {
+        said = said.or_else(|| last_words(status));
         restarts += count(status, "/restartCount").unwrap_or(0);
         if let Some(found) = container_trouble(status)
             && trouble.as_ref().is_none_or(|known| found.kind < known.kind)
@@ -285,6 +348,7 @@ fn pod(data: &Value) -> Pod {
             })
         }),
         restarts,
+        last_words: said,
     }
 }
 

@@ -157,7 +157,7 @@ fn is_of_interest(status: &SessionJobStatus) -> bool {
     status.operation.is_some() || !ended
 }
 
-async fn report(flink: &FlinkClient, id: &JobId) -> Result<Option<Report>, FlinkError> {
+pub(crate) async fn report(flink: &FlinkClient, id: &JobId) -> Result<Option<Report>, FlinkError> {
     let Some(details) = flink.job(id).await? else {
         return Ok(None);
     };

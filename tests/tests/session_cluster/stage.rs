@@ -12,6 +12,7 @@ use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use sluice_api::SessionCluster;
 use sluice_cluster::{Cluster, ControllerManager};
+use sluice_controller::deployment::run::Deployments;
 use sluice_controller::deployment_target::DeploymentTargets;
 use sluice_controller::fetch::Reach;
 use sluice_controller::flink::{FlinkHttp, Timeouts};
@@ -213,12 +214,21 @@ impl Stage {
                 facts: Some(facts),
                 settings: Settings::default(),
             };
+            let deployments = Deployments {
+                client: clusters.client.clone(),
+                flink: clusters.flink.clone(),
+                instance: "test".into(),
+                build: clusters.build.clone(),
+                address: Arc::clone(&clusters.address),
+                probe: None,
+            };
             let all = Reconcilers {
                 savepoints: Savepoints::new(client.clone(), clusters.flink.clone(), "test")
                     .session_jobs(jobs.whose()),
                 targets: DeploymentTargets::new(client.clone(), "test"),
                 clusters,
                 jobs,
+                deployments,
             };
             Box::pin(lead(&keeper, &all, Leadership::always())).await;
         });

@@ -1,0 +1,36 @@
+//! The reconciler of Deployments.
+//!
+//! * [`sight`]: what is observed of a Deployment, its newest run, Flink and the snapshots;
+//! * [`decide`]: what is observed goes in, the next step and the status come out. Pure; tested as a table;
+//! * [`settle`]: what has become of the newest run; [`start`]: beginning one; [`halt`]: ending one; [`health`]: how it fares;
+//! * [`draft`]: a status in the making, with its conditions and Events;
+//! * [`identity`]: ids, names and fingerprints; [`snapshot`]: which snapshot a start restores from;
+//! * [`reconcile`]: the edge that reads, decides, writes and calls; [`place`]: target and second gate;
+//! * `records`: Job and Savepoint objects; `requests`: savepoints that users ask for; [`run`]: queue and watches, which run while this process leads.
+//!
+//! # Why no two jobs of a Deployment run at once, and no savepoint is lost
+//!
+//! Each run has a number, and everything that is known of it has a name or id that follows from what was stored before: its Job
+//! object (`<name>-<number>`) is claimed in the Deployment's status at the version that was decided upon; Flink's id of the job is the
+//! uid of that object; its JobManager is made once, a batch Job that never starts a second pod, and the name of that Job is the
+//! same for every run of a Deployment. A stop has an id and a folder that are stored before Flink hears of them. So after a crash at any
+//! point the same is simply asked again. A run's end is stored in its Job object, after the snapshot that it has left has been stored as a
+//! Savepoint; only then its pods go, and only when a read past every cache has shown that all of them are gone, the next run is claimed.
+
+pub mod decide;
+pub mod draft;
+pub mod halt;
+pub mod health;
+pub mod identity;
+pub mod place;
+pub mod reconcile;
+mod records;
+mod requests;
+pub mod run;
+pub mod settle;
+pub mod sight;
+pub mod snapshot;
+pub mod start;
+
+#[cfg(test)]
+mod tests;

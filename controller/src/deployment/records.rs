@@ -1,0 +1,350 @@
+//! The records of a Deployment: its Job objects, one a run, and its Savepoint objects. Read past every cache, written under names that
+//! follow from the run, pruned to a history. What they say is decided elsewhere.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, PostParams};
+use kube::{Resource, ResourceExt};
+use sluice_api::names::{field_managers, finalizers};
+use sluice_api::{
+    Deployment, Job, JobSpec, JobStatus, Savepoint, SavepointOrigin, SavepointSpec, SavepointState,
+    SavepointStatus,
+};
+
+use super::reconcile::{Context, Error, kube};
+use super::settle::is_over;
+use super::sight::{Answer, Record, Stored};
+use crate::objects::names::texts;
+use crate::runtime::conditions;
+use crate::runtime::status::{self, Written};
+
+/// Objects that are read at a time.
+const PAGE: u32 = 500;
+/// Job objects of ended runs that are kept.
+const JOBS: usize = 10;
+/// Savepoint objects that Sluice has made by itself and that are kept.
+const SAVEPOINTS: usize = 10;
+
+fn params() -> PostParams {
+    PostParams {
+        field_manager: Some(field_managers::CONTROLLER.to_owned()),
+        ..PostParams::default()
+    }
+}
+
+impl Context {
+    fn jobs(&self, deployment: &Deployment) -> Api<Job> {
+        Api::namespaced(
+            self.client.clone(),
+            &deployment.namespace().unwrap_or_default(),
+        )
+    }
+
+    /// The Job object of the newest run, past every cache; `None` where it is somebody else's too.
+    pub(super) async fn newest_run(&self, deployment: &Deployment) -> Result<Option<Job>, Error> {
+        let status = deployment.status.as_ref();
+        let Some(name) = status.and_then(|status| status.job_name.as_deref()) else {
+            return Ok(None);
+        };
+        let found = self.jobs(deployment).get_opt(name).await;
+        let found = found.map_err(kube("reading the Job"))?;
+        Ok(found.filter(|job| is_of(job, deployment)))
+    }
+
+    /// Creates the Job object of a run. Doing so again changes nothing.
+    pub(super) async fn record_run(
+        &self,
+        deployment: &Deployment,
+        name: &str,
+        spec: &JobSpec,
+    ) -> Result<Answer, Error> {
+        let mut job = Job::new(name, spec.clone());
+        let template = deployment.spec.template.as_ref();
+        let metadata = template.and_then(|template| template.metadata.as_ref());
+        let map = |object: Option<&sluice_api::Object>| {
+            let texts = texts(object).into_iter();
+            texts
+                .filter_map(|(key, value)| Some((key, value.as_str()?.to_owned())))
+                .collect()
+        };
+        job.metadata = ObjectMeta {
+            name: Some(name.to_owned()),
+            namespace: deployment.namespace(),
+            labels: metadata.map(|metadata| map(metadata.labels.as_ref())),
+            annotations: metadata.map(|metadata| map(metadata.annotations.as_ref())),
+            owner_references: Some(deployment.controller_owner_ref(&()).into_iter().collect()),
+            // Until its run is over.
+            finalizers: Some(vec![finalizers::TEARDOWN.to_owned()]),
+            ..ObjectMeta::default()
+        };
+        let answer = match self.jobs(deployment).create(&params(), &job).await {
+            Ok(_) => Answer::Recorded,
+            Err(kube::Error::Api(refused)) if refused.code == 409 => {
+                let found = self.jobs(deployment).get_opt(name).await;
+                let found = found.map_err(kube("reading the Job"))?;
+                let usable = found.is_none_or(|found| {
+                    let state = found.status.as_ref().and_then(|status| status.state);
+                    is_of(&found, deployment) && state.is_none()
+                });
+                if usable {
+                    Answer::Recorded
+                } else {
+                    Answer::NameTaken
+                }
+            }
+            Err(kube::Error::Api(refused)) if matches!(refused.code, 400 | 403 | 422) => {
+                // Labels or annotations of the template that Kubernetes does not take.
+                Answer::Unclear(format!("Job {name} is refused: {}", refused.message))
+            }
+            Err(error) => return Err(kube("creating the Job")(error)),
+        };
+        self.probed(deployment, "Job created")?;
+        Ok(answer)
+    }
+
+    /// Writes the status of the newest run at the version that was read.
+    pub(super) async fn write_run(
+        &self,
+        deployment: &Deployment,
+        run: &Job,
+        next: JobStatus,
+    ) -> Result<Option<Job>, Error> {
+        let mut run = run.clone();
+        run.status = Some(next);
+        let written = status::put(&self.client, &run).await;
+        let written = written.map_err(kube("writing the Job's status"))?;
+        self.probed(deployment, "Job status written")?;
+        Ok(match written {
+            Written::Stored(stored) => Some(*stored),
+            Written::Outdated => None,
+        })
+    }
+
+    /// Lets go of the Job object of a run that is over.
+    pub(super) async fn release(&self, deployment: &Deployment, run: &Job) -> Result<(), Error> {
+        let mut all = run.finalizers().to_vec();
+        all.retain(|name| name != finalizers::TEARDOWN);
+        let written = status::set_finalizers(&self.client, run, &all).await;
+        written.map_err(kube("removing the Job's finalizer"))?;
+        self.probed(deployment, "Job released")
+    }
+
+    /// The Deployment's complete Savepoint objects.
+    pub(super) async fn savepoints(&self, deployment: &Deployment) -> Result<Vec<Stored>, Error> {
+        let mut found = Vec::new();
+        for savepoint in self.all_savepoints(deployment).await? {
+            let savepoint = self.brought_in(savepoint).await?;
+            found.extend(stored(&savepoint));
+        }
+        Ok(found)
+    }
+
+    async fn all_savepoints(&self, deployment: &Deployment) -> Result<Vec<Savepoint>, Error> {
+        let namespace = deployment.namespace().unwrap_or_default();
+        let api: Api<Savepoint> = Api::namespaced(self.client.clone(), &namespace);
+        let only = format!("spec.deploymentName={}", deployment.name_any());
+        let mut params = ListParams::default().fields(&only).limit(PAGE);
+        let mut all = Vec::new();
+        loop {
+            let page = api
+                .list(&params)
+                .await
+                .map_err(kube("listing Savepoints"))?;
+            all.extend(page.items);
+            match page.metadata.continue_.filter(|next| !next.is_empty()) {
+                Some(next) => params.continue_token = Some(next),
+                None => return Ok(all),
+            }
+        }
+    }
+
+    /// A snapshot that exists and that a user names can be restored from at once; its status says so.
+    async fn brought_in(&self, mut savepoint: Savepoint) -> Result<Savepoint, Error> {
+        let location = savepoint.spec.savepoint_location.clone();
+        let Some(location) = location.filter(|_| savepoint.status.is_none()) else {
+            return Ok(savepoint);
+        };
+        let generation = savepoint.metadata.generation;
+        savepoint.status = Some(completed(&location, Timestamp::now(), generation));
+        let written = status::put(&self.client, &savepoint).await;
+        Ok(
+            match written.map_err(kube("writing the Savepoint's status"))? {
+                Written::Stored(stored) => *stored,
+                // It is looked at again.
+                Written::Outdated => savepoint,
+            },
+        )
+    }
+
+    /// Keeps a snapshot as a Savepoint object. Doing so again changes nothing.
+    pub(super) async fn keep(&self, deployment: &Deployment, record: &Record) -> Result<(), Error> {
+        let namespace = deployment.namespace().unwrap_or_default();
+        let api: Api<Savepoint> = Api::namespaced(self.client.clone(), &namespace);
+        let mut savepoint = Savepoint::new(
+            &record.name,
+            SavepointSpec {
+                deployment_name: Some(deployment.name_any()),
+                job_id: Some(record.job.to_string()),
+                origin: Some(record.origin),
+                ..SavepointSpec::default()
+            },
+        );
+        savepoint.metadata.namespace = Some(namespace);
+        savepoint.metadata.owner_references = Some(deployment.owner_ref(&()).into_iter().collect());
+        let made = match api.create(&params(), &savepoint).await {
+            Ok(made) => made,
+            Err(kube::Error::Api(refused)) if refused.code == 409 => {
+                let found = api.get(&record.name).await;
+                found.map_err(kube("reading the Savepoint"))?
+            }
+            Err(error) => return Err(kube("creating the Savepoint")(error)),
+        };
+        self.probed(deployment, "Savepoint created")?;
+        let is_ours = made.spec.job_id.as_deref() == Some(record.job.as_str());
+        let known = made
+            .status
+            .as_ref()
+            .and_then(|status| status.location.as_deref());
+        if !is_ours {
+            return Err(Error::SavepointTaken {
+                name: record.name.clone(),
+                location: record.location.clone(),
+            });
+        }
+        if known == Some(&record.location) {
+            return Ok(());
+        }
+        let mut made = made;
+        let generation = made.metadata.generation;
+        made.status = Some(completed(&record.location, record.completed, generation));
+        let written = status::put(&self.client, &made).await;
+        if matches!(
+            written.map_err(kube("writing the Savepoint's status"))?,
+            Written::Outdated
+        ) {
+            return Err(Error::Outdated);
+        }
+        self.probed(deployment, "Savepoint completed")
+    }
+
+    /// Removes the oldest records beyond the history that is kept. What the next start restores from is spared, and no data is
+    /// deleted.
+    pub(super) async fn prune(&self, deployment: &Deployment) -> Result<(), Error> {
+        let only = format!("spec.deploymentName={}", deployment.name_any());
+        let params = ListParams::default().fields(&only);
+        let jobs = self.jobs(deployment).list(&params).await;
+        let mut jobs = jobs.map_err(kube("listing Jobs"))?.items;
+        let newest = deployment.status.as_ref();
+        let newest = newest.and_then(|status| status.job_name.clone());
+        jobs.retain(|job| {
+            let state = job.status.as_ref().and_then(|status| status.state);
+            is_of(job, deployment)
+                && state.is_some_and(is_over)
+                && Some(job.name_any()) != newest
+                && job.finalizers().is_empty()
+        });
+        jobs.sort_by_key(|job| job.metadata.creation_timestamp.as_ref().map(|time| time.0));
+        let too_many = jobs.len().saturating_sub(JOBS);
+        for job in jobs.into_iter().take(too_many) {
+            remove(&self.jobs(deployment), &job).await?;
+        }
+        let all = self.all_savepoints(deployment).await?;
+        let mut own: Vec<(Stored, Savepoint)> = all
+            .into_iter()
+            .filter(|savepoint| {
+                matches!(
+                    savepoint.spec.origin,
+                    Some(SavepointOrigin::Suspend | SavepointOrigin::RetainedCheckpoint)
+                )
+            })
+            .filter_map(|savepoint| Some((stored(&savepoint)?, savepoint)))
+            .collect();
+        own.sort_by_key(|(stored, _)| stored.completed);
+        let next = |origin: Option<SavepointOrigin>| {
+            let mut newest_first = own.iter().rev();
+            let newest = newest_first
+                .find(|(stored, _)| origin.is_none_or(|origin| stored.origin == origin));
+            newest.map(|(stored, _)| stored.name.clone())
+        };
+        let spared = [
+            next(None),
+            next(Some(SavepointOrigin::Suspend)),
+            deployment
+                .status
+                .as_ref()
+                .and_then(|status| status.latest_savepoint_name.clone()),
+        ];
+        let too_many = own.len().saturating_sub(SAVEPOINTS);
+        let api: Api<Savepoint> = Api::namespaced(
+            self.client.clone(),
+            &deployment.namespace().unwrap_or_default(),
+        );
+        for (stored, savepoint) in own.iter().take(too_many) {
+            if !spared.contains(&Some(stored.name.clone())) {
+                remove(&api, savepoint).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn remove<K>(api: &Api<K>, object: &K) -> Result<(), Error>
+where
+    K: Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+{
+    let params = DeleteParams {
+        preconditions: Some(kube::api::Preconditions {
+            uid: object.uid(),
+            resource_version: None,
+        }),
+        ..DeleteParams::default()
+    };
+    match api.delete(&object.name_any(), &params).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
+        Err(error) => Err(kube("removing an old record")(error)),
+    }
+}
+
+/// Whether a Job object is of this very Deployment.
+fn is_of(job: &Job, deployment: &Deployment) -> bool {
+    let mut owners = job.metadata.owner_references.iter().flatten();
+    owners.any(|owner| Some(&owner.uid) == deployment.metadata.uid.as_ref())
+}
+
+fn stored(savepoint: &Savepoint) -> Option<Stored> {
+    let status = savepoint.status.as_ref()?;
+    if status.state != Some(SavepointState::Completed) {
+        return None;
+    }
+    Some(Stored {
+        name: savepoint.name_any(),
+        location: status.location.clone()?,
+        completed: status.completion_time.as_ref()?.0,
+        origin: savepoint
+            .spec
+            .origin
+            .unwrap_or(SavepointOrigin::UserRequest),
+    })
+}
+
+/// The status of a Savepoint that can be restored from.
+pub(super) fn completed(location: &str, at: Timestamp, generation: Option<i64>) -> SavepointStatus {
+    let mut status = SavepointStatus {
+        state: Some(SavepointState::Completed),
+        observed_generation: generation,
+        location: Some(location.to_owned()),
+        completion_time: Some(Time(conditions::whole_second(at))),
+        ..SavepointStatus::default()
+    };
+    conditions::set(
+        &mut status.conditions,
+        sluice_api::conditions::types::READY,
+        conditions::Truth::True,
+        sluice_api::conditions::reasons::AS_EXPECTED,
+        "It can be restored from.",
+        generation,
+        Timestamp::now(),
+    );
+    status
+}

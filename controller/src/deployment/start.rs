@@ -1,0 +1,205 @@
+//! Beginning a run: whether it may, what from, and what follows from each step of its making.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use sluice_api::conditions::{reasons, types};
+use sluice_api::events::EventReason;
+use sluice_api::{Failure, JobSpec, JobState as RunState, RestoreKind};
+
+use super::draft::{Draft, operations};
+use super::identity;
+use super::sight::{Again, Answer, Decision, Step};
+use super::snapshot::{choose, restore_kind};
+use crate::runtime::conditions::{self, Truth};
+use crate::session_cluster::decide::Proof;
+use crate::session_cluster::gate::Verdict;
+use crate::session_cluster::target::Target;
+
+/// Between looks whether CPU has become free, or a target has come.
+pub const WAIT: Duration = Duration::from_secs(1);
+/// Between looks whether a quota counts the object now.
+const COUNT: Duration = Duration::from_millis(200);
+/// Between looks at a run that starts.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Which run is begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// One after the newest.
+    Next,
+    /// The one whose name the status has taken already.
+    Claimed,
+}
+
+/// How long to wait after so many failures.
+pub fn backoff(failures: i32) -> Duration {
+    let exponent = u32::try_from(failures.clamp(0, 6)).unwrap_or_default();
+    Duration::from_secs(2_u64.saturating_pow(exponent).min(60))
+}
+
+/// Begins a run. Nothing of an earlier one is left.
+pub fn start(mut draft: Draft<'_>, which: Which) -> Decision {
+    let observed = draft.observed;
+    if let Some(why) = spoilt(&draft) {
+        draft.nothing_left();
+        draft.fail(reasons::INVALID_SPEC, &why, EventReason::TransitionFailed);
+        return draft.act(None, Again::OnNews);
+    }
+    let demand = observed.demand.clone().unwrap_or_default();
+    let namespace = match &observed.target {
+        Target::At(namespace) => namespace.clone(),
+        Target::Missing(message) => return no_target(draft, reasons::NOT_FOUND, message),
+        Target::NotAccepted(message) => return no_target(draft, reasons::NOT_ACCEPTED, message),
+    };
+    draft.over(types::TARGET_NOT_FOUND, "The target is there.");
+    if demand > draft.held() {
+        match &observed.gate {
+            None => return Decision::AskGate,
+            Some(Verdict::Open) => {}
+            Some(Verdict::NotCounted(why)) => {
+                draft.moving(reasons::QUOTA_NOT_COUNTED, why);
+                return draft.act(None, Again::After(COUNT));
+            }
+            Some(Verdict::Refused(refusal)) => {
+                let message = refusal.message("deployment", draft.name());
+                refused(&mut draft, EventReason::QuotaExceeded, &message);
+                draft.moving(reasons::CPU_QUOTA, &message);
+                return draft.act(None, Again::After(WAIT));
+            }
+        }
+    }
+    draft.over(types::QUOTA_EXCEEDED, "There is room for it.");
+    let Some(savepoints) = observed.savepoints else {
+        return Decision::ReadSavepoints;
+    };
+    let from = choose(observed.deployment, savepoints);
+    let newest = draft.next.job_name.as_deref();
+    let newest = newest.and_then(|name| identity::run_of(draft.name(), name));
+    let number = match which {
+        Which::Next => newest.unwrap_or_default().saturating_add(1),
+        Which::Claimed => newest.unwrap_or(1),
+    };
+    let name = identity::job_name(draft.name(), number);
+    let strategy = observed.deployment.spec.restore_strategy.as_ref();
+    let template = observed.deployment.spec.template.as_ref();
+    let template = template.and_then(|template| serde_json::to_value(template).ok());
+    let spec = JobSpec {
+        deployment_name: Some(draft.name().to_owned()),
+        deployment_generation: draft.generation(),
+        savepoint_name: from.map(|from| from.name.clone()),
+        savepoint_location: from.map(|from| from.location.clone()),
+        allow_non_restored_state: strategy
+            .and_then(|strategy| strategy.allow_non_restored_state)
+            .filter(|_| from.is_some()),
+        started_with: Some(identity::fingerprint(observed.deployment)),
+        target_namespace: Some(namespace.clone()),
+        template: match template {
+            Some(Value::Object(template)) => Some(template),
+            _ => None,
+        },
+    };
+    if which == Which::Next {
+        let text = match from {
+            Some(from) => format!(
+                "Job {name} starts with the state of Savepoint {} ({}).",
+                from.name, from.location
+            ),
+            None => format!("Job {name} starts without state."),
+        };
+        draft.note(EventReason::Starting, text);
+        if from.is_none() && number > 1 && restore_kind(observed.deployment) != RestoreKind::None {
+            draft.note(
+                EventReason::NoState,
+                format!(
+                    "restoreStrategy.kind is {}, and no snapshot is known that it allows: the job starts empty.",
+                    restore_kind(observed.deployment)
+                ),
+            );
+        }
+    }
+    draft.next.job_name = Some(name.clone());
+    draft.next.latest_savepoint_name = from.map(|from| from.name.clone());
+    draft.next.restart_nonce = observed.deployment.spec.restart_nonce;
+    draft.next.target_namespace = Some(namespace.clone());
+    draft.next.ui = Some(format!(
+        "kubectl port-forward -n {namespace} service/{}-dep-jobmanager 8081:8081; then http://localhost:8081",
+        draft.name()
+    ));
+    draft.allocate(demand);
+    if which == Which::Next {
+        draft.begin(operations::START);
+    }
+    draft.moving(reasons::STARTING, "The job is being started.");
+    let step = Step::Record {
+        name,
+        spec: Box::new(spec),
+    };
+    draft.act(Some(step), Again::AtOnce)
+}
+
+/// Why nothing can be run from the spec, if so.
+pub fn spoilt(draft: &Draft<'_>) -> Option<String> {
+    let demand = draft.observed.demand.as_ref().err();
+    demand.or(draft.observed.spoilt.as_ref()).cloned()
+}
+
+fn no_target(mut draft: Draft<'_>, reason: &str, message: &str) -> Decision {
+    if !conditions::holds(&draft.before.conditions, types::TARGET_NOT_FOUND) {
+        draft.note(EventReason::TargetNotFound, message.to_owned());
+    }
+    draft.condition(types::TARGET_NOT_FOUND, Truth::True, reason, message);
+    draft.moving(reason, message);
+    draft.act(None, Again::After(WAIT))
+}
+
+/// Tells that a quota has no room, once.
+pub fn refused(draft: &mut Draft<'_>, event: EventReason, message: &str) {
+    if !conditions::holds(&draft.before.conditions, types::QUOTA_EXCEEDED) {
+        draft.note(event, message.to_owned());
+    }
+    draft.condition(
+        types::QUOTA_EXCEEDED,
+        Truth::True,
+        reasons::CPU_QUOTA,
+        message,
+    );
+}
+
+/// Its Job object stands: its cluster is made, once it is certain that nothing of another run is left.
+pub fn make(mut draft: Draft<'_>) -> Decision {
+    if draft.observed.proof == Proof::Watched {
+        return Decision::ReadAll;
+    }
+    draft.moving(reasons::STARTING, "The job's cluster is being made.");
+    draft.act(Some(Step::Make), Again::After(LOOK))
+}
+
+/// What follows from a step of the making.
+pub fn answered(mut draft: Draft<'_>, answer: &Answer) -> Decision {
+    match answer {
+        Answer::NameTaken => {
+            let newest = draft.next.job_name.as_deref();
+            let number = newest.and_then(|name| identity::run_of(draft.name(), name));
+            let number = number.unwrap_or_default().saturating_add(1);
+            draft.next.job_name = Some(identity::job_name(draft.name(), number));
+            draft.act(None, Again::AtOnce)
+        }
+        Answer::Made(uid) => {
+            draft.run.jobmanager_uid = Some(uid.clone());
+            draft.run.state = Some(RunState::Starting);
+            draft.run.job_id = super::settle::run_id(&draft).map(|id| id.to_string());
+            draft.act(None, Again::After(LOOK))
+        }
+        Answer::Refused(reason, message) => {
+            let now = draft.now();
+            draft.run.failure = Some(Failure {
+                reason: (*reason).to_owned(),
+                message: message.clone(),
+                failed_at: Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now)),
+            });
+            draft.conclude(RunState::Failed)
+        }
+        _ => draft.act(None, Again::After(LOOK)),
+    }
+}
