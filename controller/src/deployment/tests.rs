@@ -324,6 +324,7 @@ fn condition<'p>(plan: &'p Plan, kind: &str) -> &'p RunningCondition {
 }
 
 /// Every situation that a Deployment can be in.
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn situations() -> Vec<(&'static str, Scene)> {
     let running = Scene::running;
     let changed = |scene: Scene| {
@@ -511,7 +512,7 @@ fn only_the_latest_desired_state_counts() {
                     match asked {
                         Some(Step::Cancel(_)) => scene.flink = says(JobState::Canceled),
                         Some(Step::Stop { .. }) => {
-                            scene.stop = Some(Snapshot::Completed("s3://b/sp/x".into()))
+                            scene.stop = Some(Snapshot::Completed("s3://b/sp/x".into()));
                         }
                         _ => {}
                     }
