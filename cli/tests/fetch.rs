@@ -13,8 +13,9 @@ fn files_are_copied_and_told() {
     let jar = from.path().join("job.jar");
     std::fs::write(&jar, b"PK\x05\x06").unwrap();
     let uri = format!("file://{}", jar.display());
-    let folder = to.path().to_str().unwrap();
-    let run = sluice(&["fetch", "--to", folder, &uri]).expect_code(0);
+    // In a pod only the volume is there.
+    let folder = to.path().join("sluice-artifacts/program");
+    let run = sluice(&["fetch", "--to", folder.to_str().unwrap(), &uri]).expect_code(0);
     assert_eq!(run.stdout, "");
     assert!(
         run.stderr.contains("sluice: note: fetching job.jar")
@@ -23,7 +24,7 @@ fn files_are_copied_and_told() {
         run.stderr
     );
     assert_eq!(
-        std::fs::read(to.path().join("job.jar")).unwrap(),
+        std::fs::read(folder.join("job.jar")).unwrap(),
         b"PK\x05\x06"
     );
 }

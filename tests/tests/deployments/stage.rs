@@ -97,7 +97,7 @@ impl Play {
     }
 
     /// A JobManager begins with the job that its arguments name.
-    fn begin(&mut self, id: &str, of: &str, args: Vec<String>) {
+    fn begin(&mut self, id: &str, of: &str, args: &[String]) {
         if let Some(known) = self.jobs.get(id) {
             self.violations.push(format!(
                 "{of}: job {id} is begun a second time, from {:?}",
@@ -111,7 +111,7 @@ impl Play {
                 "{of}: job {id} begins while the JobManager of {other} is there"
             ));
         }
-        let from = option(&args, "--fromSavepoint");
+        let from = option(args, "--fromSavepoint");
         let restored = from.as_ref().map(|from| self.snapshots.get(from).copied());
         let job = FakeJob {
             of: of.to_owned(),
@@ -123,7 +123,7 @@ impl Play {
             .to_owned(),
             restored: restored.flatten().unwrap_or_default(),
             count: restored.flatten().unwrap_or_default(),
-            limit: option(&args, "--limit").and_then(|limit| limit.parse().ok()),
+            limit: option(args, "--limit").and_then(|limit| limit.parse().ok()),
             ended: if restored == Some(None) { millis() } else { -1 },
             from,
             is_up: true,
@@ -141,7 +141,7 @@ impl Play {
             }
             job.count += 1;
             if job.limit.is_some_and(|limit| job.count >= limit) {
-                job.state = "FINISHED".to_owned();
+                job.state = "FINISHED".into();
                 job.ended = millis();
                 job.checkpoint = None;
             } else if job.count % 5 == 0 {
@@ -154,6 +154,7 @@ impl Play {
         self.snapshots.extend(new);
     }
 
+    #[allow(clippy::too_many_lines, reason = "a table of calls")]
     fn answer(&mut self, method: &str, path: &[&str], body: &Value) -> Option<(u16, Value)> {
         let (ip, path) = path.split_first()?;
         let id = self.by_ip.get(*ip)?.clone();
@@ -199,7 +200,7 @@ impl Play {
             ),
             ("PATCH", ["jobs", _]) => {
                 if job.is_live() && !fault.deaf {
-                    job.state = "CANCELED".to_owned();
+                    job.state = "CANCELED".into();
                     job.ended = millis();
                 }
                 (202, json!({}))
@@ -215,7 +216,7 @@ impl Play {
                         Err("java.io.IOException: the disk is full".to_owned())
                     } else {
                         let location = format!("{folder}/savepoint-{}", job.count);
-                        job.state = "FINISHED".to_owned();
+                        job.state = "FINISHED".into();
                         job.ended = millis();
                         job.checkpoint = None;
                         job.savepoint = Some((location.clone(), millis()));
@@ -335,7 +336,7 @@ pub async fn kubelet(client: Client, play: Arc<Mutex<Play>>) {
             {
                 let mut play = lock(&play);
                 play.running.insert(uid, id.clone());
-                play.begin(&id, &of, args);
+                play.begin(&id, &of, &args);
             }
         }
         let mut play = lock(&play);
