@@ -5,6 +5,7 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::too_many_lines,
     reason = "a test; clippy exempts only functions marked #[test], not their helpers"
 )]
 
@@ -281,7 +282,7 @@ async fn deployments_live_their_whole_life() {
     let tasks = [
         tokio::spawn(stage::kubelet(client.clone(), Arc::clone(&play))),
         tokio::spawn(stage::flink(listener, Arc::clone(&play))),
-        tokio::spawn(async move { controller.run(None).await }),
+        tokio::spawn(async move { Box::pin(controller.run(None)).await }),
     ];
 
     tokio::join!(

@@ -264,6 +264,7 @@ impl Play {
 }
 
 /// Says of every pod that it runs; a JobManager's is a Flink from then on, until it is gone.
+#[allow(clippy::too_many_lines, reason = "what a kubelet does in one round")]
 pub async fn kubelet(client: Client, play: Arc<Mutex<Play>>) {
     let made = ListParams::default().labels("app.kubernetes.io/managed-by=sluice");
     let pods: Api<Pod> = Api::all(client.clone());
