@@ -31,11 +31,11 @@ use crate::runtime::hand::{Hand, HandError};
 use crate::runtime::index::Index;
 use crate::runtime::made::{Detail, Made};
 use crate::runtime::status::{self, Written};
+use crate::savepoint::place::configured;
 use crate::session_cluster::decide::Proof;
 use crate::session_cluster::gate::Verdict;
 use crate::session_cluster::health::AddressOf;
 use crate::session_cluster::target::Target;
-use crate::session_job::halt::savepoint_folder;
 use crate::session_job::read::report;
 
 /// After somebody else wrote first.
@@ -665,7 +665,7 @@ fn look_into(run: &Job) -> Frozen {
         )
         .ok()
         .map(|cluster| cluster.task_managers),
-        folder: savepoint_folder(template.flink_configuration.as_ref()),
+        folder: configured(template.flink_configuration.as_ref()),
     }
 }
 
