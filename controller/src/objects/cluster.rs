@@ -226,7 +226,7 @@ impl<'a> FlinkCluster<'a> {
         let kubernetes = serde_json::to_value(self.kubernetes).unwrap_or_default();
         let logging = serde_json::to_value(self.logging).unwrap_or_default();
         let plugins = serde_json::to_value(self.plugins).unwrap_or_default();
-        hash(&json!([
+        let mut input = json!([
             self.namespace,
             self.version.to_string(),
             self.image,
@@ -238,8 +238,12 @@ impl<'a> FlinkCluster<'a> {
             self.jars,
             plugins,
             kubernetes,
-            self.application.as_ref().map(Application::input),
-        ]))
+        ]);
+        // The hash of a session cluster is what it was before there were applications: what runs is not restarted.
+        if let (Some(all), Some(application)) = (input.as_array_mut(), &self.application) {
+            all.push(application.input());
+        }
+        hash(&input)
     }
 }
 
