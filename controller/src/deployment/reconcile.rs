@@ -381,12 +381,16 @@ impl Context {
             Err(error) => return (Flink::Silent(error.to_string()), None),
         };
         let mut told = Told {
+            tasks_run: true,
             restarts: None,
             task_managers: None,
             report,
         };
         if !told.report.state.is_terminal() {
             let (restarts, overview) = tokio::join!(flink.restarts(&id), flink.overview());
+            if status.start_time.is_none() {
+                told.tasks_run = flink.tasks_run(&id).await.unwrap_or(false);
+            }
             told.restarts = restarts.ok().flatten();
             told.task_managers = overview.ok().map(|overview| overview.taskmanagers);
         }

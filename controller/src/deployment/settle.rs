@@ -213,6 +213,10 @@ fn reported<'a>(mut draft: Draft<'a>, told: &Told) -> Settled<'a> {
             failure(&mut draft, "JobFailed", &why);
             draft.conclude(RunState::Failed)
         }
+        JobState::Running if !draft.has_run() && !told.tasks_run => {
+            let why = "Flink waits for TaskManagers.".to_owned();
+            return life(draft, Life::Starting(why));
+        }
         JobState::Running if !draft.has_run() => {
             draft.run.start_time = Some(Time(draft.now()));
             draft.run.state = Some(RunState::Started);

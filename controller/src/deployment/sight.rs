@@ -70,6 +70,8 @@ pub enum Flink {
 pub struct Told {
     /// State, failure and snapshots.
     pub report: Report,
+    /// Whether all its tasks run; asked only until it has begun.
+    pub tasks_run: bool,
     /// How often it has restarted, as this JobManager counts.
     pub restarts: Option<i64>,
     /// TaskManagers that have registered.

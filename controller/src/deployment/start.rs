@@ -141,7 +141,24 @@ pub fn start(mut draft: Draft<'_>, which: Which) -> Decision {
 /// Why nothing can be run from the spec, if so.
 pub fn spoilt(draft: &Draft<'_>) -> Option<String> {
     let demand = draft.observed.demand.as_ref().err();
-    demand.or(draft.observed.spoilt.as_ref()).cloned()
+    let spoilt = demand.or(draft.observed.spoilt.as_ref()).cloned();
+    spoilt.or_else(|| on_a_session_cluster(draft))
+}
+
+/// No quota counts such a Deployment, for its session cluster has paid: a cluster of its own would go past all of them.
+fn on_a_session_cluster(draft: &Draft<'_>) -> Option<String> {
+    let name = draft
+        .observed
+        .deployment
+        .spec
+        .session_cluster_name
+        .as_ref()?;
+    (!name.is_empty()).then(|| {
+        format!(
+            "spec.sessionClusterName is {name:?}, and this version of Sluice does not run the jobs of Deployments on session clusters yet; \
+             remove the field for a cluster of its own, or use a SessionJob"
+        )
+    })
 }
 
 fn no_target(mut draft: Draft<'_>, reason: &str, message: &str) -> Decision {

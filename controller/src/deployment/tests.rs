@@ -128,6 +128,7 @@ fn says(state: JobState) -> Flink {
             latest: Latest::default(),
             is_last: true,
         },
+        tasks_run: true,
         restarts: Some(0),
         task_managers: Some(1),
     }))
@@ -539,6 +540,31 @@ fn only_the_latest_desired_state_counts() {
     }
 }
 
+/// The ledger charges nothing for it, so it must not get pods of its own.
+#[test]
+fn a_deployment_for_a_session_cluster_gets_no_cluster_of_its_own() {
+    let asked = json!({"state": "RUNNING", "sessionClusterName": "shared"});
+    let new = Scene::empty().asked(&asked).decide();
+    assert!(new.step.is_none(), "{}", shown(&new));
+    assert_eq!(new.status.state, Some(DeploymentState::Failed));
+    let message = new.status.failure.unwrap().message;
+    assert!(
+        message.contains("spec.sessionClusterName is \"shared\""),
+        "{message}"
+    );
+    assert!(message.contains("use a SessionJob"), "{message}");
+    let running = Scene::running()
+        .asked(&asked)
+        .with(&json!({"observedGeneration": 2}))
+        .decide();
+    assert!(
+        running.step.is_none(),
+        "what runs goes on: {}",
+        shown(&running)
+    );
+    assert_eq!(running.status.state, Some(DeploymentState::Running));
+}
+
 #[test]
 fn cancellation_takes_longer_than_the_deadline_of_3_minutes() {
     let at = |seconds| {
@@ -614,6 +640,23 @@ fn max_savepoint_creation_attempts_then_failed_while_the_job_still_runs() {
         .asked(&json!({"state": "CANCELLED"}))
         .with(&json!({"observedGeneration": 2}));
     assert_eq!(shown(&by_hand.decide()), "TRANSITIONING/Cancel cancel");
+}
+
+#[test]
+fn a_job_runs_when_its_tasks_do() {
+    let mut scene = Scene::running()
+        .with(&json!({"state": "TRANSITIONING", "running": null, "operation": {"kind": "Start", "startedAt": ago(5)}}))
+        .run_is(&json!({"state": "STARTING", "startTime": null}));
+    let Flink::Job(told) = &mut scene.flink else {
+        unreachable!()
+    };
+    told.tasks_run = false;
+    assert_eq!(shown(&scene.decide()), "TRANSITIONING/Start -");
+    let Flink::Job(told) = &mut scene.flink else {
+        unreachable!()
+    };
+    told.tasks_run = true;
+    assert_eq!(shown(&scene.decide()), "TRANSITIONING/Start -, job STARTED");
 }
 
 #[test]

@@ -127,6 +127,12 @@ pub struct JarRun {
 }
 
 #[derive(Deserialize)]
+struct Tasks {
+    #[serde(rename = "status-counts", default)]
+    status_counts: std::collections::BTreeMap<String, u32>,
+}
+
+#[derive(Deserialize)]
 struct Metric {
     id: String,
     value: Option<String>,
@@ -208,6 +214,16 @@ impl FlinkClient {
     pub async fn checkpoints(&self, job: &JobId) -> Result<Latest, FlinkError> {
         let found: Checkpoints = self.get(&["jobs", job.as_str(), "checkpoints"]).await?;
         Ok(found.latest.unwrap_or_default())
+    }
+
+    /// Whether every task of a job runs. Flink calls a job RUNNING that still waits for slots.
+    pub async fn tasks_run(&self, job: &JobId) -> Result<bool, FlinkError> {
+        let found: Tasks = self.get(&["jobs", job.as_str()]).await?;
+        let mut waiting = found
+            .status_counts
+            .iter()
+            .filter(|(state, _)| !matches!(state.as_str(), "RUNNING" | "FINISHED"));
+        Ok(waiting.all(|(_, number)| *number == 0))
     }
 
     /// How often a job has restarted, as its JobManager counts; `None` where it does not count (yet).
