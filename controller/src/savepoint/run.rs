@@ -18,7 +18,7 @@ use sluice_api::{Savepoint, SavepointState};
 use super::decide::decide;
 use super::object::{Request, request};
 use super::place::{is_of, trigger_id};
-use super::sight::{Answer, Ask, Observed, Place, Plan, Sight, Told, Whose};
+use super::sight::{Answer, Ask, Life, Observed, Place, Plan, Sight, Told, Whose};
 use crate::flink::{FlinkClient, FlinkError, FlinkHttp, JobId, Snapshot, StopAnswer, TriggerId};
 use crate::runtime::events::Events;
 use crate::runtime::status::{self, Written};
@@ -150,7 +150,13 @@ impl Savepoints {
         if !is_mine || is_deleted || is_over(savepoint) {
             return Ok(Action::await_change());
         }
-        let sight = self.sight(savepoint).await?;
+        let mut sight = self.sight(savepoint).await?;
+        if let (Some(sight), None) = (
+            &mut sight,
+            savepoint.status.as_ref().and_then(|status| status.state),
+        ) {
+            self.see_tasks(sight).await;
+        }
         let place = sight.as_ref().and_then(|sight| sight.place.as_ref());
         let told = self.told(savepoint, place).await;
         let plan = decide(&observed(savepoint, sight.clone(), told, None));
@@ -184,6 +190,23 @@ impl Savepoints {
         let namespace = savepoint.namespace().unwrap_or_default();
         let sight = whose(namespace, name.clone()).await;
         sight.map(Some).map_err(kube("reading the savepoint's job"))
+    }
+
+    /// Flink calls a job RUNNING that still waits for slots, and fails a savepoint that it is asked for meanwhile.
+    async fn see_tasks(&self, sight: &mut Sight) {
+        let (Life::Runs, Some(place)) = (&sight.life, &sight.place) else {
+            return;
+        };
+        let Ok(flink) = self.flink.at(&place.address) else {
+            return; // asking it will tell why
+        };
+        if matches!(flink.tasks_run(&place.job).await, Ok(false)) {
+            let why = format!(
+                "Not all tasks of job {} run yet, and Flink takes no savepoint before.",
+                place.job
+            );
+            sight.life = Life::Moving(why);
+        }
     }
 
     /// How it stands that has been asked for.
