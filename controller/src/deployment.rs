@@ -6,7 +6,8 @@
 //! * [`draft`]: a status in the making, with its conditions and Events;
 //! * [`identity`]: ids, names and fingerprints; [`snapshot`]: which snapshot a start restores from;
 //! * [`reconcile`]: the edge that reads, decides, writes and calls; [`place`]: target and second gate;
-//! * `records`: Job and Savepoint objects; `requests`: savepoints that users ask for; [`run`]: queue and watches, which run while this process leads.
+//! * [`frozen`]: what a run was started with; `records`: Job and Savepoint objects; [`whose`]: what is told to those who take savepoints for users;
+//! * [`run`]: queue and watches, which run while this process leads.
 //!
 //! # Why no two jobs of a Deployment run at once, and no savepoint is lost
 //!
@@ -19,18 +20,19 @@
 
 pub mod decide;
 pub mod draft;
+pub mod frozen;
 pub mod halt;
 pub mod health;
 pub mod identity;
 pub mod place;
 pub mod reconcile;
 mod records;
-mod requests;
 pub mod run;
 pub mod settle;
 pub mod sight;
 pub mod snapshot;
 pub mod start;
+pub mod whose;
 
 #[cfg(test)]
 mod tests;

@@ -146,8 +146,6 @@ pub async fn run(config: Config) -> Result<(), Error> {
     let jobs = SessionJobs::new(client.clone(), &config.instance, reach)?
         .fixed_address(config.flink_address.clone());
     let flink = FlinkHttp::new(Timeouts::default())?;
-    let savepoints =
-        Savepoints::new(client.clone(), flink.clone(), &config.instance).session_jobs(jobs.whose());
     let address = match config.flink_address.clone() {
         None => by_cluster_ip(),
         Some(address) => Arc::new(move |_: &str| address.clone()),
@@ -163,6 +161,9 @@ pub async fn run(config: Config) -> Result<(), Error> {
         address: Arc::clone(&address),
         probe: None,
     };
+    let savepoints = Savepoints::new(client.clone(), flink.clone(), &config.instance)
+        .session_jobs(jobs.whose())
+        .deployments(deployments.whose());
     let clusters = SessionClusters {
         client,
         flink,

@@ -4,6 +4,7 @@
 //! * [`sight`]: what is observed of such an object and of its job; [`Whose`] is what each kind of job answers;
 //! * [`decide`]: what is observed goes in, the next step and the status come out. Pure; tested as a table;
 //! * [`object`]: the status of a Savepoint that is complete, whoever completes it; [`place`]: folders and ids;
+//! * [`history`]: all Savepoint objects of one job, for the reconcilers of jobs;
 //! * [`run`]: the edge that reads, decides, writes and calls, while this process leads.
 //!
 //! Savepoints that Sluice takes itself, at suspensions and upgrades, are made by the reconcilers of the jobs; none of them is touched
@@ -17,6 +18,7 @@
 //! for by the folder, which bears the request's id, and what is not found has failed and says so.
 
 pub mod decide;
+pub mod history;
 pub mod object;
 pub mod place;
 pub mod run;

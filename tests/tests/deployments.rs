@@ -29,6 +29,7 @@ use sluice_cluster::{Assets, AssetsCache, Binary, Cluster, ClusterOptions, Contr
 use sluice_controller::deployment::run::Deployments;
 use sluice_controller::flink::{FlinkHttp, Timeouts};
 use sluice_controller::objects::BuildSettings;
+use sluice_controller::savepoint::Savepoints;
 use stage::{FakeJob, Faults, Play, lock};
 
 const NAMESPACE: &str = "team-a";
@@ -281,7 +282,10 @@ async fn deployments_live_their_whole_life() {
             !dies
         })),
     };
+    let savepoints = Savepoints::new(client.clone(), controller.flink.clone(), "test")
+        .deployments(controller.whose());
     let tasks = [
+        tokio::spawn(async move { savepoints.run().await }),
         tokio::spawn(stage::kubelet(client.clone(), Arc::clone(&play))),
         tokio::spawn(stage::flink(listener, Arc::clone(&play))),
         tokio::spawn(async move { Box::pin(controller.run(None)).await }),

@@ -5,7 +5,6 @@ use std::time::Duration;
 use sluice_api::conditions::{reasons, types};
 use sluice_api::events::EventReason;
 use sluice_api::{JobState as RunState, RestoreKind, UpgradeKind};
-use sluice_policy::flink::FlinkVersion;
 
 use super::decide::keep_running;
 use super::draft::{Draft, operations};
@@ -16,10 +15,9 @@ use super::snapshot::restore_kind;
 use super::start::{WAIT, backoff, refused, spoilt};
 use crate::flink::{JobState, Snapshot, TriggerId};
 use crate::runtime::conditions::Truth;
+use crate::savepoint::place::folder;
 use crate::session_cluster::gate::Verdict;
 
-/// From this version on Flink takes the caller's id for a stop.
-const TRIGGERS_SINCE: FlinkVersion = FlinkVersion::new(1, 15);
 /// After this a cancellation has failed (`vvp-deployments.txt`).
 pub const CANCEL_WITHIN: Duration = Duration::from_mins(3);
 /// As has one that fails so often.
@@ -138,12 +136,8 @@ pub fn suspend(mut draft: Draft<'_>, purpose: Purpose, known: &Known) -> Decisio
         .observed
         .folder
         .as_deref()
-        .map(|base| identity::stop_folder(base, draft.namespace(), &run, &trigger));
-    let trigger = draft
-        .observed
-        .version
-        .is_none_or(|version| version >= TRIGGERS_SINCE)
-        .then_some(trigger);
+        .map(|base| folder(base, draft.namespace(), &run, &trigger));
+    let trigger = TriggerId::may_be_chosen(draft.observed.version).then_some(trigger);
     let operation = draft.begin(operations::SUSPEND);
     operation.trigger_id = trigger.as_ref().map(|id| id.0.clone());
     operation.target_directory.clone_from(&directory);

@@ -2,7 +2,6 @@
 //! alike after a crash.
 
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use sluice_api::{Deployment, Job, SavepointOrigin};
 
 use crate::flink::{JobId, TriggerId};
@@ -26,25 +25,15 @@ pub fn job_id(job: &Job) -> Option<JobId> {
     JobId::parse(&job.metadata.uid.as_deref()?.replace('-', ""))
 }
 
-/// Id of an attempt at stopping a run.
-pub fn trigger_id(job: &JobId, attempt: &str) -> TriggerId {
-    let digest = Sha256::digest(format!("stop {job} {attempt}").as_bytes());
-    let text = digest
-        .iter()
-        .take(16)
-        .fold(String::new(), |mut text, byte| {
-            use std::fmt::Write;
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        });
-    TriggerId(text)
+/// Whether a Job object is of this very Deployment.
+pub fn is_of(job: &Job, deployment: &Deployment) -> bool {
+    let mut owners = job.metadata.owner_references.iter().flatten();
+    owners.any(|owner| Some(&owner.uid) == deployment.metadata.uid.as_ref())
 }
 
-/// Folder of a stop's savepoint below the job's; nothing else is ever written there.
-pub fn stop_folder(base: &str, namespace: &str, job: &str, trigger: &TriggerId) -> String {
-    let short: String = trigger.0.chars().take(12).collect();
-    format!("{}/{namespace}-{job}-{short}", base.trim_end_matches('/'))
+/// Id of an attempt at stopping a run.
+pub fn trigger_id(job: &JobId, attempt: &str) -> TriggerId {
+    TriggerId::of(&format!("stop {job} {attempt}"))
 }
 
 /// Name of the Savepoint object that a run has left: of its last stop, or of the checkpoint that was retained. The id is part of

@@ -7,19 +7,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::api::Api;
-use kube::runtime::reflector::Store;
 use kube::{Client, Resource, ResourceExt};
 use sluice_api::conditions::reasons;
 use sluice_api::names::finalizers;
-use sluice_api::{
-    Deployment, DeploymentTemplateSpec, Job, JobState as RunState, Savepoint, Scalar,
-};
+use sluice_api::{Deployment, Job, JobState as RunState};
 use sluice_policy::MilliCpu;
-use sluice_policy::flink::FlinkVersion;
 
 use super::decide::decide;
+use super::frozen::Frozen;
 use super::place::{Place, demand};
-use super::requests::{Pending, Taken};
 use super::settle::is_over;
 use super::sight::{Again, Answer, Decision, Finalizer, Flink, Observed, Plan, Step, Stored, Told};
 use super::{identity, place};
@@ -31,7 +27,6 @@ use crate::runtime::hand::{Hand, HandError};
 use crate::runtime::index::Index;
 use crate::runtime::made::{Detail, Made};
 use crate::runtime::status::{self, Written};
-use crate::savepoint::place::configured;
 use crate::session_cluster::decide::Proof;
 use crate::session_cluster::gate::Verdict;
 use crate::session_cluster::health::AddressOf;
@@ -56,8 +51,6 @@ pub struct Context {
     pub index: Index,
     /// Targets and the second gate.
     pub place: Place,
-    /// All Savepoints, for those that users ask for.
-    pub savepoint_store: Store<Savepoint>,
     /// Flink.
     pub flink: FlinkHttp,
     /// Where a JobManager's REST API is.
@@ -113,14 +106,6 @@ pub(super) fn kube(what: &'static str) -> impl Fn(kube::Error) -> Error {
         what,
         source: Box::new(source),
     }
-}
-
-/// What is read of a run besides its record.
-#[derive(Default)]
-struct Frozen {
-    version: Option<FlinkVersion>,
-    task_managers: Option<u32>,
-    folder: Option<String>,
 }
 
 /// How far what is known goes; grows until a decision can be made.
@@ -208,9 +193,6 @@ impl Context {
             savepoints: None,
         };
         let mut read = self.read(deployment, run.as_ref(), &known.made).await?;
-        let pending = self
-            .see_to_requests(deployment, run.as_ref(), &known.made, &read)
-            .await?;
         let plan = loop {
             match read.decide(deployment, run.as_ref(), &known, None) {
                 Decision::Act(plan) => break plan,
@@ -234,12 +216,7 @@ impl Context {
             return Ok(None);
         };
         let Some(step) = plan.step else {
-            return Ok(Some(match (pending, plan.again) {
-                (Pending::Yes, Again::After(time)) => {
-                    Again::After(time.min(Duration::from_secs(1)))
-                }
-                (_, again) => again,
-            }));
+            return Ok(Some(plan.again));
         };
         let answer = self
             .act(deployment, run.as_ref(), &known.made, &step)
@@ -277,41 +254,10 @@ impl Context {
             demand: demand(deployment),
             spoilt: self.spoilt(deployment, &target),
             target,
-            frozen: run.map(look_into).unwrap_or_default(),
+            frozen: run.map(Frozen::of).unwrap_or_default(),
             flink,
             stop,
         })
-    }
-
-    async fn see_to_requests(
-        &self,
-        deployment: &Deployment,
-        run: Option<&Job>,
-        made: &[Made],
-        read: &Read,
-    ) -> Result<Pending, Error> {
-        let is_over = run.is_none_or(|run| {
-            let status = run.status.as_ref();
-            status.and_then(|status| status.state).is_some_and(is_over)
-        });
-        match (run, &read.flink) {
-            (Some(run), Flink::Job(told)) => {
-                let Some(Ok(client)) = self.client_of(made, run) else {
-                    return Ok(Pending::No);
-                };
-                let taken = Taken {
-                    run,
-                    flink: &client,
-                    state: told.report.state,
-                    version: read.frozen.version,
-                    folder: read.frozen.folder.as_deref(),
-                };
-                self.requests(deployment, Some(&taken)).await
-            }
-            // A job that is only not heard of may still be writing.
-            _ if is_over => self.requests(deployment, None).await,
-            _ => Ok(Pending::No),
-        }
     }
 
     /// Why no objects can be made of the spec, if so: it is tried with a run that does not exist.
@@ -647,30 +593,6 @@ fn namespaces(deployment: &Deployment, run: Option<&Job>, made: &[Made]) -> Vec<
     all.sort();
     all.dedup();
     all
-}
-
-fn look_into(run: &Job) -> Frozen {
-    let template: DeploymentTemplateSpec = frozen(run.spec.template.as_ref()).unwrap_or_default();
-    let version = template.artifact.as_ref();
-    let version = version.and_then(|artifact| artifact.flink_version.as_ref());
-    let version = version.and_then(Scalar::text);
-    Frozen {
-        version: version.and_then(|text| FlinkVersion::parse(&text)),
-        task_managers: FlinkCluster::of_run(
-            Owner {
-                kind: "Deployment",
-                namespace: String::new(),
-                name: String::new(),
-                uid: String::new(),
-            },
-            "",
-            &template,
-            Application::of(run, &template),
-        )
-        .ok()
-        .map(|cluster| cluster.task_managers),
-        folder: configured(template.flink_configuration.as_ref()),
-    }
 }
 
 /// CPU that the status says its pods have; for whoever asks from outside.

@@ -1,25 +1,19 @@
 //! The records of a Deployment: its Job objects, one a run, and its Savepoint objects. Read past every cache, written under names that
 //! follow from the run, pruned to a history. What they say is decided elsewhere.
 
-use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, PostParams};
 use kube::{Resource, ResourceExt};
 use sluice_api::names::{field_managers, finalizers};
-use sluice_api::{
-    Deployment, Job, JobSpec, JobStatus, Savepoint, SavepointOrigin, SavepointSpec, SavepointState,
-    SavepointStatus,
-};
+use sluice_api::{Deployment, Job, JobSpec, JobStatus, Savepoint, SavepointOrigin};
 
+use super::identity::is_of;
 use super::reconcile::{Context, Error, kube};
 use super::settle::is_over;
 use super::sight::{Answer, Record, Stored};
 use crate::objects::names::texts;
-use crate::runtime::conditions;
 use crate::runtime::status::{self, Written};
+use crate::savepoint::history::{self, Of};
 
-/// Objects that are read at a time.
-const PAGE: u32 = 500;
 /// Job objects of ended runs that are kept.
 const JOBS: usize = 10;
 /// Savepoint objects that Sluice has made by itself and that are kept.
@@ -129,95 +123,31 @@ impl Context {
         self.probed(deployment, "Job released")
     }
 
-    /// The Deployment's complete Savepoint objects.
+    /// The Deployment's complete Savepoint objects, past every cache.
     pub(super) async fn savepoints(&self, deployment: &Deployment) -> Result<Vec<Stored>, Error> {
-        let mut found = Vec::new();
-        for savepoint in self.all_savepoints(deployment).await? {
-            let savepoint = self.brought_in(savepoint).await?;
-            found.extend(stored(&savepoint));
-        }
-        Ok(found)
-    }
-
-    async fn all_savepoints(&self, deployment: &Deployment) -> Result<Vec<Savepoint>, Error> {
-        let namespace = deployment.namespace().unwrap_or_default();
-        let api: Api<Savepoint> = Api::namespaced(self.client.clone(), &namespace);
-        let only = format!("spec.deploymentName={}", deployment.name_any());
-        let mut params = ListParams::default().fields(&only).limit(PAGE);
-        let mut all = Vec::new();
-        loop {
-            let page = api
-                .list(&params)
-                .await
-                .map_err(kube("listing Savepoints"))?;
-            all.extend(page.items);
-            match page.metadata.continue_.filter(|next| !next.is_empty()) {
-                Some(next) => params.continue_token = Some(next),
-                None => return Ok(all),
-            }
-        }
-    }
-
-    /// A snapshot that exists and that a user names can be restored from at once; its status says so.
-    async fn brought_in(&self, mut savepoint: Savepoint) -> Result<Savepoint, Error> {
-        let location = savepoint.spec.savepoint_location.clone();
-        let Some(location) = location.filter(|_| savepoint.status.is_none()) else {
-            return Ok(savepoint);
-        };
-        let generation = savepoint.metadata.generation;
-        savepoint.status = Some(completed(&location, Timestamp::now(), generation));
-        let written = status::put(&self.client, &savepoint).await;
-        Ok(
-            match written.map_err(kube("writing the Savepoint's status"))? {
-                Written::Stored(stored) => *stored,
-                // It is looked at again.
-                Written::Outdated => savepoint,
-            },
-        )
+        let (namespace, name) = place(deployment);
+        let found = history::restorable(&self.client, &namespace, Of::Deployment(&name)).await;
+        found.map_err(kube("listing Savepoints"))
     }
 
     /// Keeps a snapshot as a Savepoint object. Doing so again changes nothing.
     pub(super) async fn keep(&self, deployment: &Deployment, record: &Record) -> Result<(), Error> {
-        let namespace = deployment.namespace().unwrap_or_default();
-        let api: Api<Savepoint> = Api::namespaced(self.client.clone(), &namespace);
-        let mut savepoint = Savepoint::new(
-            &record.name,
-            SavepointSpec {
-                deployment_name: Some(deployment.name_any()),
-                job_id: Some(record.job.to_string()),
-                origin: Some(record.origin),
-                ..SavepointSpec::default()
-            },
-        );
-        savepoint.metadata.namespace = Some(namespace);
-        savepoint.metadata.owner_references = Some(deployment.owner_ref(&()).into_iter().collect());
-        let made = match api.create(&params(), &savepoint).await {
-            Ok(made) => made,
-            Err(kube::Error::Api(refused)) if refused.code == 409 => {
-                let found = api.get(&record.name).await;
-                found.map_err(kube("reading the Savepoint"))?
-            }
-            Err(error) => return Err(kube("creating the Savepoint")(error)),
-        };
+        let (namespace, name) = place(deployment);
+        let owner = deployment.owner_ref(&());
+        let object = record.object(Some(namespace), Of::Deployment(&name), owner);
+        let made = history::create(&self.client, &object).await;
+        let made = made.map_err(kube("creating the Savepoint"))?;
         self.probed(deployment, "Savepoint created")?;
-        let is_ours = made.spec.job_id.as_deref() == Some(record.job.as_str());
-        let known = made
-            .status
-            .as_ref()
-            .and_then(|status| status.location.as_deref());
-        if !is_ours {
+        if !record.is_of(&made) {
             return Err(Error::SavepointTaken {
                 name: record.name.clone(),
                 location: record.location.clone(),
             });
         }
-        if known == Some(&record.location) {
+        if record.is_stored(&made) {
             return Ok(());
         }
-        let mut made = made;
-        let generation = made.metadata.generation;
-        made.status = Some(completed(&record.location, record.completed, generation));
-        let written = status::put(&self.client, &made).await;
+        let written = history::complete(&self.client, made, record).await;
         if matches!(
             written.map_err(kube("writing the Savepoint's status"))?,
             Written::Outdated
@@ -248,8 +178,10 @@ impl Context {
         for job in jobs.into_iter().take(too_many) {
             remove(&self.jobs(deployment), &job).await?;
         }
-        let all = self.all_savepoints(deployment).await?;
+        let (namespace, name) = place(deployment);
+        let all = history::all(&self.client, &namespace, Of::Deployment(&name)).await;
         let mut own: Vec<(Stored, Savepoint)> = all
+            .map_err(kube("listing Savepoints"))?
             .into_iter()
             .filter(|savepoint| {
                 matches!(
@@ -257,7 +189,7 @@ impl Context {
                     Some(SavepointOrigin::Suspend | SavepointOrigin::RetainedCheckpoint)
                 )
             })
-            .filter_map(|savepoint| Some((stored(&savepoint)?, savepoint)))
+            .filter_map(|savepoint| Some((Stored::of(&savepoint)?, savepoint)))
             .collect();
         own.sort_by_key(|(stored, _)| stored.completed);
         let next = |origin: Option<SavepointOrigin>| {
@@ -275,10 +207,7 @@ impl Context {
                 .and_then(|status| status.latest_savepoint_name.clone()),
         ];
         let too_many = own.len().saturating_sub(SAVEPOINTS);
-        let api: Api<Savepoint> = Api::namespaced(
-            self.client.clone(),
-            &deployment.namespace().unwrap_or_default(),
-        );
+        let api: Api<Savepoint> = Api::namespaced(self.client.clone(), &namespace);
         for (stored, savepoint) in own.iter().take(too_many) {
             if !spared.contains(&Some(stored.name.clone())) {
                 remove(&api, savepoint).await?;
@@ -306,45 +235,10 @@ where
     }
 }
 
-/// Whether a Job object is of this very Deployment.
-fn is_of(job: &Job, deployment: &Deployment) -> bool {
-    let mut owners = job.metadata.owner_references.iter().flatten();
-    owners.any(|owner| Some(&owner.uid) == deployment.metadata.uid.as_ref())
-}
-
-fn stored(savepoint: &Savepoint) -> Option<Stored> {
-    let status = savepoint.status.as_ref()?;
-    if status.state != Some(SavepointState::Completed) {
-        return None;
-    }
-    Some(Stored {
-        name: savepoint.name_any(),
-        location: status.location.clone()?,
-        completed: status.completion_time.as_ref()?.0,
-        origin: savepoint
-            .spec
-            .origin
-            .unwrap_or(SavepointOrigin::UserRequest),
-    })
-}
-
-/// The status of a Savepoint that can be restored from.
-pub(super) fn completed(location: &str, at: Timestamp, generation: Option<i64>) -> SavepointStatus {
-    let mut status = SavepointStatus {
-        state: Some(SavepointState::Completed),
-        observed_generation: generation,
-        location: Some(location.to_owned()),
-        completion_time: Some(Time(conditions::whole_second(at))),
-        ..SavepointStatus::default()
-    };
-    conditions::set(
-        &mut status.conditions,
-        sluice_api::conditions::types::READY,
-        conditions::Truth::True,
-        sluice_api::conditions::reasons::AS_EXPECTED,
-        "It can be restored from.",
-        generation,
-        Timestamp::now(),
-    );
-    status
+/// Namespace and name.
+fn place(deployment: &Deployment) -> (String, String) {
+    (
+        deployment.namespace().unwrap_or_default(),
+        deployment.name_any(),
+    )
 }

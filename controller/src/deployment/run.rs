@@ -10,7 +10,7 @@ use kube::runtime::controller::{Action, Config, applier};
 use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::watcher::{self, watcher};
 use kube::{Client, ResourceExt};
-use sluice_api::{Deployment, DeploymentTarget, Savepoint};
+use sluice_api::{Deployment, DeploymentTarget};
 use tokio::sync::mpsc;
 
 use super::place::Place;
@@ -21,6 +21,7 @@ use crate::objects::BuildSettings;
 use crate::runtime::events::Events;
 use crate::runtime::hand::Hand;
 use crate::runtime::index::Index;
+use crate::savepoint::Whose;
 use crate::session_cluster::health::AddressOf;
 
 /// Deployments that are seen to at once.
@@ -58,12 +59,16 @@ impl std::fmt::Debug for Deployments {
 }
 
 impl Deployments {
+    /// What a user's savepoint of a Deployment is taken of.
+    pub fn whose(&self) -> Whose {
+        super::whose::whose(self.client.clone(), Arc::clone(&self.address))
+    }
+
     /// Sees to every Deployment for ever. Dropping the future ends everything at once, whatever is under way. `ledger`: asks
     /// the second gate; without it everything that admission has let in starts.
     pub async fn run(&self, ledger: Option<Asker>) {
         let (tell, told) = mpsc::unbounded_channel::<ObjectRef<Deployment>>();
         let (deployments, deployment_writer) = reflector::store::<Deployment>();
-        let (savepoints, savepoint_writer) = reflector::store::<Savepoint>();
         let (targets, target_writer) = reflector::store::<DeploymentTarget>();
         let index = Index::new(Arc::new(move |mark| {
             // Nobody listens any more once this is on its way out.
@@ -79,7 +84,6 @@ impl Deployments {
                 deployments.clone(),
                 ledger,
             ),
-            savepoint_store: savepoints,
             flink: self.flink.clone(),
             address: Arc::clone(&self.address),
             events: Events::new(self.client.clone(), &self.instance),
@@ -105,17 +109,10 @@ impl Deployments {
         )
         .touched_objects()
         .map_ok(|deployment| ObjectRef::from_obj(&deployment));
-        let of_savepoints = reflector::reflector(
-            savepoint_writer,
-            watcher(Api::<Savepoint>::all(self.client.clone()), all()).default_backoff(),
-        )
-        .touched_objects()
-        .try_filter_map(|savepoint| std::future::ready(Ok(of_savepoint(&savepoint))));
         let told = futures::stream::unfold(told, |mut told| async move {
             told.recv().await.map(|who| (Ok(who), told))
         });
-        let queue = futures::stream::select(of_deployments, told);
-        let queue = futures::stream::select(queue, of_savepoints)
+        let queue = futures::stream::select(of_deployments, told)
             .inspect_err(|error| tracing::warn!(%error, "a watch failed; it is opened again"));
         let reconciling = async {
             // Before everything has been listed, what is not known may well exist.
@@ -146,11 +143,6 @@ fn slim(deployment: &mut Deployment) {
     if let Some(annotations) = &mut deployment.metadata.annotations {
         annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
     }
-}
-
-fn of_savepoint(savepoint: &Savepoint) -> Option<ObjectRef<Deployment>> {
-    let name = savepoint.spec.deployment_name.as_deref()?;
-    Some(ObjectRef::new(name).within(&savepoint.namespace()?))
 }
 
 async fn see_to(deployment: Arc<Deployment>, context: Arc<Context>) -> Result<Action, Error> {

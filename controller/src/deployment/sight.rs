@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sluice_api::{Deployment, DeploymentStatus, Job, JobSpec, JobStatus, SavepointOrigin};
+use sluice_api::{Deployment, DeploymentStatus, Job, JobSpec, JobStatus};
 use sluice_policy::MilliCpu;
 use sluice_policy::flink::FlinkVersion;
 
 use crate::flink::{JobId, Snapshot, TriggerId};
 use crate::runtime::events::Note;
 use crate::runtime::made::Made;
+pub use crate::savepoint::history::{Record, Stored};
 use crate::session_cluster::decide::Proof;
 use crate::session_cluster::gate::Verdict;
 use crate::session_cluster::target::Target;
-pub use crate::session_job::sight::{Finalizer, Report, Stored};
+pub use crate::session_job::sight::{Finalizer, Report};
 
 /// What is observed.
 #[derive(Debug)]
@@ -120,21 +121,6 @@ pub enum Again {
     After(Duration),
     /// When something changes.
     OnNews,
-}
-
-/// A snapshot to be kept as a Savepoint object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// The object's name.
-    pub name: String,
-    /// Why it exists.
-    pub origin: SavepointOrigin,
-    /// The run that it is of.
-    pub job: JobId,
-    /// Where its data is.
-    pub location: String,
-    /// When it was complete.
-    pub completed: Timestamp,
 }
 
 /// What to do.

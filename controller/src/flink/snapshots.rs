@@ -3,6 +3,8 @@
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use sluice_policy::flink::FlinkVersion;
 
 use super::cause;
 use super::client::FlinkClient;
@@ -14,6 +16,23 @@ use super::types::JobId;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TriggerId(pub String);
+
+impl TriggerId {
+    /// Of a text that says what is asked for; the same text gives the same id.
+    pub fn of(text: &str) -> Self {
+        let digest = Sha256::digest(text.as_bytes());
+        let mut first = [0; 16];
+        for (to, from) in first.iter_mut().zip(digest) {
+            *to = from;
+        }
+        Self(format!("{:032x}", u128::from_be_bytes(first)))
+    }
+
+    /// Whether a Flink takes the caller's id, as all do from 1.15 on; one whose version cannot be read is taken for a newer one.
+    pub fn may_be_chosen(version: Option<FlinkVersion>) -> bool {
+        version.is_none_or(|version| version >= FlinkVersion::new(1, 15))
+    }
+}
 
 /// Where a savepoint stands that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,17 +6,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sluice_api::conditions::{reasons, types};
 use sluice_api::events::EventReason;
 use sluice_api::{Failure, SavepointState, SavepointStatus};
-use sluice_policy::flink::FlinkVersion;
 
 use super::object::{Request, completed, request};
 use super::place::{folder, trigger_id};
 use super::sight::{Answer, Ask, Life, Observed, Place, Plan, Sight, Told};
-use crate::flink::{JobId, Snapshot};
+use crate::flink::{JobId, Snapshot, TriggerId};
 use crate::runtime::conditions::{self, Truth, whole_second};
 use crate::runtime::events::Note;
 
-/// From this version on Flink takes the caller's id for a savepoint.
-const TRIGGERS_SINCE: FlinkVersion = FlinkVersion::new(1, 15);
 /// For how long Flink is certain to remember a request: a minute less than it does after it has answered (its
 /// `rest.async.store-duration` is 5 minutes).
 const REMEMBERED: Duration = Duration::from_mins(4);
@@ -173,7 +170,7 @@ impl<'a> Draft<'a> {
         self.status.state = Some(SavepointState::Started);
         self.status.job_id = Some(place.job.to_string());
         self.status.start_time = Some(Time(whole_second(self.observed.now)));
-        self.status.trigger_id = takes_ids(place).then(|| self.trigger().0);
+        self.status.trigger_id = TriggerId::may_be_chosen(place.version).then(|| self.trigger().0);
         self.not_ready(reasons::STARTING, "Flink is writing it.");
         self.notes.push(Note::new(
             EventReason::SavepointStarted,
@@ -188,7 +185,7 @@ impl<'a> Draft<'a> {
         self.plan(None, Some(WAIT))
     }
 
-    fn trigger(&self) -> crate::flink::TriggerId {
+    fn trigger(&self) -> TriggerId {
         let uid = self.observed.savepoint.metadata.uid.as_deref();
         trigger_id(uid.unwrap_or_default())
     }
@@ -213,7 +210,7 @@ impl<'a> Draft<'a> {
         Ask {
             job: place.job.clone(),
             directory,
-            trigger: takes_ids(place).then_some(trigger),
+            trigger: TriggerId::may_be_chosen(place.version).then_some(trigger),
         }
     }
 
@@ -279,11 +276,11 @@ impl<'a> Draft<'a> {
             }
             Some(Told::Stands(Snapshot::Unknown)) => match (same, &sight.life) {
                 // Never sent, then: Flink would remember it.
-                (Some(place), Life::Runs) if takes_ids(place) && self.age() < REMEMBERED => {
+                (Some(place), Life::Runs) if TriggerId::may_be_chosen(place.version) && self.age() < REMEMBERED => {
                     let ask = self.ask(place);
                     self.plan(Some(ask), Some(LOOK.0))
                 }
-                (Some(place), _) if !takes_ids(place) && self.age() < UNDER_WAY => {
+                (Some(place), _) if !TriggerId::may_be_chosen(place.version) && self.age() < UNDER_WAY => {
                     self.plan(None, Some(LOOK.0))
                 }
                 (_, Life::Moving(_)) if self.age() < REMEMBERED => self.plan(None, Some(SILENT)),
@@ -315,10 +312,4 @@ impl<'a> Draft<'a> {
             }
         }
     }
-}
-
-fn takes_ids(place: &Place) -> bool {
-    place
-        .version
-        .is_none_or(|version| version >= TRIGGERS_SINCE)
 }

@@ -1,17 +1,10 @@
 //! Folders and ids of savepoints. They follow from what is stored, so that they come out alike after a crash.
 
-use sha2::{Digest, Sha256};
-
 use crate::flink::TriggerId;
 
 /// Id of the request that a Savepoint object with this uid stands for.
 pub fn trigger_id(uid: &str) -> TriggerId {
-    let digest = Sha256::digest(format!("savepoint {uid}").as_bytes());
-    let mut first = [0; 16];
-    for (to, from) in first.iter_mut().zip(digest) {
-        *to = from;
-    }
-    TriggerId(format!("{:032x}", u128::from_be_bytes(first)))
+    TriggerId::of(&format!("savepoint {uid}"))
 }
 
 /// Folder of one request's savepoint below `base`; nothing else is ever written there. `name`: the job's.

@@ -6,7 +6,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sluice_api::conditions::reasons;
 use sluice_api::events::EventReason;
 use sluice_api::{Attempts, UpgradeKind};
-use sluice_policy::flink::FlinkVersion;
 
 use super::draft::{Draft, operations};
 use super::identity;
@@ -18,8 +17,6 @@ use crate::savepoint::place;
 
 /// Savepoints that may fail before the suspension has.
 const MOST_ATTEMPTS: i32 = 4;
-/// From this version on Flink takes the caller's id for a stop.
-const TRIGGERS_SINCE: FlinkVersion = FlinkVersion::new(1, 15);
 /// After this a cancellation has failed (`vvp-deployments.txt`).
 const CANCEL_WITHIN: Duration = Duration::from_mins(3);
 /// Between looks at a job that is about to end.
@@ -87,9 +84,7 @@ pub fn suspend(mut draft: Draft<'_>, purpose: Purpose) -> Plan {
         .clone()
         .unwrap_or_default();
     let directory = base.map(|base| place::folder(&base, &namespace, draft.name(), &trigger));
-    let trigger = version
-        .is_none_or(|version| version >= TRIGGERS_SINCE)
-        .then_some(trigger);
+    let trigger = TriggerId::may_be_chosen(version).then_some(trigger);
     let operation = draft.begin(operations::SUSPEND);
     operation.trigger_id = trigger.as_ref().map(|id| id.0.clone());
     operation.target_directory.clone_from(&directory);

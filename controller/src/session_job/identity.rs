@@ -14,8 +14,7 @@ pub fn job_id(uid: &str, run: i64) -> JobId {
 
 /// Id of an attempt at stopping a run.
 pub fn trigger_id(job: &JobId, attempt: i64) -> TriggerId {
-    let bytes = first_16(&format!("stop {job} {attempt}"));
-    TriggerId(format!("{:032x}", u128::from_be_bytes(bytes)))
+    TriggerId::of(&format!("stop {job} {attempt}"))
 }
 
 /// File name of a run's jar at Flink.

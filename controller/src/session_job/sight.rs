@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sluice_api::{SavepointOrigin, SessionClusterState, SessionJob, SessionJobStatus};
+use sluice_api::{SessionClusterState, SessionJob, SessionJobStatus};
 use sluice_policy::flink::FlinkVersion;
 
 use crate::flink::types::Latest;
 use crate::flink::{JarRun, JobId, JobState, Snapshot, TriggerId};
 use crate::runtime::events::Note;
+pub use crate::savepoint::history::{Record, Stored};
 
 /// What is observed.
 #[derive(Debug)]
@@ -98,19 +99,6 @@ pub struct Report {
     pub is_last: bool,
 }
 
-/// A Savepoint object that can be restored from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
-    /// Its name.
-    pub name: String,
-    /// Where its data is.
-    pub location: String,
-    /// When it was complete.
-    pub completed: Timestamp,
-    /// Why it exists.
-    pub origin: SavepointOrigin,
-}
-
 /// What has to be done, in this order: finalizer to be added, Savepoint to be stored, status, Events, step, finalizer to be
 /// removed.
 #[derive(Clone, Debug, PartialEq)]
@@ -138,21 +126,6 @@ pub enum Finalizer {
     Add,
     /// Nothing runs any more.
     Remove,
-}
-
-/// A snapshot to be kept as a Savepoint object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// The object's name.
-    pub name: String,
-    /// Why it exists.
-    pub origin: SavepointOrigin,
-    /// The run that it is of.
-    pub job: JobId,
-    /// Where its data is.
-    pub location: String,
-    /// When it was complete.
-    pub completed: Timestamp,
 }
 
 /// What to ask of Flink.
