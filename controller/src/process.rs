@@ -16,7 +16,7 @@ use crate::ledger::operator::{Follower, Place};
 use crate::ledger::{LedgerKeeper, Settings, dialects, standing};
 use crate::objects::BuildSettings;
 use crate::savepoint::Savepoints;
-use crate::session_cluster::health::Pace;
+use crate::session_cluster::health::{AddressOf, Pace};
 use crate::session_cluster::run::{SessionClusters, by_cluster_ip};
 use crate::session_job::run::{SessionJobs, SetupError};
 
@@ -116,6 +116,14 @@ async fn client(
     Ok((client, reach))
 }
 
+/// Where JobManagers' REST APIs are.
+fn address(fixed: Option<String>) -> AddressOf {
+    match fixed {
+        None => by_cluster_ip(),
+        Some(address) => Arc::new(move |_: &str| address.clone()),
+    }
+}
+
 /// Runs until SIGTERM or SIGINT, then gives the Lease back.
 pub async fn run(config: Config) -> Result<(), Error> {
     let (client, reach) = client(config.kubeconfig.as_deref(), config.local_fetch).await?;
@@ -146,10 +154,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
     let jobs = SessionJobs::new(client.clone(), &config.instance, reach)?
         .fixed_address(config.flink_address.clone());
     let flink = FlinkHttp::new(Timeouts::default())?;
-    let address = match config.flink_address.clone() {
-        None => by_cluster_ip(),
-        Some(address) => Arc::new(move |_: &str| address.clone()),
-    };
+    let address = address(config.flink_address.clone());
     let build = BuildSettings {
         sluice_image: config.sluice_image.clone(),
     };
