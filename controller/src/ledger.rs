@@ -5,6 +5,8 @@
 //! * [`quotas`]: list and watch, reads and writes of the quotas themselves;
 //! * [`keeper`]: the loop that decides when to count what, with `sluice_policy::ledger`;
 //! * [`standing`]: what the keeper tells those who are about to give an object CPU;
+//! * [`gate`]: the second gate, behind admission: whether all quotas cover a start or growth. Pure; [`claim`]: who wants CPU, [`queue`]: who
+//!   waits for it, [`door`]: the way there;
 //! * [`dialects`]: which resources those are, and what their objects cost;
 //! * [`facts`] and [`operator`]: what charges look up elsewhere;
 //! * [`undecided`]: reads, fences and drops for holds that are due.
@@ -24,10 +26,14 @@ use sluice_policy::ledger::expire::UNDECIDED;
 use crate::leader::Leadership;
 use facts::Facts;
 
+pub mod claim;
 pub mod dialects;
+pub mod door;
 pub mod facts;
+pub mod gate;
 pub mod keeper;
 pub mod operator;
+pub mod queue;
 pub mod quotas;
 pub mod resources;
 pub mod standing;

@@ -3,6 +3,7 @@
 //! * [`made`]: what is kept of a made object; [`index`]: all of them, watched and kept in as little memory as possible;
 //! * [`cover`]: whether a stored object says all that the one to be applied says;
 //! * [`hand`]: reads past the caches, server-side apply, deletion;
+//! * [`namespaces`]: their labels;
 //! * [`conditions`], [`status`], [`events`]: what is told to users, and only when it changes.
 //!
 //! Nothing here decides; see [`crate::session_cluster`].
@@ -13,4 +14,5 @@ pub mod events;
 pub mod hand;
 pub mod index;
 pub mod made;
+pub mod namespaces;
 pub mod status;

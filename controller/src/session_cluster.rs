@@ -2,7 +2,6 @@
 //!
 //! * [`decide`]: what is observed goes in, the next steps and the status come out. Pure; tested as a table;
 //! * [`state`]: which state, condition and operation that is for users;
-//! * [`gate`]: whether the quota ledger covers a start or growth (the second gate, behind admission). Pure as well;
 //! * [`target`]: where pods run; [`health`]: what Flink's REST API says, asked rarely;
 //! * [`reconcile`]: the edge; `observe` reads and decides, `act` writes; [`run`]: queue and watches while this process leads.
 //!
@@ -17,7 +16,6 @@
 
 mod act;
 pub mod decide;
-pub mod gate;
 pub mod health;
 mod observe;
 pub mod reconcile;

@@ -16,7 +16,7 @@ use sluice_policy::MilliCpu;
 use super::draft::{Draft, has_finalizer, operations};
 use super::halt::{self, Purpose};
 use super::health;
-use super::settle::{Known, Life, Settled, run_id, settle};
+use super::settle::{Known, Life, STOP_UNCLEAR, Settled, run_id, settle};
 use super::sight::{Again, Answer, Decision, Finalizer, Flink, Observed, Plan, Step};
 use super::start::{self, WAIT, Which, backoff};
 use crate::flink::JobState;
@@ -313,6 +313,7 @@ fn over(mut draft: Draft<'_>, wish: Wish, state: RunState) -> Decision {
         // At rest.
         (_, None) if draft.held() == MilliCpu::ZERO => None,
         (RunState::Finished, _) => Some(operations::FINISH),
+        (RunState::Failed, _) if is_unclear(&draft) => Some(operations::FAIL),
         (RunState::Failed, _) if draft.has_run() => Some(operations::RECOVER),
         (RunState::Failed, _) => Some(operations::RETRY),
         _ => Some(operations::FAIL),
@@ -334,6 +335,12 @@ fn over(mut draft: Draft<'_>, wish: Wish, state: RunState) -> Decision {
         return draft.act(Some(Step::Release), Again::AtOnce);
     }
     at_rest(draft, wish)
+}
+
+/// Whether nobody knows if the run has left the savepoint that it was to end with.
+fn is_unclear(draft: &Draft<'_>) -> bool {
+    let failure = draft.run.failure.as_ref();
+    failure.is_some_and(|failure| failure.reason == STOP_UNCLEAR)
 }
 
 /// Tells how the run has ended, and stores what follows.
@@ -375,6 +382,10 @@ fn told(mut draft: Draft<'_>, follows: &'static str) -> Decision {
             };
             draft.moving(reasons::JOB_CREATION_FAILED, &message);
             draft.trouble(reasons::JOB_CREATION_FAILED, &message);
+        }
+        _ if is_unclear(&draft) => {
+            draft.moving(STOP_UNCLEAR, &why);
+            draft.trouble(STOP_UNCLEAR, &why);
         }
         _ => {
             let message = "The job was cancelled at Flink, not by Sluice; change spec.restartNonce to start it again.";
@@ -450,6 +461,8 @@ fn wanted(mut draft: Draft<'_>) -> Decision {
     let runs_the_spec = draft.runs_the_spec();
     let pause = match was.as_deref() {
         Some(operations::FINISH) if runs_the_spec => return finished(draft),
+        // Whoever has changed the spec meanwhile has not known.
+        Some(operations::FAIL) if is_unclear(&draft) => return failed(draft),
         Some(operations::FAIL) if runs_the_spec && !draft.is_new_spec() => return failed(draft),
         None if runs_the_spec && draft.before.state == Some(DeploymentState::Finished) => {
             return finished(draft);
@@ -505,6 +518,7 @@ fn finished(mut draft: Draft<'_>) -> Decision {
 fn suspended(mut draft: Draft<'_>) -> Decision {
     match draft.operation() {
         Some(operations::FINISH) => return finished(draft),
+        Some(operations::FAIL) if is_unclear(&draft) => return failed(draft),
         Some(operations::RECOVER) => {
             let why = draft.next.failure.clone().unwrap_or_default().message;
             draft.trouble(

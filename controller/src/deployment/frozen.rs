@@ -18,6 +18,12 @@ pub struct Frozen {
     pub folder: Option<String>,
 }
 
+/// Whether a Flink can stop a job with a savepoint, as all can from 1.9 on. Before, a savepoint is taken, and the job cancelled when it is
+/// complete (`vvp-deployments.txt`).
+pub fn stops(version: Option<FlinkVersion>) -> bool {
+    version.is_none_or(|version| version >= FlinkVersion::new(1, 9))
+}
+
 impl Frozen {
     /// Of this run.
     pub fn of(run: &Job) -> Self {

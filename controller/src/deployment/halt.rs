@@ -8,15 +8,16 @@ use sluice_api::{JobState as RunState, RestoreKind, UpgradeKind};
 
 use super::decide::keep_running;
 use super::draft::{Draft, operations};
+use super::frozen::stops;
 use super::identity;
 use super::settle::{Known, keep_checkpoint, run_id};
 use super::sight::{Again, Answer, Decision, Step};
 use super::snapshot::restore_kind;
 use super::start::{WAIT, backoff, refused, spoilt};
-use crate::flink::{JobState, Snapshot, TriggerId};
+use crate::flink::{JobId, JobState, Snapshot, TriggerId};
+use crate::ledger::gate::Verdict;
 use crate::runtime::conditions::Truth;
 use crate::savepoint::place::folder;
-use crate::session_cluster::gate::Verdict;
 
 /// After this a cancellation has failed (`vvp-deployments.txt`).
 pub const CANCEL_WITHIN: Duration = Duration::from_mins(3);
@@ -147,21 +148,34 @@ pub fn suspend(mut draft: Draft<'_>, purpose: Purpose, known: &Known) -> Decisio
     };
     draft.note(event, message);
     draft.moving(reason, message);
-    let step = Step::Stop {
-        job,
-        directory,
-        trigger,
-    };
+    let step = ask(&draft, job, directory, trigger);
     draft.act(Some(step), Again::After(LOOK))
+}
+
+/// What Flink is asked for so that a run ends with a savepoint.
+fn ask(
+    draft: &Draft<'_>,
+    job: JobId,
+    directory: Option<String>,
+    trigger: Option<TriggerId>,
+) -> Step {
+    if stops(draft.observed.version) {
+        Step::Stop {
+            job,
+            directory,
+            trigger,
+        }
+    } else {
+        Step::Savepoint { job, directory }
+    }
 }
 
 /// A stop is in progress.
 fn stopping(mut draft: Draft<'_>, purpose: Purpose) -> Decision {
     let operation = draft.next.operation.clone().unwrap_or_default();
-    let step = run_id(&draft).map(|job| Step::Stop {
-        job,
-        directory: operation.target_directory.clone(),
-        trigger: operation.trigger_id.clone().map(TriggerId),
+    let step = run_id(&draft).map(|job| {
+        let trigger = operation.trigger_id.clone().map(TriggerId);
+        ask(&draft, job, operation.target_directory.clone(), trigger)
     });
     let (reason, message) = words(purpose);
     draft.moving(reason, message);

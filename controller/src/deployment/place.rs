@@ -1,42 +1,27 @@
 //! Around a Deployment: where its pods go, and whether the quota ledger covers them.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
-
-use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
-use kube::api::Api;
 use kube::runtime::reflector::Store;
-use sluice_api::conditions::types;
-use sluice_api::names::labels;
-use sluice_api::{Deployment, DeploymentTarget, DesiredState};
-use sluice_policy::ledger::Revision;
-use sluice_policy::world::EmptyWorld;
-use sluice_policy::{MilliCpu, Mode, dialect_for};
-use tokio::time::Instant;
+use sluice_api::{Deployment, DeploymentTarget};
+use sluice_policy::MilliCpu;
 
-use crate::ledger::standing::{Answer, Asker};
-use crate::runtime::conditions;
-use crate::session_cluster::gate::{self, Claim, Verdict};
+use crate::ledger::claim::{waiting_in, workload};
+use crate::ledger::door::Door;
+use crate::ledger::gate::Verdict;
+use crate::ledger::standing::Asker;
+use crate::runtime::namespaces::Namespaces;
 use crate::session_cluster::target::{self, Target};
 
+/// Of the objects that are seen to.
+const KIND: &str = "Deployment";
 /// The ledger's name of the resource.
 const RESOURCE: &str = "deployments.sluice.dev";
-/// How long a namespace's labels are remembered while something waits for them.
-const LABELS: Duration = Duration::from_secs(5);
-
-/// Labels of a namespace; `None`: there is no such namespace.
-type Labels = Option<BTreeMap<String, String>>;
 
 /// What is known of the surroundings.
 pub struct Place {
-    client: kube::Client,
     targets: Store<DeploymentTarget>,
-    deployments: Store<Deployment>,
-    ledger: Option<Asker>,
-    labels: Mutex<HashMap<String, (Instant, Labels)>>,
-    granted: Mutex<HashMap<String, Instant>>,
+    namespaces: Namespaces,
+    door: Door,
 }
 
 impl std::fmt::Debug for Place {
@@ -45,19 +30,12 @@ impl std::fmt::Debug for Place {
     }
 }
 
-/// CPU that it needs while it runs, by the very function that admission and the ledger use.
+/// CPU that it needs while it runs.
+///
+/// # Errors
+/// Each field that cannot be read, and why.
 pub fn demand(deployment: &Deployment) -> Result<MilliCpu, String> {
-    let object = serde_json::to_value(deployment).map_err(|error| error.to_string())?;
-    let dialect = dialect_for(sluice_api::GROUP, "Deployment")
-        .ok_or_else(|| "Deployment is no kind of this version".to_owned())?;
-    let workload = dialect.workload(&object, &EmptyWorld);
-    workload.map(|workload| workload.demand).map_err(|causes| {
-        let causes: Vec<String> = causes
-            .iter()
-            .map(|cause| format!("{}: {}", cause.field, cause.message))
-            .collect();
-        causes.join("; ")
-    })
+    workload(deployment, KIND).map(|workload| workload.demand)
 }
 
 /// CPU that the status says its pods have or may have.
@@ -79,13 +57,14 @@ impl Place {
         deployments: Store<Deployment>,
         ledger: Option<Asker>,
     ) -> Self {
+        let namespaces = Namespaces::new(client);
+        if let Some(ledger) = &ledger {
+            ledger.queue().join(RESOURCE, waiting_in(deployments, KIND));
+        }
         Self {
-            client,
             targets,
-            deployments,
-            ledger,
-            labels: Mutex::default(),
-            granted: Mutex::default(),
+            door: Door::new(RESOURCE, ledger, namespaces.clone()),
+            namespaces,
         }
     }
 
@@ -124,27 +103,11 @@ impl Place {
         };
         match resolved {
             Target::At(namespace) if namespace != own => {
-                let labels = self.namespace_labels(&namespace).await?;
+                let labels = self.namespaces.labels(&namespace).await?;
                 Ok(target::accepted(&namespace, &own, labels.as_ref()))
             }
             resolved => Ok(resolved),
         }
-    }
-
-    async fn namespace_labels(&self, namespace: &str) -> kube::Result<Labels> {
-        let lock = || self.labels.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, labels)) = lock().get(namespace)
-            && at.elapsed() < LABELS
-        {
-            return Ok(labels.clone());
-        }
-        let api: Api<Namespace> = Api::all(self.client.clone());
-        let found = api.get_opt(namespace).await?;
-        let labels = found.map(|namespace| namespace.metadata.labels.unwrap_or_default());
-        let mut known = lock();
-        known.retain(|_, (at, _)| at.elapsed() < LABELS);
-        known.insert(namespace.to_owned(), (Instant::now(), labels.clone()));
-        Ok(labels)
     }
 
     /// Whether the ledger covers what the Deployment asks for.
@@ -152,69 +115,6 @@ impl Place {
     /// # Errors
     /// What the API server says.
     pub async fn gate(&self, deployment: &Deployment, demand: MilliCpu) -> kube::Result<Verdict> {
-        let Some(ledger) = &self.ledger else {
-            return Ok(Verdict::Open);
-        };
-        let namespace = deployment.namespace().unwrap_or_default();
-        let uid = deployment.uid().unwrap_or_default();
-        let version = deployment.resource_version().unwrap_or_default();
-        let revision = Revision::parse(&version).unwrap_or_default();
-        let verdict = match ledger.ask(RESOURCE, &namespace, &uid, revision).await {
-            Answer::NotYet => Verdict::NotCounted("the quotas have not been read yet".to_owned()),
-            Answer::Quotas(standings) => {
-                // One at a time: who is let in here is seen by the next one, before any status says so.
-                let mut granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
-                granted.retain(|_, since| since.elapsed() < Duration::from_secs(10));
-                let waiting = if gate::is_crowded(&standings) {
-                    self.waiting(&granted)
-                } else {
-                    Vec::new()
-                };
-                let verdict = gate::judge(&claim(deployment, demand), &standings, &waiting);
-                if verdict == Verdict::Open {
-                    granted.insert(uid, Instant::now());
-                }
-                verdict
-            }
-        };
-        if matches!(verdict, Verdict::Refused(_)) {
-            let labels = self.namespace_labels(&namespace).await?;
-            let mode = labels.and_then(|labels| Mode::parse(labels.get(labels::MODE_QUOTA)?));
-            if mode.is_some_and(|mode| mode != Mode::Enforce) {
-                return Ok(Verdict::Open);
-            }
-        }
-        Ok(verdict)
-    }
-
-    /// All that ask to run and have not been started.
-    fn waiting(&self, granted: &HashMap<String, Instant>) -> Vec<Claim> {
-        let all = self.deployments.state();
-        all.iter()
-            .filter(|deployment| {
-                deployment.spec.state == Some(DesiredState::Running)
-                    && deployment.metadata.deletion_timestamp.is_none()
-                    && held(deployment) == MilliCpu::ZERO
-                    && !granted.contains_key(&deployment.uid().unwrap_or_default())
-            })
-            .filter_map(|deployment| Some(claim(deployment, demand(deployment).ok()?)))
-            .collect()
-    }
-}
-
-fn claim(deployment: &Deployment, demand: MilliCpu) -> Claim {
-    let conditions = deployment.status.as_ref().map(|status| &status.conditions);
-    let refused = conditions.and_then(|all| {
-        conditions::get(all, types::QUOTA_EXCEEDED)
-            .filter(|condition| condition.status == conditions::Truth::True.word())
-    });
-    let created = deployment.metadata.creation_timestamp.as_ref();
-    Claim {
-        uid: deployment.uid().unwrap_or_default(),
-        namespace: deployment.namespace().unwrap_or_default(),
-        allocated: held(deployment),
-        demand,
-        refused_since: refused.map(|condition| condition.last_transition_time.0),
-        created: created.map_or(jiff::Timestamp::MIN, |time| time.0),
+        self.door.ask(deployment, held(deployment), demand).await
     }
 }

@@ -20,7 +20,9 @@ use super::settle::is_over;
 use super::sight::{Again, Answer, Decision, Finalizer, Flink, Observed, Plan, Step, Stored, Told};
 use super::{identity, place};
 use crate::flink::{FlinkClient, FlinkError, FlinkHttp, Snapshot, StopAnswer, TriggerId};
+use crate::ledger::gate::Verdict;
 use crate::objects::application::frozen;
+use crate::objects::names::Names;
 use crate::objects::{Application, BuildSettings, FlinkCluster, MadeKind, Owner, Role, build};
 use crate::runtime::events::Events;
 use crate::runtime::hand::{Hand, HandError};
@@ -28,7 +30,6 @@ use crate::runtime::index::Index;
 use crate::runtime::made::{Detail, Made};
 use crate::runtime::status::{self, Written};
 use crate::session_cluster::decide::Proof;
-use crate::session_cluster::gate::Verdict;
 use crate::session_cluster::health::AddressOf;
 use crate::session_cluster::target::Target;
 use crate::session_job::read::report;
@@ -450,7 +451,11 @@ impl Context {
                 self.hand.scale(workload, *number).await?;
                 return Ok(Answer::Waiting);
             }
-            Step::Make | Step::Release | Step::Stop { .. } | Step::Cancel(_) => {}
+            Step::Make
+            | Step::Release
+            | Step::Stop { .. }
+            | Step::Savepoint { .. }
+            | Step::Cancel(_) => {}
         }
         let Some(run) = run else {
             return Ok(Answer::Waiting);
@@ -458,6 +463,10 @@ impl Context {
         match step {
             Step::Make => self.make(deployment, run).await,
             Step::Release => {
+                // Nobody is left who uses it, and the next run would find this one's job there.
+                let id = Names::of_deployment(&deployment.name_any()).flink_id();
+                let namespace = namespace_of(deployment, Some(run));
+                self.hand.remove_high_availability(&namespace, &id).await?;
                 self.release(deployment, run).await?;
                 Ok(Answer::Done)
             }
@@ -488,14 +497,12 @@ impl Context {
                     .stop_with_savepoint(job, directory.as_deref(), trigger.as_ref())
                     .await;
                 self.probed(deployment, "stop asked for")?;
-                match asked {
-                    Ok(StopAnswer::Accepted(id)) => Answer::Stopping(id),
-                    Ok(StopAnswer::NoSuchJob) => {
-                        Answer::Unclear("Flink does not know the job.".to_owned())
-                    }
-                    Err(error) if error.is_transient() => Answer::Unclear(error.to_string()),
-                    Err(error) => Answer::StopFailed(error.reason()),
-                }
+                stopping(asked)
+            }
+            Step::Savepoint { job, directory } => {
+                let asked = flink.savepoint(job, directory.as_deref(), None).await;
+                self.probed(deployment, "savepoint asked for")?;
+                stopping(asked)
             }
             Step::Cancel(job) => {
                 let asked = flink.cancel(job).await;
@@ -562,6 +569,16 @@ impl Context {
             )?;
         }
         Ok(answer)
+    }
+}
+
+/// What Flink's answer to a stop means.
+fn stopping(asked: Result<StopAnswer, FlinkError>) -> Answer {
+    match asked {
+        Ok(StopAnswer::Accepted(id)) => Answer::Stopping(id),
+        Ok(StopAnswer::NoSuchJob) => Answer::Unclear("Flink does not know the job.".to_owned()),
+        Err(error) if error.is_transient() => Answer::Unclear(error.to_string()),
+        Err(error) => Answer::StopFailed(error.reason()),
     }
 }
 

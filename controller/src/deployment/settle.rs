@@ -5,6 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sluice_api::{Failure, JobState as RunState, SavepointOrigin};
 
 use super::draft::{Draft, operations};
+use super::frozen::stops;
 use super::health;
 use super::identity;
 use super::sight::{Again, Decision, Flink, Record, Told};
@@ -96,6 +97,10 @@ pub fn settle(mut draft: Draft<'_>) -> Settled<'_> {
             Proof::Read => lost(draft, "Its JobManager is gone.", RunState::Failed),
         });
     };
+    if let Some(Snapshot::Completed(location)) = draft.observed.stop.clone() {
+        // Flink says so when the job has ended, whatever its caches still show of it.
+        return Settled::First(written(draft, &location));
+    }
     match jobmanager.batch().unwrap_or_default() {
         Batch::Runs => {}
         Batch::Failed => {
@@ -154,15 +159,43 @@ fn last_words(draft: &Draft<'_>) -> String {
 /// The JobManager is no more: what it last said of snapshots is all that is left.
 fn lost(mut draft: Draft<'_>, why: &str, state: RunState) -> Decision {
     draft.run.flink_state = None;
-    keep_checkpoint(&mut draft);
+    if draft.operation() == Some(operations::SUSPEND) {
+        keep_checkpoint(&mut draft);
+        let message = unclear_stop(&draft, why);
+        failure(&mut draft, STOP_UNCLEAR, &message);
+        return draft.conclude(RunState::Failed);
+    }
     let state = match draft.operation() {
         Some(operations::CANCEL) => RunState::Terminated,
         _ => state,
     };
+    // Flink deletes the checkpoints of a job that has come to its end.
+    if state != RunState::Finished {
+        keep_checkpoint(&mut draft);
+    }
     if state == RunState::Failed {
         failure(&mut draft, "Lost", why);
     }
     draft.conclude(state)
+}
+
+/// The reason of a run that has ended while it was being stopped with a savepoint, of which nobody knows whether it was completed. It may
+/// hold more than every snapshot that is known, so nothing is started from an older one unasked.
+pub const STOP_UNCLEAR: &str = "StopUnclear";
+
+fn unclear_stop(draft: &Draft<'_>, why: &str) -> String {
+    let operation = draft.next.operation.as_ref();
+    let folder = operation.and_then(|operation| operation.target_directory.as_deref());
+    let place = folder.map_or_else(
+        || "in the folder that Flink is configured to use".to_owned(),
+        |folder| format!("in {folder}"),
+    );
+    let name = draft.name();
+    format!(
+        "The job was being stopped with a savepoint, and its JobManager ended before it said whether that is complete. {why} If it is, it lies {place} \
+         (savepoint-..., with a file _metadata): create a Savepoint with spec.deploymentName {name} and its path as spec.savepointLocation, and \
+         it is the newest. Then, or if there is none, change spec.restartNonce with spec.state RUNNING, and the job starts from the newest snapshot that is known."
+    )
 }
 
 fn failure(draft: &mut Draft<'_>, reason: &str, message: &str) {
@@ -175,10 +208,6 @@ fn failure(draft: &mut Draft<'_>, reason: &str, message: &str) {
 
 fn reported<'a>(mut draft: Draft<'a>, told: &Told) -> Settled<'a> {
     let report = &told.report;
-    if let Some(Snapshot::Completed(location)) = draft.observed.stop.clone() {
-        // Flink says so when the job has ended, whatever its caches still show of it.
-        return Settled::First(stopped(draft, &location));
-    }
     if report.state.is_terminal() && !report.is_last {
         return life(draft, Life::Live(Known::Ending));
     }
@@ -245,6 +274,23 @@ fn our_stop(draft: &Draft<'_>, savepoint: Option<&Checkpoint>) -> Option<String>
     location.contains(folder).then(|| location.to_owned())
 }
 
+/// The savepoint that the run was to end with is complete.
+fn written(mut draft: Draft<'_>, location: &str) -> Decision {
+    let goes_on = match &draft.observed.flink {
+        Flink::Job(told) => !told.report.state.is_terminal(),
+        _ => false,
+    };
+    if stops(draft.observed.version) || !goes_on {
+        return stopped(draft, location);
+    }
+    // Before Flink 1.9 the job is cancelled next, and leaves nothing newer that anybody has asked for.
+    let completed = draft.now();
+    keep(&mut draft, SavepointOrigin::Suspend, location, completed);
+    draft.run.state = Some(RunState::Started);
+    draft.begin(operations::CANCEL);
+    draft.act(None, Again::AtOnce)
+}
+
 /// The run was stopped, and this is its savepoint.
 fn stopped(mut draft: Draft<'_>, location: &str) -> Decision {
     draft.run.flink_state = Some(JobState::Finished.as_str().to_owned());
@@ -255,6 +301,10 @@ fn stopped(mut draft: Draft<'_>, location: &str) -> Decision {
 
 /// Keeps the newest checkpoint, which nobody deletes any more.
 pub fn keep_checkpoint(draft: &mut Draft<'_>) {
+    if draft.run.savepoint_name.is_some() {
+        // The savepoint of a stop in two steps.
+        return;
+    }
     if let Some(location) = draft.run.last_checkpoint.clone() {
         let completed = draft.run.last_checkpoint_time.as_ref();
         let completed = completed.map_or_else(|| draft.now(), |time| time.0);

@@ -8,11 +8,11 @@ use sluice_policy::MilliCpu;
 use sluice_policy::flink::FlinkVersion;
 
 use crate::flink::{JobId, Snapshot, TriggerId};
+use crate::ledger::gate::Verdict;
 use crate::runtime::events::Note;
 use crate::runtime::made::Made;
 pub use crate::savepoint::history::{Record, Stored};
 use crate::session_cluster::decide::Proof;
-use crate::session_cluster::gate::Verdict;
 use crate::session_cluster::target::Target;
 pub use crate::session_job::sight::{Finalizer, Report};
 
@@ -149,6 +149,13 @@ pub enum Step {
         directory: Option<String>,
         /// Under this id, where Flink takes one.
         trigger: Option<TriggerId>,
+    },
+    /// Have a savepoint taken of a run that goes on: before Flink 1.9 the first half of a stop.
+    Savepoint {
+        /// The run.
+        job: JobId,
+        /// Where to.
+        directory: Option<String>,
     },
     /// Cancel the run.
     Cancel(JobId),

@@ -11,9 +11,9 @@ use super::draft::{Draft, operations};
 use super::identity;
 use super::sight::{Again, Answer, Decision, Step};
 use super::snapshot::{choose, restore_kind};
+use crate::ledger::gate::Verdict;
 use crate::runtime::conditions::{self, Truth};
 use crate::session_cluster::decide::Proof;
-use crate::session_cluster::gate::Verdict;
 use crate::session_cluster::target::Target;
 
 /// Between looks whether CPU has become free, or a target has come.

@@ -18,10 +18,10 @@ use super::identity;
 use super::sight::*;
 use crate::flink::types::{Checkpoint, Latest};
 use crate::flink::{JobState, Snapshot, TriggerId};
+use crate::ledger::gate::Verdict;
 use crate::objects::{MadeKind, Role};
 use crate::runtime::made::{Batch, Detail, Made, Pod, Workload};
 use crate::session_cluster::decide::Proof;
-use crate::session_cluster::gate::Verdict;
 use crate::session_cluster::target::Target;
 
 const RUN_UID: &str = "6f0c0d5e-0000-4000-8000-000000000001";
@@ -160,6 +160,7 @@ struct Scene {
     savepoints: Vec<Stored>,
     answer: Option<Answer>,
     deleted: bool,
+    version: FlinkVersion,
     now: Timestamp,
 }
 
@@ -177,6 +178,7 @@ impl Scene {
             savepoints: Vec::new(),
             answer: None,
             deleted: false,
+            version: FlinkVersion::new(1, 20),
             now: now(),
         }
     }
@@ -233,7 +235,7 @@ impl Scene {
             spoilt: None,
             gate: None,
             run: self.run.as_ref(),
-            version: Some(FlinkVersion::new(1, 20)),
+            version: Some(self.version),
             task_managers: Some(1),
             folder: Some("s3://b/sp".into()),
             made: &self.made,
@@ -290,6 +292,7 @@ fn step(plan: &Plan) -> String {
         Some(Step::Delete(made)) => format!("delete {}", made.len()),
         Some(Step::Release) => "release".to_owned(),
         Some(Step::Stop { .. }) => "stop".to_owned(),
+        Some(Step::Savepoint { .. }) => "savepoint".to_owned(),
         Some(Step::Cancel(_)) => "cancel".to_owned(),
     }
 }
@@ -337,6 +340,7 @@ fn situations() -> Vec<(&'static str, Scene)> {
         .run_is(&json!({"state": "STARTING", "startTime": null}));
     let stopping = running().with(&json!({"state": "TRANSITIONING", "running": null,
         "operation": {"kind": "Suspend", "startedAt": ago(5), "triggerId": "t", "targetDirectory": "s3://b/sp/n-d-1-t"}}));
+    let lost_stop = stopping.clone();
     let cancelling = running().with(&json!({"state": "TRANSITIONING", "running": null, "operation": {"kind": "Cancel", "startedAt": ago(5)}}))
         .run_is(&json!({"state": "TERMINATING"}));
     let ended = |kind: &str, state: &str, savepoint: Value| {
@@ -431,6 +435,14 @@ fn situations() -> Vec<(&'static str, Scene)> {
             Scene {
                 stop: Some(Snapshot::Unknown),
                 ..stopping
+            },
+        ),
+        (
+            "stopping, JobManager lost",
+            Scene {
+                made: Vec::new(),
+                flink: Flink::Absent,
+                ..lost_stop
             },
         ),
         ("being cancelled", cancelling.clone()),
@@ -931,4 +943,96 @@ fn a_stop_has_an_id_and_a_folder_of_its_own_that_are_stored_first() {
     assert_eq!(operation.trigger_id, trigger.map(|TriggerId(id)| id));
     assert_eq!(operation.target_directory, directory);
     assert!(directory.unwrap().starts_with("s3://b/sp/n-d-1-"));
+}
+
+/// A stop may be complete when the JobManager is lost that has not told yet: what is in its folder may be newer than every snapshot that
+/// is known, so nothing goes on without somebody who has looked.
+#[test]
+fn a_stop_whose_outcome_was_lost_ends_failed_with_its_folder_and_the_way_out() {
+    let folder = "s3://b/sp/n-d-1-t";
+    for wish in ["RUNNING", "SUSPENDED"] {
+        let mut scene = Scene::running()
+            .asked(&json!({"state": wish, "restartNonce": 1}))
+            .with(
+                &json!({"state": "TRANSITIONING", "running": null, "operation": {"kind": "Suspend", "startedAt": ago(5),
+                "triggerId": "t", "targetDirectory": folder}}),
+            )
+            .run_is(&json!({"lastCheckpoint": "s3://b/ck/chk-7", "lastCheckpointTime": ago(60)}))
+            .gone();
+        let mut seen = Vec::new();
+        for _ in 0..8 {
+            let plan = scene.decide();
+            assert!(!matches!(plan.step, Some(Step::Record { .. })), "{seen:#?}");
+            seen.push(shown(&plan));
+            scene = scene.after(&plan);
+            if plan.again == Again::OnNews {
+                break;
+            }
+        }
+        let failure = &scene.status["failure"];
+        assert_eq!(scene.status["state"], "FAILED", "{seen:#?}");
+        assert_eq!(failure["reason"], "StopUnclear");
+        let message = failure["message"].as_str().unwrap();
+        for part in [folder, "spec.savepointLocation", "spec.restartNonce"] {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+        assert_eq!(scene.savepoints[0].location, "s3://b/ck/chk-7");
+        // The way out: the savepoint is brought in, and the next start takes it.
+        scene
+            .savepoints
+            .push(stored("found", 1, SavepointOrigin::Copied));
+        let changed = scene
+            .asked(&json!({"state": "RUNNING", "restartNonce": 2}))
+            .with(&json!({"observedGeneration": 2}));
+        assert_eq!(
+            shown(&changed.decide()),
+            "TRANSITIONING/Start record d-2 from found"
+        );
+    }
+}
+
+#[test]
+fn before_flink_1_9_a_savepoint_is_triggered_and_then_the_job_is_cancelled() {
+    let old = Scene {
+        version: FlinkVersion::new(1, 8),
+        ..Scene::running().asked(&json!({"state": "SUSPENDED"}))
+    };
+    let plan = old.decide();
+    assert_eq!(shown(&plan), "TRANSITIONING/Suspend savepoint");
+    assert_eq!(
+        plan.status.operation.as_ref().unwrap().trigger_id,
+        None,
+        "its Flink chooses the id"
+    );
+    let mut scene = old.after(&plan);
+    scene.answer = Some(Answer::Stopping(TriggerId("t".into())));
+    let plan = scene.decide();
+    scene = scene.after(&plan);
+    scene.answer = None;
+    scene.stop = Some(Snapshot::InProgress);
+    assert_eq!(shown(&scene.decide()), "TRANSITIONING/Suspend -");
+    scene.stop = Some(Snapshot::Completed("s3://b/sp/x".into()));
+    let plan = scene.decide();
+    assert_eq!(shown(&plan), "TRANSITIONING/Cancel -, job STARTED");
+    assert_eq!(
+        plan.savepoint.as_ref().unwrap().origin,
+        SavepointOrigin::Suspend
+    );
+    scene = scene.after(&plan);
+    let plan = scene.decide();
+    assert_eq!(shown(&plan), "TRANSITIONING/Cancel cancel");
+    scene = scene.after(&plan);
+    scene.flink = with_checkpoint(JobState::Canceled);
+    let plan = scene.decide();
+    assert_eq!(shown(&plan), "TRANSITIONING/Cancel -, job TERMINATED");
+    assert_eq!(plan.savepoint, None, "the savepoint is what it leaves");
+    scene = scene.after(&plan);
+    let mut last = String::new();
+    for _ in 0..4 {
+        let plan = scene.decide();
+        last = shown(&plan);
+        scene = scene.after(&plan);
+    }
+    assert_eq!(last, "SUSPENDED/- -");
+    assert_eq!(scene.savepoints.len(), 1);
 }

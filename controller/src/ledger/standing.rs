@@ -8,6 +8,8 @@ use sluice_policy::MilliCpu;
 use sluice_policy::ledger::{Account, QuotaKey, Revision, Scope, Unreadable};
 use tokio::sync::{mpsc, oneshot};
 
+use super::queue::Queue;
+
 /// A question to the keeper.
 #[derive(Debug)]
 pub struct Question {
@@ -58,7 +60,10 @@ pub enum Counted {
 
 /// Asks the keeper. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Asker(mpsc::Sender<Question>);
+pub struct Asker {
+    keeper: mpsc::Sender<Question>,
+    queue: Queue,
+}
 
 /// The keeper's end.
 #[derive(Debug)]
@@ -67,10 +72,19 @@ pub struct Questions(pub(super) mpsc::Receiver<Question>);
 /// Both ends.
 pub fn channel() -> (Asker, Questions) {
     let (sender, receiver) = mpsc::channel(256);
-    (Asker(sender), Questions(receiver))
+    let asker = Asker {
+        keeper: sender,
+        queue: Queue::default(),
+    };
+    (asker, Questions(receiver))
 }
 
 impl Asker {
+    /// Who waits for CPU, of all that ask this keeper.
+    pub const fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
     /// The standing of an object. [`Answer::NotYet`] also where no keeper runs.
     pub async fn ask(
         &self,
@@ -87,7 +101,7 @@ impl Asker {
             revision,
             answer,
         };
-        if self.0.send(question).await.is_err() {
+        if self.keeper.send(question).await.is_err() {
             return Answer::NotYet;
         }
         heard.await.unwrap_or(Answer::NotYet)

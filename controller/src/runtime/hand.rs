@@ -177,6 +177,37 @@ impl Hand {
         }
     }
 
+    /// Removes the ConfigMaps in which a Flink of this id keeps its leaders and its jobs (high availability). Flink makes them by itself, without
+    /// an owner, and leaves them where its pods are taken away.
+    pub async fn remove_high_availability(
+        &self,
+        namespace: &str,
+        flink_id: &str,
+    ) -> Result<(), HandError> {
+        let kind = MadeKind::ConfigMap;
+        let call = |source| failed(kind, namespace, flink_id, source);
+        let api = self.api(kind, namespace);
+        let labels = format!("app={flink_id},configmap-type=high-availability");
+        let list = match api
+            .list_metadata(&ListParams::default().labels(&labels))
+            .await
+        {
+            Ok(list) => list,
+            // A namespace that is gone has nothing in it.
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+            Err(source) => return Err(call(source)),
+        };
+        for left in list.items {
+            let name = left.metadata.name.unwrap_or_default();
+            match api.delete(&name, &DeleteParams::default()).await {
+                Ok(_) => {}
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                Err(source) => return Err(call(source)),
+            }
+        }
+        Ok(())
+    }
+
     /// Everything that was made for an owner and lies in these namespaces, read past every cache.
     pub async fn read_all(&self, uid: &str, namespaces: &[String]) -> Result<Vec<Made>, HandError> {
         let selector = selector_text(uid, None);

@@ -63,12 +63,16 @@ impl Stored {
         if status.state != Some(SavepointState::Completed) {
             return None;
         }
-        let origin = savepoint.spec.origin;
+        let spec = &savepoint.spec;
+        let unsaid = match spec.savepoint_location {
+            Some(_) => SavepointOrigin::Copied,
+            None => SavepointOrigin::UserRequest,
+        };
         Some(Self {
             name: savepoint.name_any(),
             location: status.location.clone()?,
             completed: status.completion_time.as_ref()?.0,
-            origin: origin.unwrap_or(SavepointOrigin::UserRequest),
+            origin: spec.origin.unwrap_or(unsaid),
         })
     }
 }

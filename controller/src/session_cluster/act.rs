@@ -110,7 +110,7 @@ pub(super) async fn act(
 }
 
 fn outdated(uid: &str, context: &Context) -> Action {
-    context.remember(uid, |memory| memory.granted = false);
+    context.door.withdraw(uid);
     Action::requeue(PAUSE.0)
 }
 

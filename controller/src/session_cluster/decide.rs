@@ -12,10 +12,10 @@ use sluice_api::names::finalizers;
 use sluice_api::{DesiredClusterState, SessionCluster, SessionClusterState, SessionClusterStatus};
 use sluice_policy::MilliCpu;
 
-use super::gate::Verdict;
 use super::health::{Heard, Listen};
 use super::state::{self, Refusal, Scene};
 use super::target::Target;
+use crate::ledger::gate::Verdict;
 use crate::objects::{BuildError, Built, MadeKind, Role};
 use crate::runtime::events::Note;
 use crate::runtime::made::Made;

@@ -1,37 +1,24 @@
 //! Observes a cluster and decides: the first half of a reconciliation. Nothing is written here.
 
-use std::collections::HashMap;
-use std::sync::PoisonError;
-use std::time::Duration;
-
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Namespace;
-use kube::api::Api;
+use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
-use kube::{Resource, ResourceExt};
-use sluice_api::conditions as words;
-use sluice_api::names::labels;
 use sluice_api::{DesiredClusterState, SessionCluster};
-use sluice_policy::ledger::Revision;
-use sluice_policy::world::EmptyWorld;
-use sluice_policy::{MilliCpu, Mode, dialect_for};
+use sluice_policy::MilliCpu;
 use tokio::time::Instant;
 
 use super::decide::{Decision, Observed, Plan, Proof, allocated, decide, task_managers};
-use super::gate::{self, Claim, Verdict};
 use super::health::Heard;
-use super::reconcile::{Context, Labels, Memory, ReconcileError, call};
+use super::reconcile::{Context, ReconcileError, call};
 use super::scene::jobmanager_pod;
 use super::target::{self, Target};
-use crate::ledger::standing::Answer;
+use crate::ledger::claim::workload;
+use crate::ledger::gate::Verdict;
 use crate::objects::{FlinkCluster, build};
-use crate::runtime::conditions as set;
 use crate::runtime::made::Made;
 
-/// The ledger's name of the resource.
-const RESOURCE: &str = "sessionclusters.sluice.dev";
-/// How long a namespace's labels are remembered while something waits for them.
-const LABELS: Duration = Duration::from_secs(5);
+/// Of the objects that are seen to.
+const KIND: &str = "SessionCluster";
 
 /// Observes and decides.
 pub(super) async fn plan(
@@ -47,7 +34,7 @@ pub(super) async fn plan(
         Target::At(cluster.namespace().unwrap_or_default())
     };
     let demand = if to_run {
-        demand(cluster)
+        workload(cluster, KIND).map(|workload| workload.demand)
     } else {
         Ok(MilliCpu::ZERO)
     };
@@ -120,21 +107,6 @@ fn namespaces(cluster: &SessionCluster, made: &[Made]) -> Vec<String> {
     all
 }
 
-/// CPU that it needs while it runs, by the very function that admission and the ledger use.
-fn demand(cluster: &SessionCluster) -> Result<MilliCpu, String> {
-    let object = serde_json::to_value(cluster).map_err(|error| error.to_string())?;
-    let dialect = dialect_for(sluice_api::GROUP, "SessionCluster")
-        .ok_or_else(|| "SessionCluster is no kind of this version".to_owned())?;
-    let workload = dialect.workload(&object, &EmptyWorld);
-    workload.map(|workload| workload.demand).map_err(|causes| {
-        let causes: Vec<String> = causes
-            .iter()
-            .map(|cause| format!("{}: {}", cause.field, cause.message))
-            .collect();
-        causes.join("; ")
-    })
-}
-
 /// Where its pods run. Where they run already they stay.
 async fn place(cluster: &SessionCluster, context: &Context) -> Result<Target, ReconcileError> {
     let own = cluster.namespace().unwrap_or_default();
@@ -151,35 +123,12 @@ async fn place(cluster: &SessionCluster, context: &Context) -> Result<Target, Re
     });
     match target::resolve(&own, name, defined.as_deref()) {
         Target::At(namespace) if namespace != own => {
-            let labels = namespace_labels(&namespace, context).await?;
+            let labels = context.namespaces.labels(&namespace).await;
+            let labels = labels.map_err(call("reading a namespace"))?;
             Ok(target::accepted(&namespace, &own, labels.as_ref()))
         }
         resolved => Ok(resolved),
     }
-}
-
-async fn namespace_labels(namespace: &str, context: &Context) -> Result<Labels, ReconcileError> {
-    let lock = || {
-        context
-            .labels
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    };
-    if let Some((at, labels)) = lock().get(namespace)
-        && at.elapsed() < LABELS
-    {
-        return Ok(labels.clone());
-    }
-    let api: Api<Namespace> = Api::all(context.client.0.clone());
-    let found = api
-        .get_opt(namespace)
-        .await
-        .map_err(call("reading a namespace"))?;
-    let labels = found.map(|namespace| namespace.metadata.labels.unwrap_or_default());
-    let mut known = lock();
-    known.retain(|_, (at, _)| at.elapsed() < LABELS);
-    known.insert(namespace.to_owned(), (Instant::now(), labels.clone()));
-    Ok(labels)
 }
 
 async fn ask_gate(
@@ -188,72 +137,13 @@ async fn ask_gate(
     demand: MilliCpu,
     context: &Context,
 ) -> Result<Verdict, ReconcileError> {
-    let Some(ledger) = &context.ledger else {
-        return Ok(Verdict::Open);
-    };
-    let namespace = cluster.namespace().unwrap_or_default();
-    let version = cluster.resource_version().unwrap_or_default();
-    let revision = Revision::parse(&version).unwrap_or_default();
-    let verdict = match ledger.ask(RESOURCE, &namespace, uid, revision).await {
-        Answer::NotYet => Verdict::NotCounted("the quotas have not been read yet".to_owned()),
-        Answer::Quotas(standings) => {
-            // One at a time: who is let in here is seen by the next one, before any status says so.
-            let mut memory = context.lock();
-            let waiting = if gate::is_crowded(&standings) {
-                waiting(context, &memory)
-            } else {
-                Vec::new()
-            };
-            let verdict = gate::judge(&claim(cluster, demand), &standings, &waiting);
-            let entry = memory.entry(uid.to_owned()).or_default();
-            entry.granted = verdict == Verdict::Open;
-            verdict
-        }
-    };
+    let verdict = context.door.ask(cluster, allocated(cluster), demand).await;
+    let verdict = verdict.map_err(call("reading a namespace"))?;
     context.remember(uid, |memory| match &verdict {
         Verdict::NotCounted(_) => {
             memory.uncounted.get_or_insert_with(Instant::now);
         }
         _ => memory.uncounted = None,
     });
-    if matches!(verdict, Verdict::Refused(_)) {
-        let labels = namespace_labels(&namespace, context).await?;
-        let mode = labels.and_then(|labels| Mode::parse(labels.get(labels::MODE_QUOTA)?));
-        if mode.is_some_and(|mode| mode != Mode::Enforce) {
-            return Ok(Verdict::Open);
-        }
-    }
     Ok(verdict)
-}
-
-fn claim(cluster: &SessionCluster, demand: MilliCpu) -> Claim {
-    let conditions = cluster.status.as_ref().map(|status| &status.conditions);
-    let refused = conditions.and_then(|conditions| {
-        set::get(conditions, words::types::QUOTA_EXCEEDED)
-            .filter(|condition| condition.status == set::Truth::True.word())
-    });
-    let created = cluster.meta().creation_timestamp.as_ref();
-    Claim {
-        uid: cluster.uid().unwrap_or_default(),
-        namespace: cluster.namespace().unwrap_or_default(),
-        allocated: allocated(cluster),
-        demand,
-        refused_since: refused.map(|condition| condition.last_transition_time.0),
-        created: created.map_or(Timestamp::MIN, |time| time.0),
-    }
-}
-
-/// All that ask to run and have not been started.
-fn waiting(context: &Context, memory: &HashMap<String, Memory>) -> Vec<Claim> {
-    let all = context.clusters.state();
-    all.iter()
-        .filter(|cluster| {
-            let uid = cluster.metadata.uid.as_deref().unwrap_or_default();
-            cluster.spec.state == Some(DesiredClusterState::Running)
-                && cluster.metadata.deletion_timestamp.is_none()
-                && allocated(cluster) == MilliCpu::ZERO
-                && !memory.get(uid).is_some_and(|memory| memory.granted)
-        })
-        .filter_map(|cluster| Some(claim(cluster, demand(cluster).ok()?)))
-        .collect()
 }

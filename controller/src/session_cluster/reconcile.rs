@@ -1,7 +1,7 @@
 //! The edge: what every reconciliation needs, and its order: [`super::observe`], then [`super::act`]. What is remembered between two reconciliations only
 //! saves work; all of it may be lost.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,20 +9,23 @@ use kube::runtime::controller::Action;
 use kube::runtime::reflector::Store;
 use kube::{Client, ResourceExt};
 use sluice_api::{DeploymentTarget, SessionCluster};
-use sluice_policy::MilliCpu;
 use tokio::time::Instant;
 
 use super::act::act;
-use super::decide::allocated;
 use super::health::{AddressOf, Health};
 use super::observe::plan;
 use super::state::Refusal;
+use crate::ledger::claim::waiting_in;
+use crate::ledger::door::Door;
 use crate::ledger::standing::Asker;
 use crate::objects::BuildSettings;
 use crate::runtime::events::Events;
 use crate::runtime::hand::{Hand, HandError};
 use crate::runtime::index::Index;
+use crate::runtime::namespaces::Namespaces;
 
+/// The ledger's name of the resource.
+const RESOURCE: &str = "sessionclusters.sluice.dev";
 /// First and longest pause after something failed.
 pub(super) const PAUSE: (Duration, Duration) =
     (Duration::from_millis(200), Duration::from_secs(30));
@@ -40,10 +43,10 @@ pub struct Context {
     pub events: Events,
     /// Asks Flink.
     pub health: Health,
-    /// Asks the ledger; `None`: there is no second gate.
-    pub ledger: Option<Asker>,
-    /// All session clusters.
-    pub clusters: Store<SessionCluster>,
+    /// The second gate.
+    pub door: Door,
+    /// Labels of namespaces.
+    pub namespaces: Namespaces,
     /// All targets.
     pub targets: Store<DeploymentTarget>,
     /// How objects are made.
@@ -51,11 +54,7 @@ pub struct Context {
     pub(super) client: ClientBox,
     pub(super) address: AddressBox,
     memory: Mutex<HashMap<String, Memory>>,
-    pub(super) labels: Mutex<HashMap<String, (Instant, Labels)>>,
 }
-
-/// Labels of a namespace; `None`: there is no such namespace.
-pub(super) type Labels = Option<BTreeMap<String, String>>;
 
 /// Parts that cannot print themselves.
 pub(super) struct ClientBox(pub(super) Client);
@@ -84,8 +83,6 @@ pub(super) struct Memory {
     pub(super) refused: Option<(Refusal, Instant)>,
     /// Since when a quota has not counted it.
     pub(super) uncounted: Option<Instant>,
-    /// The gate has let it start; the status does not say so yet.
-    pub(super) granted: bool,
     /// Objects that have been deleted a moment ago: the watch may not have told yet.
     pub(super) going: HashMap<String, Instant>,
     /// Failures in a row.
@@ -124,9 +121,9 @@ pub struct Parts {
     pub events: Events,
     /// See [`Context::health`].
     pub health: Health,
-    /// See [`Context::ledger`].
+    /// Asks the ledger; `None`: there is no second gate.
     pub ledger: Option<Asker>,
-    /// See [`Context::clusters`].
+    /// All session clusters.
     pub clusters: Store<SessionCluster>,
     /// See [`Context::targets`].
     pub targets: Store<DeploymentTarget>,
@@ -137,19 +134,23 @@ pub struct Parts {
 impl Context {
     /// Nothing remembered yet. `address`: where a JobManager's REST API is.
     pub fn new(client: Client, address: AddressOf, parts: Parts) -> Self {
+        let namespaces = Namespaces::new(client.clone());
+        if let Some(ledger) = &parts.ledger {
+            let waiting = waiting_in(parts.clusters, "SessionCluster");
+            ledger.queue().join(RESOURCE, waiting);
+        }
         Self {
             hand: Hand::new(client.clone()),
             index: parts.index,
             events: parts.events,
             health: parts.health,
-            ledger: parts.ledger,
-            clusters: parts.clusters,
+            door: Door::new(RESOURCE, parts.ledger, namespaces.clone()),
+            namespaces,
             targets: parts.targets,
             build: parts.build,
             client: ClientBox(client),
             address: AddressBox(address),
             memory: Mutex::default(),
-            labels: Mutex::default(),
         }
     }
 
@@ -181,7 +182,6 @@ pub async fn reconcile(
             return true;
         }
         memory.replaced = None;
-        memory.granted &= allocated(&cluster) == MilliCpu::ZERO;
         false
     });
     if is_old {
@@ -195,8 +195,9 @@ pub async fn reconcile(
 
 /// How long to wait after a failure: longer each time.
 pub fn failed(cluster: &SessionCluster, error: &ReconcileError, context: &Context) -> Action {
-    let failures = context.remember(&cluster.uid().unwrap_or_default(), |memory| {
-        memory.granted = false;
+    let uid = cluster.uid().unwrap_or_default();
+    context.door.withdraw(&uid);
+    let failures = context.remember(&uid, |memory| {
         memory.failures = memory.failures.saturating_add(1);
         memory.failures
     });

@@ -5,8 +5,8 @@ use sluice_api::conditions::reasons;
 use sluice_policy::ledger::Refusal as QuotaRefusal;
 
 use super::decide::{Observed, is_same, task_managers};
-use super::gate::Verdict;
 use super::health::{Flink, Heard, Listen};
+use crate::ledger::gate::Verdict;
 use crate::objects::{Built, MadeKind, Role};
 use crate::runtime::made::{Made, Pod, TroubleKind, Workload};
 

@@ -14,10 +14,10 @@ use sluice_policy::MilliCpu;
 use sluice_policy::ledger::{Ask, Figures, QuotaKey, Reason, Refusal as QuotaRefusal};
 
 use super::decide::{Decision, Finalizer, Observed, Plan, Proof, Step, decide, task_managers};
-use super::gate::Verdict;
 use super::health::{Flink, Heard, Listen};
 use super::state::Refusal;
 use super::target::Target;
+use crate::ledger::gate::Verdict;
 use crate::objects::{BuildSettings, Built, FlinkCluster, MadeKind, Role, build};
 use crate::runtime::made::{Detail, Made, Pod, Trouble, TroubleKind, Workload};
 

@@ -52,7 +52,7 @@ static SLOTS: &Rule = rule!(
 );
 
 /// States in which no transition is in progress.
-const AT_REST: &[&str] = &["RUNNING", "CANCELLED", "SUSPENDED", "FINISHED"];
+const AT_REST: &[&str] = &["RUNNING", "CANCELLED", "SUSPENDED", "FINISHED", "FAILED"];
 /// Where the description of the cluster stands.
 const CLUSTER: [&str; 3] = ["spec", "template", "spec"];
 

@@ -329,7 +329,8 @@ fn references_that_lead_nowhere_warn() {
 #[case("RUNNING", json!({"state": "TRANSITIONING", "observedGeneration": 1, "allocatedMilli": 7000}), Desired::Running, Some(7000), false)]
 #[case("RUNNING", json!({"state": "RUNNING", "observedGeneration": 1, "allocatedMilli": 7000, "operation": {"kind": "Upgrade"}}), Desired::Running, Some(7000), false)]
 #[case("SUSPENDED", json!({"state": "SUSPENDED", "observedGeneration": 1}), Desired::Suspended, Some(0), true)]
-#[case("CANCELLED", json!({"state": "FAILED", "observedGeneration": 1, "allocatedMilli": 7000}), Desired::Stopped, Some(7000), false)]
+#[case("CANCELLED", json!({"state": "FAILED", "observedGeneration": 1, "allocatedMilli": 7000}), Desired::Stopped, Some(7000), true)]
+#[case("RUNNING", json!({"state": "FAILED", "observedGeneration": 1, "allocatedMilli": 0}), Desired::Running, Some(0), true)]
 #[case("CANCELLED", json!({"state": 1, "observedGeneration": "x", "allocatedMilli": -5}), Desired::Stopped, None, false)]
 fn the_workload_is_read_from_spec_and_status(
     #[case] state: &str,

@@ -8,70 +8,28 @@
 //! 2. it is in the confirmed usage, and usage (confirmed and held) is within the limit: whoever is counted then fits, and
 //!    whatever is admitted later is measured against a count that contains it.
 //!
-//! What was stored past admission is counted all the same, and may push usage above the limit. Then those that ask to run and
-//! have not been started yet give way, the newest first, until the rest fits:
+//! What was stored past admission is counted all the same, and may push usage above the limit. Then those that wait to start or to
+//! grow give way, the newest first, until the rest fits:
 //!
-//! * what has been started (`allocatedMilli` above 0), and whatever is charged and not Sluice's to start, keeps its CPU. It is never
+//! * what has been started (`allocatedMilli`), and whatever is charged and not Sluice's to start, keeps its CPU. It is never
 //!   stopped nor shrunk, and its recovery is never asked for here;
-//! * what waits is taken in turn: who was refused first comes first, then who was created first, then the larger. The first that does not
-//!   fit stops the turn, so that small ones cannot overtake a large one for ever;
+//! * what waits is taken in turn, whatever its kind and whether it starts or grows: who was refused first comes first, then who was
+//!   created first, then the larger. The first that does not fit stops the turn, so that small ones cannot overtake a large one for ever;
 //! * one that alone is larger than the limit is passed over: it would stop the turn for ever.
 //!
-//! Growth past the limit is let through where `onGrowth` is Warn or Ignore, as at admission; with Enforce the cluster runs on as it
-//! is. A namespace whose mode for quotas is `warn` or `off` is let through as well.
+//! Growth past the limit is let through where `onGrowth` is Warn or Ignore, as at admission; with Enforce what runs runs on as it
+//! is, and waits for its turn. A namespace whose mode for quotas is `warn` or `off` is let through as well.
 //!
 //! Until a quota has been counted, nothing starts in its scope.
 
-use std::cmp::Reverse;
-
-use jiff::Timestamp;
 use sluice_api::quota::OnGrowth;
 use sluice_policy::MilliCpu;
 use sluice_policy::ledger::{
     Account, Ask, CHARGE_FN, Figures, Hold, Reason, Refusal, Scope, usage::Tally,
 };
 
-use crate::ledger::standing::{Counted, Standing};
-
-/// Who wants CPU.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claim {
-    /// Uid of the object.
-    pub uid: String,
-    /// Its namespace.
-    pub namespace: String,
-    /// CPU that its pods have or may have now.
-    pub allocated: MilliCpu,
-    /// CPU that it asks for.
-    pub demand: MilliCpu,
-    /// Since when it has been refused, if it has.
-    pub refused_since: Option<Timestamp>,
-    /// When it was created.
-    pub created: Timestamp,
-}
-
-impl Claim {
-    /// Whether it starts or grows.
-    pub fn ask(&self) -> Ask {
-        if self.allocated == MilliCpu::ZERO {
-            Ask::Start
-        } else {
-            Ask::Growth
-        }
-    }
-
-    /// In which turn it comes: refused ones before new ones, the older first. Kubernetes tells times by the second; of the same
-    /// one the larger comes first, or a small one could overtake it.
-    fn turn(&self) -> (bool, Option<Timestamp>, Timestamp, Reverse<MilliCpu>, &str) {
-        (
-            self.refused_since.is_none(),
-            self.refused_since,
-            self.created,
-            Reverse(self.demand),
-            &self.uid,
-        )
-    }
-}
+use super::claim::Claim;
+use super::standing::{Counted, Standing};
 
 /// What the gate says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,8 +42,8 @@ pub enum Verdict {
     Refused(Box<Refusal>),
 }
 
-/// Whether every quota covers a claim. `waiting`: all that ask to run and have not been started, the claim itself among
-/// them or not.
+/// Whether every quota covers a claim. `waiting`: all that wait to start or to grow, the claim itself among them or
+/// not.
 pub fn judge(claim: &Claim, standings: &[Standing], waiting: &[Claim]) -> Verdict {
     let mut refused = None;
     for standing in standings {
@@ -136,20 +94,14 @@ fn one(claim: &Claim, standing: &Standing, waiting: &[Claim]) -> Verdict {
     if account.book.usage() <= account.hard {
         return Verdict::Open;
     }
-    match (claim.ask(), account.on_growth) {
-        (Ask::Growth, OnGrowth::Warn | OnGrowth::Ignore) => Verdict::Open,
-        (Ask::Growth, OnGrowth::Enforce) => growth(claim, account),
-        (Ask::Start, _) => start(claim, account, &standing.scope, waiting),
+    if claim.ask() == Ask::Growth && account.on_growth != OnGrowth::Enforce {
+        return Verdict::Open;
     }
+    turn(claim, account, &standing.scope, waiting)
 }
 
-/// Growth that is enforced: all of it has to fit beside everything else that is counted.
-fn growth(claim: &Claim, account: &Account) -> Verdict {
-    let asked = claim.demand.minus(claim.allocated);
-    refusal(claim, account, account.book.confirmed.minus(asked), asked)
-}
-
-fn start(claim: &Claim, account: &Account, scope: &Scope, waiting: &[Claim]) -> Verdict {
+/// Whether the claim's turn has come.
+fn turn(claim: &Claim, account: &Account, scope: &Scope, waiting: &[Claim]) -> Verdict {
     let is_held = |uid: &str| {
         account
             .book
@@ -157,39 +109,44 @@ fn start(claim: &Claim, account: &Account, scope: &Scope, waiting: &[Claim]) -> 
             .iter()
             .any(|hold: &Hold| hold.uid == uid)
     };
+    let waits = |other: &Claim| {
+        let is_let_through = other.ask() == Ask::Growth && account.on_growth != OnGrowth::Enforce;
+        other.uid != claim.uid
+            && scope.contains(&other.namespace)
+            && !is_held(&other.uid)
+            && !is_let_through
+    };
     let mut queue: Vec<&Claim> = waiting
         .iter()
-        .filter(|other| {
-            other.uid != claim.uid && scope.contains(&other.namespace) && !is_held(&other.uid)
-        })
+        .filter(|other| waits(other))
         .chain([claim])
         .collect();
-    queue.sort_by(|a, b| a.turn().cmp(&b.turn()));
-    let waits: MilliCpu = queue.iter().map(|claim| claim.demand).sum();
-    let mut used = account.book.confirmed.minus(waits);
+    queue.sort_by_cached_key(|claim| claim.turn());
+    let asked: MilliCpu = queue.iter().map(|claim| claim.asked()).sum();
+    let mut used = account.book.confirmed.minus(asked);
     let reserved = Tally::of(&account.book.pending).total();
     for next in queue {
         if next.demand > account.hard {
             if next.uid == claim.uid {
-                return refusal(claim, account, used, claim.demand);
+                return refusal(claim, account, used);
             }
             continue;
         }
-        let fits = used.plus(reserved).plus(next.demand) <= account.hard;
+        let fits = used.plus(reserved).plus(next.asked()) <= account.hard;
         if next.uid == claim.uid {
             return if fits {
                 Verdict::Open
             } else {
-                refusal(claim, account, used, claim.demand)
+                refusal(claim, account, used)
             };
         }
         // Ahead of this one, whether it fits or waits for room that it will get first.
-        used = used.plus(next.demand);
+        used = used.plus(next.asked());
     }
     Verdict::Open
 }
 
-fn refusal(claim: &Claim, account: &Account, used: MilliCpu, asked: MilliCpu) -> Verdict {
+fn refusal(claim: &Claim, account: &Account, used: MilliCpu) -> Verdict {
     Verdict::Refused(Box::new(Refusal {
         quota: account.key.clone(),
         ask: claim.ask(),
@@ -198,13 +155,14 @@ fn refusal(claim: &Claim, account: &Account, used: MilliCpu, asked: MilliCpu) ->
             hard: account.hard,
             used,
             reserved: account.book.reserved(),
-            asked,
+            asked: claim.asked(),
         },
     }))
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
     use rstest::rstest;
     use sluice_policy::ledger::{Book, ObjectKey, QuotaKey, Revision};
 
