@@ -9,6 +9,12 @@
     reason = "a test; clippy exempts only functions marked #[test], not their helpers"
 )]
 
+#[path = "deployments/promises.rs"]
+mod promises;
+#[path = "deployments/quota.rs"]
+mod quota;
+#[path = "deployments/scene.rs"]
+mod scene;
 #[path = "deployments/stage.rs"]
 mod stage;
 
@@ -16,213 +22,31 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::{Namespace, Pod};
-use k8s_openapi::api::events::v1::Event;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use kube::{Client, ResourceExt};
-use serde_json::{Value, json};
-use sluice_api::{
-    Deployment, DeploymentState, Job, JobState, Savepoint, SavepointOrigin, SavepointState,
-};
+use scene::{Scene, install, ran, ready, until};
+use serde_json::json;
+use sluice_api::{DeploymentState, JobState, Savepoint, SavepointOrigin, SavepointState};
 use sluice_cluster::{Assets, AssetsCache, Binary, Cluster, ClusterOptions, ControllerManager};
+use sluice_controller::deployment::reconcile::Probe;
 use sluice_controller::deployment::run::Deployments;
+use sluice_controller::deployment_target::DeploymentTargets;
+use sluice_controller::fetch::Reach;
 use sluice_controller::flink::{FlinkHttp, Timeouts};
+use sluice_controller::leader::Leadership;
+use sluice_controller::ledger::facts::Facts;
+use sluice_controller::ledger::{LedgerKeeper, Settings, dialects};
 use sluice_controller::objects::BuildSettings;
+use sluice_controller::process::{Reconcilers, lead};
 use sluice_controller::savepoint::Savepoints;
-use stage::{FakeJob, Faults, Play, lock};
+use sluice_controller::session_cluster::health::Pace;
+use sluice_controller::session_cluster::run::SessionClusters;
+use sluice_controller::session_job::run::SessionJobs;
+use stage::{Play, lock};
 
-const NAMESPACE: &str = "team-a";
-const PATIENCE: Duration = Duration::from_mins(2);
 /// Times that the controller dies.
 const DEATHS: usize = 50;
-
-/// Waits until a condition holds; the message tells what was seen last.
-async fn until<T: std::fmt::Debug>(what: &str, mut look: impl AsyncFnMut() -> (bool, T)) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    let mut every = tokio::time::interval(Duration::from_millis(50));
-    loop {
-        every.tick().await;
-        let (done, seen) = look().await;
-        if done {
-            return seen;
-        }
-        assert!(
-            Instant::now() < deadline,
-            "waited in vain until {what}; last seen: {seen:#?}"
-        );
-    }
-}
-
-#[derive(Clone)]
-struct Scene {
-    client: Client,
-    play: Arc<Mutex<Play>>,
-    begun: Instant,
-}
-
-impl Scene {
-    fn deployments(&self) -> Api<Deployment> {
-        Api::namespaced(self.client.clone(), NAMESPACE)
-    }
-
-    fn told(&self, what: &str) {
-        eprintln!("{:6.1} s  {what}", self.begun.elapsed().as_secs_f32());
-    }
-
-    async fn create(&self, name: &str, more: Value) {
-        let mut spec = json!({"state": "RUNNING", "template": {"spec": {
-            "artifact": {"kind": "JAR", "jarUri": "https://h/a.jar", "entryClass": "a.B", "flinkVersion": "1.20"},
-            "parallelism": 1, "numberOfTaskManagers": 1,
-            "resources": {"jobmanager": {"cpu": 1, "memory": "1Gi"}, "taskmanager": {"cpu": 1, "memory": "2Gi"}},
-            "flinkConfiguration": {"state.savepoints.dir": "s3://b/sp"}}}});
-        merge(&mut spec, &more);
-        let deployment: Deployment = serde_json::from_value(json!({
-            "apiVersion": "sluice.dev/v1alpha1", "kind": "Deployment",
-            "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec}))
-        .unwrap();
-        self.deployments()
-            .create(&PostParams::default(), &deployment)
-            .await
-            .unwrap();
-    }
-
-    async fn patch(&self, name: &str, spec: Value) {
-        let patch = json!({"spec": spec});
-        self.deployments()
-            .patch(name, &PatchParams::default(), &Patch::Merge(&patch))
-            .await
-            .unwrap();
-    }
-
-    async fn get(&self, name: &str) -> Deployment {
-        self.deployments().get(name).await.unwrap()
-    }
-
-    /// Waits until the status says this state about the newest spec, with nothing under way.
-    async fn becomes(&self, name: &str, state: DeploymentState) -> Deployment {
-        until(&format!("{name} is {state}"), async || {
-            let deployment = self.get(name).await;
-            let status = deployment.status.clone().unwrap_or_default();
-            let done = status.state == Some(state)
-                && status.operation.is_none()
-                && status.observed_generation == deployment.metadata.generation;
-            (done, deployment)
-        })
-        .await
-    }
-
-    /// Waits until the run of this number runs.
-    async fn runs(&self, name: &str, number: u32) -> (Deployment, FakeJob) {
-        let wanted = format!("{name}-{number}");
-        let deployment = until(&format!("{wanted} runs"), async || {
-            let deployment = self.get(name).await;
-            let status = deployment.status.clone().unwrap_or_default();
-            let done = status.state == Some(DeploymentState::Running)
-                && status.job_name.as_ref() == Some(&wanted)
-                && status.operation.is_none();
-            (done, deployment)
-        })
-        .await;
-        let id = deployment
-            .status
-            .clone()
-            .unwrap()
-            .running
-            .unwrap()
-            .job_id
-            .unwrap();
-        let job = lock(&self.play).jobs[&id].clone();
-        (deployment, job)
-    }
-
-    /// Waits until the job of a Deployment has counted so far; returns how far it has.
-    async fn counts(&self, name: &str, at_least: i64) -> i64 {
-        until(&format!("{name} counts"), async || {
-            let live = lock(&self.play).live(&format!("{NAMESPACE}/{name}"));
-            let count = live.map_or(0, |(_, job)| job.count);
-            (count >= at_least, count)
-        })
-        .await
-    }
-
-    fn ended(&self, deployment: &Deployment) -> FakeJob {
-        let name = deployment.name_any();
-        let play = lock(&self.play);
-        let jobs = play
-            .jobs
-            .values()
-            .filter(|job| job.of == format!("{NAMESPACE}/{name}"));
-        jobs.max_by_key(|job| job.count).unwrap().clone()
-    }
-
-    fn fault(&self, name: &str, change: impl FnOnce(&mut Faults)) {
-        change(
-            lock(&self.play)
-                .faults
-                .entry(format!("{NAMESPACE}/{name}"))
-                .or_default(),
-        );
-    }
-
-    async fn job(&self, name: &str) -> Job {
-        let api: Api<Job> = Api::namespaced(self.client.clone(), NAMESPACE);
-        api.get(name).await.unwrap()
-    }
-
-    async fn savepoints(&self, name: &str) -> Vec<Savepoint> {
-        let api: Api<Savepoint> = Api::namespaced(self.client.clone(), NAMESPACE);
-        let only = ListParams::default().fields(&format!("spec.deploymentName={name}"));
-        api.list(&only).await.unwrap().items
-    }
-
-    async fn pods(&self, name: &str) -> usize {
-        let api: Api<Pod> = Api::namespaced(self.client.clone(), NAMESPACE);
-        let only = ListParams::default().labels(&format!("sluice.dev/owner-name={name}"));
-        api.list(&only).await.unwrap().items.len()
-    }
-
-    async fn events(&self, name: &str) -> Vec<String> {
-        let api: Api<Event> = Api::namespaced(self.client.clone(), NAMESPACE);
-        let mut all = api.list(&ListParams::default()).await.unwrap().items;
-        all.sort_by_key(|event| event.event_time.as_ref().map(|time| time.0));
-        all.into_iter()
-            .filter(|event| {
-                let about = event.regarding.as_ref();
-                about.is_some_and(|about| {
-                    about.name.as_deref() == Some(name)
-                        && about.kind.as_deref() == Some("Deployment")
-                })
-            })
-            .map(|event| event.reason.unwrap_or_default())
-            .collect()
-    }
-}
-
-fn merge(into: &mut Value, more: &Value) {
-    match (into, more) {
-        (Value::Object(into), Value::Object(more)) => {
-            for (key, value) in more {
-                merge(into.entry(key.clone()).or_insert(Value::Null), value);
-            }
-        }
-        (into, more) => *into = more.clone(),
-    }
-}
-
-fn ready(deployment: &Deployment) -> (String, String, String) {
-    let status = deployment.status.clone().unwrap();
-    let found = status
-        .conditions
-        .into_iter()
-        .find(|one| one.type_ == "Ready")
-        .unwrap();
-    (found.status, found.reason, found.message)
-}
-
-fn ran(job: &Job) -> JobState {
-    job.status.clone().unwrap().state.unwrap()
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deployments_live_their_whole_life() {
@@ -241,56 +65,21 @@ async fn deployments_live_their_whole_life() {
     let play = Arc::new(Mutex::new(Play::default()));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
-    let scene = Scene {
+    let stage = Scene {
+        namespace: String::new(),
         client: client.clone(),
         play: Arc::clone(&play),
         begun: Instant::now(),
     };
     // Where the controller died, and how often: only while it works on this one.
     let deaths: Arc<Mutex<BTreeMap<String, usize>>> = Arc::default();
-    let counted = Arc::clone(&deaths);
-    let seed = Instant::now().elapsed().as_nanos() ^ u128::from(std::process::id());
-    let chance = Mutex::new(u64::try_from(seed).unwrap());
-    eprintln!("chance begins with {seed}");
-    let controller = Deployments {
-        client: client.clone(),
-        flink: FlinkHttp::new(Timeouts {
-            connect: Duration::from_secs(1),
-            call: Duration::from_secs(1),
-            ..Timeouts::default()
-        })
-        .unwrap(),
-        instance: "test".into(),
-        build: BuildSettings {
-            sluice_image: "example.org/sluice:1".into(),
-        },
-        address: Arc::new(move |ip| format!("{address}/{ip}")),
-        probe: Some(Arc::new(move |deployment, point| {
-            if deployment.name_any() != "mortal" {
-                return true;
-            }
-            // The first pass of each point is its last one, and later any may be, with one chance in four.
-            let mut chance = chance.lock().unwrap();
-            *chance = chance
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            let dies = (*chance >> 33) % 4 == 0;
-            let mut deaths = counted.lock().unwrap();
-            let times = deaths.entry(point.to_owned()).or_default();
-            let dies = dies || *times == 0;
-            *times += usize::from(dies);
-            !dies
-        })),
-    };
-    let savepoints = Savepoints::new(client.clone(), controller.flink.clone(), "test")
-        .deployments(controller.whose());
+    let probe = mortal(Arc::clone(&deaths));
     let tasks = [
-        tokio::spawn(async move { savepoints.run().await }),
         tokio::spawn(stage::kubelet(client.clone(), Arc::clone(&play))),
         tokio::spawn(stage::flink(listener, Arc::clone(&play))),
-        tokio::spawn(async move { Box::pin(controller.run(None)).await }),
+        tokio::spawn(controller(client, address, probe)),
     ];
-
+    let scene = stage.within("team-a", json!({})).await;
     tokio::join!(
         transitions(&scene),
         stateless_from_the_latest_savepoint(&scene),
@@ -300,6 +89,8 @@ async fn deployments_live_their_whole_life() {
         cancellation_fails(&scene),
         savepoints_on_demand(&scene),
         dies_everywhere(&scene, &deaths),
+        promises::all(&stage),
+        quota::all(&stage),
     );
     assert_eq!(lock(&play).violations, Vec::<String>::new());
     for task in tasks {
@@ -308,31 +99,74 @@ async fn deployments_live_their_whole_life() {
     cluster.stop().await.unwrap();
 }
 
-async fn install(client: &Client) {
-    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    for crd in sluice_api::crds() {
-        api.create(&PostParams::default(), &crd).await.unwrap();
-    }
-    let namespaces: Api<Namespace> = Api::all(client.clone());
-    let namespace: Namespace =
-        serde_json::from_value(json!({"metadata": {"name": NAMESPACE}})).unwrap();
-    namespaces
-        .create(&PostParams::default(), &namespace)
-        .await
-        .unwrap();
-    let (deployments, jobs, savepoints): (Api<Deployment>, Api<Job>, Api<Savepoint>) = (
-        Api::namespaced(client.clone(), NAMESPACE),
-        Api::namespaced(client.clone(), NAMESPACE),
-        Api::namespaced(client.clone(), NAMESPACE),
-    );
-    until("the kinds are served", async || {
-        let one = ListParams::default().limit(1);
-        let served = deployments.list(&one).await.is_ok()
-            && jobs.list(&one).await.is_ok()
-            && savepoints.list(&one).await.is_ok();
-        (served, ())
+/// Ends the work on the Deployment "mortal": the first time that a point is passed, and later with one chance in four.
+fn mortal(deaths: Arc<Mutex<BTreeMap<String, usize>>>) -> Probe {
+    let seed = Instant::now().elapsed().as_nanos() ^ u128::from(std::process::id());
+    let chance = Mutex::new(u64::try_from(seed).unwrap());
+    eprintln!("chance begins with {seed}");
+    Arc::new(move |deployment, point| {
+        if deployment.name_any() != "mortal" {
+            return true;
+        }
+        let mut chance = chance.lock().unwrap();
+        *chance = chance
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let dies = (*chance >> 33) % 4 == 0;
+        let mut deaths = deaths.lock().unwrap();
+        let times = deaths.entry(point.to_owned()).or_default();
+        let dies = dies || *times == 0;
+        *times += usize::from(dies);
+        !dies
     })
-    .await;
+}
+
+/// A whole controller that leads.
+async fn controller(client: kube::Client, address: String, probe: Probe) {
+    let flink = FlinkHttp::new(Timeouts {
+        connect: Duration::from_secs(1),
+        call: Duration::from_secs(1),
+        ..Timeouts::default()
+    })
+    .unwrap();
+    let deployments = Deployments {
+        client: client.clone(),
+        flink: flink.clone(),
+        instance: "test".into(),
+        build: BuildSettings {
+            sluice_image: "example.org/sluice:1".into(),
+        },
+        address: Arc::new(move |ip| format!("{address}/{ip}")),
+        probe: Some(probe),
+    };
+    let jobs = SessionJobs::new(client.clone(), "test", Reach::Anywhere).unwrap();
+    let all = Reconcilers {
+        clusters: SessionClusters {
+            client: client.clone(),
+            flink: flink.clone(),
+            instance: "test".into(),
+            build: deployments.build.clone(),
+            address: Arc::clone(&deployments.address),
+            pace: Pace::default(),
+        },
+        savepoints: Savepoints::new(client.clone(), flink, "test")
+            .session_jobs(jobs.whose())
+            .deployments(deployments.whose()),
+        targets: DeploymentTargets::new(client.clone(), "test"),
+        jobs,
+        deployments,
+    };
+    let resources = dialects::resources();
+    let facts = Arc::new(Facts::of(&resources));
+    let charging = Arc::clone(&facts);
+    let keeper = LedgerKeeper {
+        client,
+        resources,
+        charge: Arc::new(move |resource, object| charging.charge(resource, object)),
+        facts: Some(facts),
+        settings: Settings::default(),
+    };
+    Box::pin(lead(&keeper, &all, Leadership::always())).await;
 }
 
 /// RUNNING, SUSPENDED, RUNNING from the savepoint, a stateful upgrade, CANCELLED, RUNNING from the retained checkpoint.
@@ -573,7 +407,7 @@ async fn recovers_and_finishes(scene: &Scene) {
         (known.is_some(), known)
     })
     .await;
-    let pods: Api<Pod> = Api::namespaced(scene.client.clone(), NAMESPACE);
+    let pods: Api<Pod> = Api::namespaced(scene.client.clone(), &scene.namespace);
     let only =
         ListParams::default().labels("sluice.dev/owner-name=frail,sluice.dev/component=jobmanager");
     let victim = pods.list(&only).await.unwrap().items[0].name_any();
@@ -644,7 +478,7 @@ async fn cancellation_fails(scene: &Scene) {
 
 /// A Savepoint object that a user creates is taken, of the job that runs.
 async fn savepoints_on_demand(scene: &Scene) {
-    let api: Api<Savepoint> = Api::namespaced(scene.client.clone(), NAMESPACE);
+    let api: Api<Savepoint> = Api::namespaced(scene.client.clone(), &scene.namespace);
     let asked: Savepoint = serde_json::from_value(
         json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "Savepoint",
         "metadata": {"name": "now"}, "spec": {"deploymentName": "asked"}}),

@@ -58,11 +58,23 @@ pub struct FakeJob {
     ended: i64,
     stops: BTreeMap<String, Result<String, String>>,
     savepoint: Option<(String, i64)>,
+    /// The minor version of Flink 1 that it runs on.
+    minor: u32,
+    /// Results of stops that have been read.
+    read: BTreeSet<String>,
     /// Whether its JobManager is there.
     pub is_up: bool,
 }
 
 impl FakeJob {
+    /// Before 1.15 a JobManager ends with its job, when the results of stops have been read.
+    fn is_done(&self) -> bool {
+        self.minor < 15
+            && self.is_up
+            && self.state != "RUNNING"
+            && self.stops.keys().all(|stop| self.read.contains(stop))
+    }
+
     fn is_live(&self) -> bool {
         self.is_up && self.state == "RUNNING"
     }
@@ -75,6 +87,13 @@ fn millis() -> i64 {
 
 pub fn lock(play: &Mutex<Play>) -> MutexGuard<'_, Play> {
     play.lock().unwrap()
+}
+
+/// `docker.io/library/flink:1.14` is 14.
+fn minor(image: &str) -> u32 {
+    let tag = image.rsplit_once(":1.").map_or("20", |(_, tag)| tag);
+    let digits = tag.split(|letter: char| !letter.is_ascii_digit()).next();
+    digits.unwrap_or_default().parse().unwrap()
 }
 
 fn option(args: &[String], name: &str) -> Option<String> {
@@ -97,7 +116,7 @@ impl Play {
     }
 
     /// A JobManager begins with the job that its arguments name.
-    fn begin(&mut self, id: &str, of: &str, args: &[String]) {
+    fn begin(&mut self, id: &str, of: &str, args: &[String], image: &str) {
         if let Some(known) = self.jobs.get(id) {
             self.violations.push(format!(
                 "{of}: job {id} is begun a second time, from {:?}",
@@ -126,6 +145,7 @@ impl Play {
             limit: option(args, "--limit").and_then(|limit| limit.parse().ok()),
             ended: if restored == Some(None) { millis() } else { -1 },
             from,
+            minor: minor(image),
             is_up: true,
             ..FakeJob::default()
         };
@@ -205,9 +225,17 @@ impl Play {
                 }
                 (202, json!({}))
             }
+            ("POST", ["jobs", _, "stop"]) if job.minor < 9 => return missing(),
             ("POST", ["jobs", _, "stop"]) => {
                 let text = |key: &str| body[key].as_str().unwrap_or_default().to_owned();
-                let (trigger, folder) = (text("triggerId"), text("targetDirectory"));
+                let (mut trigger, folder) = (text("triggerId"), text("targetDirectory"));
+                if job.minor < 15 {
+                    if !trigger.is_empty() {
+                        self.violations
+                            .push(format!("{of}: Flink 1.{} knows no triggerId", job.minor));
+                    }
+                    trigger = format!("{:032x}", job.stops.len() + 1);
+                }
                 if !job.stops.contains_key(&trigger) {
                     if !job.is_live() {
                         return missing();
@@ -237,7 +265,10 @@ impl Play {
                 (202, json!({"request-id": trigger}))
             }
             ("POST", ["jobs", _, "savepoints"]) => {
-                let trigger = body["triggerId"].as_str().unwrap_or_default().to_owned();
+                let mut trigger = body["triggerId"].as_str().unwrap_or_default().to_owned();
+                if job.minor < 15 {
+                    trigger = format!("{:032x}", job.stops.len() + 1);
+                }
                 let folder = body["target-directory"].as_str().unwrap_or_default();
                 if !job.stops.contains_key(&trigger) {
                     let location = format!("{folder}/savepoint-{trigger}");
@@ -247,17 +278,20 @@ impl Play {
                 }
                 (202, json!({"request-id": trigger}))
             }
-            ("GET", ["jobs", _, "savepoints", trigger]) => match job.stops.get(*trigger) {
-                None => return missing(),
-                Some(Ok(location)) => (
-                    200,
-                    json!({"status": {"id": "COMPLETED"}, "operation": {"location": location}}),
-                ),
-                Some(Err(why)) => (
-                    200,
-                    json!({"status": {"id": "COMPLETED"}, "operation": {"failure-cause": {"stack-trace": why}}}),
-                ),
-            },
+            ("GET", ["jobs", _, "savepoints", trigger]) => {
+                job.read.insert((*trigger).to_owned());
+                match job.stops.get(*trigger) {
+                    None => return missing(),
+                    Some(Ok(location)) => (
+                        200,
+                        json!({"status": {"id": "COMPLETED"}, "operation": {"location": location}}),
+                    ),
+                    Some(Err(why)) => (
+                        200,
+                        json!({"status": {"id": "COMPLETED"}, "operation": {"failure-cause": {"stack-trace": why}}}),
+                    ),
+                }
+            }
             _ => return missing(),
         })
     }
@@ -300,8 +334,24 @@ pub async fn kubelet(client: Client, play: Arc<Mutex<Play>>) {
                 .and_then(|spec| spec.containers[0].args.clone())
                 .unwrap_or_default();
             let id = option(&args, "--job-id");
+            let image = pod
+                .spec
+                .as_ref()
+                .and_then(|spec| spec.containers[0].image.clone())
+                .unwrap_or_default();
             let of = format!("{namespace}/{}", label(labels, "sluice.dev/owner-name"));
-            if phase == "Failed" {
+            if phase == "Failed" || phase == "Succeeded" {
+                continue;
+            }
+            let is_done = id
+                .as_ref()
+                .is_some_and(|id| lock(&play).jobs.get(id).is_some_and(FakeJob::is_done));
+            if is_done && pod.metadata.deletion_timestamp.is_none() {
+                let status = json!({"status": {"phase": "Succeeded", "conditions": [{"type": "Ready", "status": "False"}]}});
+                let api: Api<Pod> = Api::namespaced(client.clone(), &namespace);
+                let _ = api
+                    .patch_status(&name, &PatchParams::default(), &Patch::Merge(&status))
+                    .await;
                 continue;
             }
             if let (true, Some(id)) = (is_jobmanager, &id) {
@@ -337,7 +387,7 @@ pub async fn kubelet(client: Client, play: Arc<Mutex<Play>>) {
             {
                 let mut play = lock(&play);
                 play.running.insert(uid, id.clone());
-                play.begin(&id, &of, &args);
+                play.begin(&id, &of, &args, &image);
             }
         }
         let mut play = lock(&play);
