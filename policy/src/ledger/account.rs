@@ -40,6 +40,10 @@ impl fmt::Display for QuotaKey {
     }
 }
 
+/// What an admin does about an entry that somebody else has written.
+const WAY_OUT: &str = "only Sluice writes it: remove this entry with \"kubectl edit --subresource=status\" (needs the verb set on \
+                       statuses.sluice.dev), and Sluice counts anew";
+
 /// Why a quota cannot be used as it stands.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
@@ -47,7 +51,7 @@ pub enum Unreadable {
     #[error("spec.hard.cpu {0}")]
     Hard(CpuError),
     /// A revision in the status is no number; only Sluice writes them.
-    #[error("status.{field} holds \"{value}\", which is no resource version")]
+    #[error("status.{field} holds \"{value}\", which is no resource version; {way}", way = WAY_OUT)]
     Revision {
         /// Where.
         field: String,
@@ -56,7 +60,8 @@ pub enum Unreadable {
     },
     /// A line of `status.pending` is no hold; only Sluice writes them.
     #[error(
-        "status.pending[{index}] holds \"{line}\", which is no hold that this version of Sluice can read"
+        "status.pending[{index}] holds \"{line}\", which is no hold that this version of Sluice can read; {way}",
+        way = WAY_OUT
     )]
     Hold {
         /// Which.
@@ -239,11 +244,13 @@ mod tests {
                 json!({"hard": {"cpu": 1}}),
                 json!({"snapshot": {"a.b": "x"}})
             ),
-            "status.snapshot[a.b] holds \"x\", which is no resource version"
+            format!("status.snapshot[a.b] holds \"x\", which is no resource version; {WAY_OUT}")
         );
         assert_eq!(
             message(json!({"hard": {"cpu": 1}}), json!({"pending": ["8 cores"]})),
-            "status.pending[0] holds \"8 cores\", which is no hold that this version of Sluice can read"
+            format!(
+                "status.pending[0] holds \"8 cores\", which is no hold that this version of Sluice can read; {WAY_OUT}"
+            )
         );
     }
 }

@@ -109,7 +109,7 @@ impl Keep {
 
     /// Whether the kept parts are many and small, so that they are stored as text and read when looked up.
     pub fn packed(self) -> bool {
-        matches!(self, Keep::Facts(_) | Keep::Charge(_))
+        matches!(self, Keep::Facts(_))
     }
 
     /// Whether readiness waits for it.

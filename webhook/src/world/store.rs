@@ -36,6 +36,8 @@ pub struct Entry {
 
 #[derive(Clone, Debug)]
 enum Kept {
+    /// That it exists.
+    Nothing,
     Parsed(Arc<Value>),
     Packed(Box<str>),
     Quota(Arc<Quota>),
@@ -44,6 +46,7 @@ enum Kept {
 impl Entry {
     fn value(&self) -> Option<Arc<Value>> {
         match &self.kept {
+            Kept::Nothing => Some(Arc::new(Value::Null)),
             Kept::Parsed(value) => Some(Arc::clone(value)),
             Kept::Packed(text) => serde_json::from_str(text).ok().map(Arc::new),
             Kept::Quota(_) => None,
@@ -78,6 +81,8 @@ impl Objects {
         };
         let kept = if let Some(quota) = quota {
             Kept::Quota(Arc::new(quota))
+        } else if part.is_null() {
+            Kept::Nothing
         } else if keep.packed() {
             Kept::Packed(part.to_string().into_boxed_str())
         } else {
@@ -248,7 +253,7 @@ impl Store {
             .flat_map(BTreeMap::values)
             .filter_map(|entry| match &entry.kept {
                 Kept::Quota(quota) => Some(Arc::clone(quota)),
-                Kept::Parsed(_) | Kept::Packed(_) => None,
+                Kept::Nothing | Kept::Parsed(_) | Kept::Packed(_) => None,
             })
             .collect()
     }
@@ -264,7 +269,7 @@ impl Store {
             .kept
         {
             Kept::Quota(quota) => Some(Arc::clone(quota)),
-            Kept::Parsed(_) | Kept::Packed(_) => None,
+            Kept::Nothing | Kept::Parsed(_) | Kept::Packed(_) => None,
         }
     }
 
