@@ -26,6 +26,7 @@ pub struct Authority {
     certificate: CertificateDer<'static>,
     certificate_pem: String,
     issuer: Issuer<'static, KeyPair>,
+    not_before: Timestamp,
     not_after: Timestamp,
 }
 
@@ -47,11 +48,12 @@ impl Authority {
             source,
         };
         let key = KeyPair::generate().map_err(failed)?;
+        let not_before = later(now, -BACKDATE)?;
         let not_after = later(now, LIFETIME)?;
         let mut params = CertificateParams::default();
         params.serial_number = Some(random_serial());
         params.distinguished_name = subject("sluice-ca");
-        params.not_before = moment(later(now, -BACKDATE)?)?;
+        params.not_before = moment(not_before)?;
         params.not_after = moment(not_after)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![
@@ -64,6 +66,7 @@ impl Authority {
             certificate_pem: certificate.pem(),
             certificate: certificate.der().clone(),
             issuer: Issuer::new(params, key),
+            not_before,
             not_after,
         })
     }
@@ -80,7 +83,7 @@ impl Authority {
         };
         let der = CertificateDer::from_pem_slice(certificate.as_bytes())
             .map_err(|error| unreadable(format!("{error:?}")))?;
-        let not_after = expiry(&der).map_err(unreadable)?;
+        let (not_before, not_after) = validity(&der).map_err(unreadable)?;
         if public_key(&der).map_err(unreadable)? != key.public_key_raw() {
             return Err(unreadable(
                 "it was not made with the key beside it".to_owned(),
@@ -92,6 +95,7 @@ impl Authority {
             certificate: der,
             certificate_pem: certificate.to_owned(),
             issuer,
+            not_before,
             not_after,
         })
     }
@@ -116,9 +120,14 @@ impl Authority {
         self.not_after
     }
 
-    /// Whether a successor is needed.
+    /// Whether a successor is needed: it nears its end, or it was made by a clock that has been set back since.
     pub fn is_ending(&self, now: Timestamp) -> bool {
-        self.not_after.duration_since(now) < RENEW_BEFORE
+        !self.is_valid(now) || self.not_after.duration_since(now) < RENEW_BEFORE
+    }
+
+    /// Whether leaves of it are taken at this time.
+    pub fn is_valid(&self, now: Timestamp) -> bool {
+        self.not_before <= now && now < self.not_after
     }
 
     /// Makes and signs a leaf for these host names and addresses.
@@ -154,12 +163,24 @@ pub(crate) fn moment(at: Timestamp) -> Result<time::OffsetDateTime, Error> {
         .map_err(|_| Error::Clock(at.to_string()))
 }
 
-/// When a certificate ends.
-fn expiry(der: &CertificateDer<'_>) -> Result<Timestamp, String> {
+/// Whether a certificate (PEM) can be read and has not ended.
+pub(crate) fn has_time_left(pem: &str, now: Timestamp) -> bool {
+    CertificateDer::from_pem_slice(pem.as_bytes())
+        .ok()
+        .and_then(|der| validity(&der).ok())
+        .is_some_and(|(_, not_after)| now < not_after)
+}
+
+/// From when until when a certificate is valid.
+fn validity(der: &CertificateDer<'_>) -> Result<(Timestamp, Timestamp), String> {
     let (_, certificate) =
         x509_parser::parse_x509_certificate(der).map_err(|error| error.to_string())?;
-    Timestamp::from_second(certificate.validity().not_after.timestamp())
-        .map_err(|error| error.to_string())
+    let validity = certificate.validity();
+    let moment = |seconds| Timestamp::from_second(seconds).map_err(|error| error.to_string());
+    Ok((
+        moment(validity.not_before.timestamp())?,
+        moment(validity.not_after.timestamp())?,
+    ))
 }
 
 fn public_key(der: &CertificateDer<'_>) -> Result<Vec<u8>, String> {
@@ -205,6 +226,10 @@ mod tests {
         let now = Timestamp::now();
         let ca = Authority::generate(now).unwrap();
         assert!(!ca.is_ending(now));
+        assert!(
+            ca.is_ending(now - BACKDATE - SignedDuration::from_secs(2)),
+            "the clock was set back, and it is not valid yet"
+        );
         assert!(ca.is_ending(now + LIFETIME - RENEW_BEFORE + SignedDuration::from_secs(1)));
     }
 }

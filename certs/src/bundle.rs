@@ -57,56 +57,85 @@ impl Target {
         format!("{} {}", self.kind.kind(), self.name)
     }
 
-    /// Makes every webhook in it trust this bundle (PEM) and answers with the bundles as they are stored now, one
-    /// for each webhook; `None` if the configuration does not exist (yet). Writes only if something differs.
-    pub async fn reconcile(
-        &self,
-        client: &kube::Client,
-        bundle: &str,
-    ) -> Result<Option<Vec<String>>, Error> {
-        let api: Api<DynamicObject> = Api::all_with(client.clone(), &self.kind.resource());
-        let Some(stored) = api
+    /// What it holds; `None` if it does not exist (yet).
+    ///
+    /// # Errors
+    /// The API server refused or did not answer.
+    pub async fn read(&self, client: &kube::Client) -> Result<Option<Held>, Error> {
+        let stored = self
+            .api(client)
             .get_opt(&self.name)
             .await
-            .map_err(|source| Error::api("reading", self.what(), source))?
-        else {
-            return Ok(None);
-        };
-        let held = entries(&stored.data);
-        if held.iter().all(|(_, held)| held == bundle) {
-            return Ok(Some(held.into_iter().map(|(_, held)| held).collect()));
-        }
-        let names: Vec<&str> = held.iter().map(|(name, _)| name.as_str()).collect();
-        let params = PatchParams::apply(FIELD_MANAGER).force();
-        let patched = api
-            .patch(
-                &self.name,
-                &params,
-                &Patch::Apply(self.document(&names, bundle)),
-            )
-            .await
-            .map_err(|source| Error::api("applying the caBundle of", self.what(), source))?;
-        tracing::info!(configuration = %self.what(), "caBundle applied");
-        Ok(Some(
-            entries(&patched.data)
-                .into_iter()
-                .map(|(_, held)| held)
-                .collect(),
-        ))
+            .map_err(|source| Error::api("reading", self.what(), source))?;
+        Ok(stored.as_ref().map(Held::of))
     }
 
-    fn document(&self, webhooks: &[&str], bundle: &str) -> Value {
+    /// Makes every webhook in it trust this bundle (PEM) and answers with what is stored then. Writes only if something differs,
+    /// and only if nobody else has written since it was read: else `None`, so that whoever read the CAs before somebody else
+    /// wrote newer ones cannot put the older ones back.
+    ///
+    /// # Errors
+    /// The API server refused or did not answer.
+    pub async fn trust(
+        &self,
+        client: &kube::Client,
+        held: Held,
+        bundle: &str,
+    ) -> Result<Option<Held>, Error> {
+        if held.webhooks.iter().all(|(_, held)| held == bundle) {
+            return Ok(Some(held));
+        }
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        let document = Patch::Apply(self.document(&held, bundle));
+        match self.api(client).patch(&self.name, &params, &document).await {
+            Ok(patched) => {
+                tracing::info!(configuration = %self.what(), "caBundle applied");
+                Ok(Some(Held::of(&patched)))
+            }
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(None),
+            Err(source) => Err(Error::api("applying the caBundle of", self.what(), source)),
+        }
+    }
+
+    /// Its resource, for whoever watches it.
+    pub fn api(&self, client: &kube::Client) -> Api<DynamicObject> {
+        Api::all_with(client.clone(), &self.kind.resource())
+    }
+
+    fn document(&self, held: &Held, bundle: &str) -> Value {
         let encoded = STANDARD.encode(bundle);
-        let webhooks: Vec<Value> = webhooks
+        let webhooks: Vec<Value> = held
+            .webhooks
             .iter()
-            .map(|name| json!({"name": name, "clientConfig": {"caBundle": encoded}}))
+            .map(|(name, _)| json!({"name": name, "clientConfig": {"caBundle": encoded}}))
             .collect();
         json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": self.kind.kind(),
-            "metadata": {"name": self.name},
+            "metadata": {"name": self.name, "resourceVersion": held.resource_version},
             "webhooks": webhooks,
         })
+    }
+}
+
+/// A configuration as it was read: its webhooks and what each trusts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    resource_version: Option<String>,
+    webhooks: Vec<(String, String)>,
+}
+
+impl Held {
+    fn of(stored: &DynamicObject) -> Self {
+        Self {
+            resource_version: stored.metadata.resource_version.clone(),
+            webhooks: entries(&stored.data),
+        }
+    }
+
+    /// The bundle (PEM) of each webhook.
+    pub fn bundles(&self) -> impl Iterator<Item = &str> {
+        self.webhooks.iter().map(|(_, bundle)| bundle.as_str())
     }
 }
 

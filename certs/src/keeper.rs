@@ -1,13 +1,17 @@
 //! The tick: one CA for all replicas, a leaf of our own, bundles that trust it, and whether the process may be ready.
 //!
-//! The tick follows the wall clock: a monotonic timer stands still while a machine sleeps, a certificate does not.
+//! The tick follows the wall clock: a monotonic timer stands still while a machine sleeps, a certificate does not. What changes in
+//! between is heard by a watch, and brings the tick forward.
 
-use crate::bundle::Target;
+use crate::authority;
+use crate::bundle::{Held, Target};
 use crate::error::Error;
-use crate::generations::Generations;
+use crate::generations::{Generations, certificates};
 use crate::leaf::Leaf;
+use crate::news;
 use crate::resolver::LeafResolver;
-use crate::store::CaStore;
+use crate::rotation::{self, Pace, Situation};
+use crate::store::{CaStore, Found, Read};
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 use std::sync::Arc;
@@ -20,6 +24,12 @@ const GLANCE: Duration = Duration::from_secs(2);
 
 /// First and longest wait before another attempt while not ready.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// Rounds in one tick before the next tick goes on: a rotation takes three, and each may lose a race against another replica.
+const ROUNDS: u32 = 16;
+
+/// Certificates that are taken over from bundles of a CA that was lost. More of them are an accident.
+const TAKEN_OVER: usize = 4;
 
 /// What is kept, and where.
 #[derive(Clone, Debug)]
@@ -34,6 +44,8 @@ pub struct Settings {
     pub targets: Vec<Target>,
     /// How often everything is reconciled; 60 s in production.
     pub tick: Duration,
+    /// How long the phases of a rotation last.
+    pub pace: Pace,
 }
 
 /// Whether the API server would accept our leaf.
@@ -86,8 +98,9 @@ impl Keeper {
         (keeper, watched)
     }
 
-    /// Reconciles at every tick until told to stop; more often while not ready.
+    /// Reconciles at every tick, and when something changes, until told to stop; more often while not ready.
     pub async fn run(mut self, stop: CancellationToken) {
+        let mut news = news::of(&self.client, &self.store, &self.settings.targets);
         let mut retry = RETRY.0;
         loop {
             let began = Timestamp::now();
@@ -96,7 +109,7 @@ impl Keeper {
             self.publish(state);
             let wait = if ready {
                 retry = RETRY.0;
-                self.settings.tick
+                self.settings.tick.min(self.phase())
             } else {
                 let wait = retry;
                 retry = (retry * 2).min(RETRY.1);
@@ -105,8 +118,15 @@ impl Keeper {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = wall_clock_sleep(began, wait) => {}
+                () = news.next(), if ready => {}
             }
         }
+    }
+
+    /// The shortest phase: a tick that is longer would draw a rotation out.
+    fn phase(&self) -> Duration {
+        let Pace { dwell, retire } = self.settings.pace;
+        Duration::try_from(dwell.min(retire)).unwrap_or(self.settings.tick)
     }
 
     fn publish(&self, state: State) {
@@ -140,31 +160,99 @@ impl Keeper {
         }
     }
 
+    /// Round by round until nothing is left to do: what the Secret holds, bundles that trust it, and the next step of a rotation.
     async fn reconcile(&mut self, now: Timestamp) -> Result<(), Error> {
-        let generations = self.store.ensure(now).await?;
-        let bundle = generations.bundle();
-        self.generations = Some(generations);
+        for _ in 0..ROUNDS {
+            // Before the Secret: whoever writes newer CAs writes the bundles after that, and ours are then refused.
+            let mut held = Vec::new();
+            for target in &self.settings.targets {
+                held.push(target.read(&self.client).await?);
+            }
+            let found = match self.store.read().await? {
+                Read::Found(found) => found,
+                Read::Missing => {
+                    self.store.create(&self.restored(&held, now)?).await?;
+                    continue;
+                }
+                Read::Unusable(broken, error) => {
+                    tracing::warn!(%error, "CA cannot be used; it is replaced");
+                    let wanted = self.restored(&held, now)?;
+                    self.store.repair(*broken, &wanted).await?;
+                    continue;
+                }
+            };
+            if self.round(*found, held, now).await? {
+                return Ok(());
+            }
+        }
+        Err(Error::Contended(self.store.what(), ROUNDS))
+    }
+
+    /// Whether nothing is left to do.
+    async fn round(
+        &mut self,
+        found: Found,
+        held: Vec<Option<Held>>,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let bundle = found.generations.bundle();
+        self.generations = Some(found.generations.clone());
         if self.resolver.current().is_none() {
             // Serve something before the bundles are there: whoever waits for us sees a live port.
             self.renew(now)?;
         }
         let mut bundles = Vec::new();
-        for target in &self.settings.targets {
-            match target.reconcile(&self.client, &bundle).await? {
-                Some(held) => bundles.extend(held),
-                None => {
-                    return Err(Error::Unreadable {
-                        what: target.what(),
-                        why: "it does not exist; install it (chart, or sluice up)".to_owned(),
-                    });
-                }
-            }
+        for (target, held) in self.settings.targets.iter().zip(held) {
+            let Some(held) = held else {
+                return Err(Error::Unreadable {
+                    what: target.what(),
+                    why: "it does not exist; install it (chart, or sluice up)".to_owned(),
+                });
+            };
+            let Some(trusting) = target.trust(&self.client, held, &bundle).await? else {
+                return Ok(false);
+            };
+            bundles.extend(trusting.bundles().map(str::to_owned));
         }
         if self.settings.targets.is_empty() {
             bundles.push(bundle);
         }
         self.bundles = bundles;
-        Ok(())
+        let situation = Situation {
+            held: &found.generations,
+            written: found.written,
+            request: found.request,
+            bundles: &self.bundles,
+            now,
+        };
+        let Some(step) = rotation::step(&situation, self.settings.pace)? else {
+            return Ok(true);
+        };
+        let written = self
+            .store
+            .replace(found, &step.generations, step.answers)
+            .await?;
+        if written {
+            tracing::info!(not_after = %step.generations.current.not_after(), "{}", step.what);
+        }
+        Ok(false)
+    }
+
+    /// The CAs of a Secret that is gone or broken: those that we know; else a new one, beside those that are trusted now, for other
+    /// replicas still serve leaves of theirs.
+    fn restored(&self, held: &[Option<Held>], now: Timestamp) -> Result<Generations, Error> {
+        if let Some(known) = &self.generations {
+            return Ok(known.clone());
+        }
+        let mut trusted: Vec<String> = Vec::new();
+        let bundles = held.iter().flatten().flat_map(Held::bundles);
+        for pem in bundles.flat_map(certificates) {
+            if !trusted.contains(&pem) && authority::has_time_left(&pem, now) {
+                trusted.push(pem);
+            }
+        }
+        trusted.truncate(TAKEN_OVER);
+        Generations::first(now, trusted)
     }
 
     /// A new leaf if there is none, it nears its end, or another CA signs now. Bundles come first: at the time of
@@ -174,11 +262,10 @@ impl Keeper {
             return Ok(());
         };
         let ca = &generations.current;
-        let fresh = self
-            .resolver
-            .current()
-            .is_some_and(|leaf| !leaf.is_due(now));
-        if fresh && self.signed_by.as_ref() == Some(ca.certificate()) {
+        if let Some(leaf) = self.resolver.current()
+            && !leaf.is_due(now)
+            && (self.signed_by.as_ref() == Some(ca.certificate()) || self.may_wait(&leaf, now))
+        {
             return Ok(());
         }
         let leaf: Leaf = ca.sign(&self.settings.names, now)?;
@@ -186,6 +273,21 @@ impl Keeper {
         self.signed_by = Some(ca.certificate().clone());
         self.resolver.replace(leaf);
         Ok(())
+    }
+
+    /// Whether a leaf of another CA is still the better one: it is trusted, and API servers may not have heard yet of the CA that
+    /// signs now.
+    fn may_wait(&self, leaf: &Leaf, now: Timestamp) -> bool {
+        let since = self.generations.as_ref().and_then(|held| held.since);
+        let young = since.is_some_and(|since| {
+            let passed = now.duration_since(since);
+            !passed.is_negative() && passed < self.settings.pace.dwell
+        });
+        let trusted = |name: &String| {
+            let mut bundles = self.bundles.iter();
+            bundles.all(|bundle| leaf.verify(bundle, name, now).is_ok())
+        };
+        young && self.settings.names.first().is_some_and(trusted)
     }
 
     fn verify(&self, now: Timestamp) -> Result<State, String> {

@@ -21,6 +21,7 @@ pub const LIFETIME: SignedDuration = SignedDuration::from_hours(7 * 24);
 #[derive(Clone, Debug)]
 pub struct Leaf {
     certified: Arc<CertifiedKey>,
+    not_before: Timestamp,
     not_after: Timestamp,
 }
 
@@ -38,10 +39,11 @@ impl Leaf {
         let key = KeyPair::generate().map_err(failed)?;
         // A leaf that outlives its CA would look fine until the day it does not verify.
         let not_after = later(now, LIFETIME)?.min(issuer_ends);
+        let not_before = later(now, -BACKDATE)?;
         let mut params = CertificateParams::new(names.to_vec()).map_err(failed)?;
         params.serial_number = Some(authority::random_serial());
         params.distinguished_name = authority::subject("sluice-webhook");
-        params.not_before = moment(later(now, -BACKDATE)?)?;
+        params.not_before = moment(not_before)?;
         params.not_after = moment(not_after)?;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -55,6 +57,7 @@ impl Leaf {
         )?;
         Ok(Self {
             certified: Arc::new(certified),
+            not_before,
             not_after,
         })
     }
@@ -69,9 +72,9 @@ impl Leaf {
         self.not_after
     }
 
-    /// Whether less than a third of its life is left.
+    /// Whether less than a third of its life is left, or it is not valid yet, since the clock was set back.
     pub fn is_due(&self, now: Timestamp) -> bool {
-        self.not_after.duration_since(now) < LIFETIME / 3
+        now < self.not_before || self.not_after.duration_since(now) < LIFETIME / 3
     }
 
     /// Whether a client that trusts this bundle (PEM) and asks for this name accepts the leaf now.
@@ -158,6 +161,7 @@ mod tests {
         );
         assert!(!leaf.is_due(now + LIFETIME * 2 / 3 - SignedDuration::from_mins(1)));
         assert!(leaf.is_due(now + LIFETIME * 2 / 3 + SignedDuration::from_mins(1)));
+        assert!(leaf.is_due(ago(62)));
         assert!(
             leaf.verify(
                 ca.certificate_pem(),

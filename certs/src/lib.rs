@@ -3,13 +3,14 @@
 //! * [`authority`]: the CA: how it is made, written as PEM and read back, and how it signs.
 //! * [`leaf`]: the certificate that a process serves; its key never leaves the process.
 //! * [`generations`]: the CAs that one Secret holds, and the bundle of all of them.
+//! * [`rotation`]: when the CA is replaced, in phases; a pure decision.
 //! * [`store`]: that Secret, written by compare-and-swap so that all replicas share one CA.
 //! * [`bundle`]: the `caBundle` of the webhook configurations, written by server-side apply and read back.
 //! * [`resolver`]: what rustls asks for the leaf at each handshake.
+//! * `news`: changes of what is kept, by watches.
 //! * [`keeper`]: the wall-clock tick that keeps all of it true and tells whether the process may be ready.
 //!
-//! What is not here: the TLS server (`sluice-webhook`), and the phased rotation of the CA, for which the Secret's
-//! layout and the bundle already have room.
+//! What is not here: the TLS server (`sluice-webhook`).
 
 pub mod authority;
 pub mod bundle;
@@ -17,9 +18,12 @@ pub mod error;
 pub mod generations;
 pub mod keeper;
 pub mod leaf;
+mod news;
 pub mod resolver;
+pub mod rotation;
 pub mod store;
 
 pub use error::Error;
 pub use keeper::{Keeper, Settings, State};
 pub use resolver::LeafResolver;
+pub use rotation::Pace;

@@ -1,23 +1,50 @@
-//! The Secret with the CA: read through the API, written by compare-and-swap, so that any number of replicas that
-//! start at once end up with one CA. Whoever loses the race reads what the winner wrote.
+//! The Secret with the CAs: read through the API, written by compare-and-swap, so that any number of replicas that start or step
+//! on at once end up with one CA. Whoever loses the race reads what the winner wrote.
 
 use crate::error::Error;
 use crate::generations::Generations;
+use crate::rotation::Request;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, PostParams};
 use std::collections::BTreeMap;
 
-/// Attempts at one tick before the next tick tries again.
-const ATTEMPTS: u32 = 8;
+/// Annotation of the Secret by which somebody asks for another CA: `now` or `distrust`, see [`Request`].
+pub const ROTATE: &str = "sluice.dev/rotate-ca";
 
-/// Where the CA is kept.
+/// By whom the Secret's fields are written.
+const FIELD_MANAGER: &str = "sluice-certs";
+
+/// Where the CAs are kept.
 #[derive(Clone, Debug)]
 pub struct CaStore {
     api: Api<Secret>,
     namespace: String,
     name: String,
+}
+
+/// What was read.
+#[derive(Debug)]
+pub enum Read {
+    /// There is no Secret.
+    Missing,
+    /// It cannot be used; the error says why.
+    Unusable(Box<Secret>, Error),
+    /// The CAs.
+    Found(Box<Found>),
+}
+
+/// CAs as they were read.
+#[derive(Debug)]
+pub struct Found {
+    /// The CAs.
+    pub generations: Generations,
+    /// When they were written, by the API server's clock.
+    pub written: Option<Timestamp>,
+    /// What somebody asks for.
+    pub request: Option<Request>,
+    secret: Secret,
 }
 
 impl CaStore {
@@ -35,41 +62,42 @@ impl CaStore {
         format!("Secret {}/{}", self.namespace, self.name)
     }
 
-    /// The CAs that all replicas share: what the Secret holds; made if it holds none; replaced, keeping the old one
-    /// trusted, if the CA nears its end; made anew if what is there cannot be read.
-    pub async fn ensure(&self, now: Timestamp) -> Result<Generations, Error> {
-        for _ in 0..ATTEMPTS {
-            let stored = self
-                .api
-                .get_opt(&self.name)
-                .await
-                .map_err(|source| Error::api("reading", self.what(), source))?;
-            let outcome = match stored {
-                None => self.create(Generations::first(now)?).await?,
-                Some(secret) => {
-                    let data = secret.data.clone().unwrap_or_default();
-                    match Generations::read(&self.what(), &data) {
-                        Ok(held) if held.current.is_ending(now) => {
-                            tracing::info!(not_after = %held.current.not_after(), "CA nears its end; making its successor");
-                            self.replace(secret, held.successor(now)?).await?
-                        }
-                        Ok(held) => return Ok(held),
-                        Err(error) => {
-                            tracing::warn!(%error, "CA cannot be used; making a new one");
-                            self.replace(secret, Generations::first(now)?).await?
-                        }
-                    }
-                }
-            };
-            if let Some(written) = outcome {
-                return Ok(written);
-            }
-        }
-        Err(Error::Contended(self.what(), ATTEMPTS))
+    /// Its resource and name, for whoever watches it.
+    pub fn api(&self) -> (Api<Secret>, &str) {
+        (self.api.clone(), &self.name)
     }
 
-    /// `None`: somebody else was first.
-    async fn create(&self, wanted: Generations) -> Result<Option<Generations>, Error> {
+    /// What the Secret holds now.
+    ///
+    /// # Errors
+    /// The API server refused or did not answer.
+    pub async fn read(&self) -> Result<Read, Error> {
+        let stored = self
+            .api
+            .get_opt(&self.name)
+            .await
+            .map_err(|source| Error::api("reading", self.what(), source))?;
+        let Some(secret) = stored else {
+            return Ok(Read::Missing);
+        };
+        let empty = BTreeMap::new();
+        let data = secret.data.as_ref().unwrap_or(&empty);
+        Ok(match Generations::read(&self.what(), data) {
+            Ok(generations) => Read::Found(Box::new(Found {
+                generations,
+                written: written(&secret),
+                request: self.request(&secret),
+                secret,
+            })),
+            Err(error) => Read::Unusable(Box::new(secret), error),
+        })
+    }
+
+    /// Makes the Secret. Whether it was written; if not, there is one by now.
+    ///
+    /// # Errors
+    /// The API server refused or did not answer.
+    pub async fn create(&self, wanted: &Generations) -> Result<bool, Error> {
         let secret = Secret {
             metadata: ObjectMeta {
                 name: Some(self.name.clone()),
@@ -84,34 +112,72 @@ impl CaStore {
             data: Some(wanted.data()),
             ..Secret::default()
         };
-        let written = self.api.create(&PostParams::default(), &secret).await;
-        self.outcome(wanted, written.map(drop), &[409]) // it exists by now
+        let written = self.api.create(&params(), &secret).await;
+        self.outcome(written.map(drop), &[409])
     }
 
-    /// `None`: the Secret changed since it was read. The resourceVersion that was read goes along.
-    async fn replace(
+    /// Replaces what was read; a request that has been followed goes. Whether it was written; if not, somebody else was first.
+    ///
+    /// # Errors
+    /// The API server refused or did not answer.
+    pub async fn replace(
         &self,
-        mut secret: Secret,
-        wanted: Generations,
-    ) -> Result<Option<Generations>, Error> {
+        found: Found,
+        wanted: &Generations,
+        answers: bool,
+    ) -> Result<bool, Error> {
+        let mut secret = found.secret;
+        if answers && let Some(annotations) = &mut secret.metadata.annotations {
+            annotations.remove(ROTATE);
+        }
+        self.put(secret, wanted).await
+    }
+
+    /// Replaces what cannot be used. Whether it was written; if not, somebody else was first.
+    ///
+    /// # Errors
+    /// The API server refused or did not answer.
+    pub async fn repair(&self, broken: Secret, wanted: &Generations) -> Result<bool, Error> {
+        self.put(broken, wanted).await
+    }
+
+    /// The resourceVersion that was read goes along.
+    async fn put(&self, mut secret: Secret, wanted: &Generations) -> Result<bool, Error> {
         secret.data = Some(wanted.data());
-        let written = self
-            .api
-            .replace(&self.name, &PostParams::default(), &secret)
-            .await;
-        self.outcome(wanted, written.map(drop), &[409, 404]) // it moved on, or was deleted meanwhile
+        let written = self.api.replace(&self.name, &params(), &secret).await;
+        self.outcome(written.map(drop), &[409, 404]) // it moved on, or was deleted meanwhile
     }
 
-    fn outcome(
-        &self,
-        wanted: Generations,
-        written: Result<(), kube::Error>,
-        lost_race: &[u16],
-    ) -> Result<Option<Generations>, Error> {
+    fn outcome(&self, written: Result<(), kube::Error>, lost_race: &[u16]) -> Result<bool, Error> {
         match written {
-            Ok(()) => Ok(Some(wanted)),
-            Err(kube::Error::Api(status)) if lost_race.contains(&status.code) => Ok(None),
+            Ok(()) => Ok(true),
+            Err(kube::Error::Api(status)) if lost_race.contains(&status.code) => Ok(false),
             Err(source) => Err(Error::api("writing", self.what(), source)),
         }
     }
+
+    fn request(&self, secret: &Secret) -> Option<Request> {
+        let value = secret.metadata.annotations.as_ref()?.get(ROTATE)?;
+        let request = Request::parse(value);
+        if request.is_none() {
+            tracing::warn!(secret = %self.what(), annotation = ROTATE, %value, "nothing is done; give now or distrust");
+        }
+        request
+    }
+}
+
+fn params() -> PostParams {
+    PostParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    }
+}
+
+/// When we last wrote it. The API server notes that by its own clock.
+fn written(secret: &Secret) -> Option<Timestamp> {
+    let managed = secret.metadata.managed_fields.iter().flatten();
+    managed
+        .filter(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER))
+        .filter_map(|entry| Some(entry.time.as_ref()?.0))
+        .max()
 }

@@ -10,11 +10,13 @@ mod fake;
 
 use fake::{Fake, Shared};
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Secret;
 use sluice_certs::authority;
 use sluice_certs::bundle::{Target, TargetKind};
-use sluice_certs::generations::Generations;
-use sluice_certs::{Keeper, LeafResolver, Settings, State};
-use std::sync::Arc;
+use sluice_certs::generations::{Generations, certificates};
+use sluice_certs::{Keeper, LeafResolver, Pace, Settings, State};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const SECRET: &str = "/api/v1/namespaces/sluice-system/secrets/sluice-ca";
@@ -36,6 +38,7 @@ fn settings() -> Settings {
             })
             .to_vec(),
         tick: Duration::from_mins(1),
+        pace: Pace::default(),
     }
 }
 
@@ -57,7 +60,8 @@ async fn replicas_that_start_at_once_share_one_ca() {
     }
     let fake = fake.lock().unwrap();
     assert_eq!(
-        fake.conflicts, 4,
+        fake.conflicts.iter().filter(|path| *path == SECRET).count(),
+        4,
         "all but one lost the race for the Secret"
     );
     let bundle = fake.bundle(VALIDATING);
@@ -153,34 +157,59 @@ async fn an_api_that_is_away_changes_nothing_while_the_leaf_is_good_and_the_leaf
     assert!(leaf_ends > first.not_after());
 }
 
+/// The CAs as they are stored.
+fn stored(fake: &Fake) -> Generations {
+    let secret: Secret = serde_json::from_value(fake.objects[SECRET].clone()).unwrap();
+    Generations::read("test", &secret.data.unwrap()).unwrap()
+}
+
 #[tokio::test]
-async fn a_ca_that_nears_its_end_gets_a_successor_and_old_leaves_stay_trusted() {
+async fn a_ca_that_nears_its_end_is_replaced_in_phases_and_then_left_alone() {
     let fake = Fake::with_configurations(&[MUTATING, VALIDATING]);
     let past = Timestamp::now();
-    let mut replicas = [keeper(&fake), keeper(&fake)];
-    for (keeper, _) in &mut replicas {
-        keeper.tick(past).await;
-    }
-    let now = past + authority::LIFETIME - authority::RENEW_BEFORE + SignedDuration::from_secs(60);
-    // The replica that has not ticked yet serves a leaf of the old CA. Mint it fresh, so that only its CA is old.
-    let stored = fake.lock().unwrap().objects[SECRET].clone();
-    let secret: k8s_openapi::api::core::v1::Secret = serde_json::from_value(stored).unwrap();
-    let old = Generations::read("test", &secret.data.unwrap()).unwrap();
-    let old_leaf = old.current.sign(&["127.0.0.1".to_owned()], now).unwrap();
-    let state = replicas[0].0.tick(now).await;
-    let State::Ready { ca_ends, .. } = state else {
-        panic!("{state:?}")
+    let (mut keeper, resolver) = keeper(&fake);
+    keeper.tick(past).await;
+    let trusted = |fake: &Shared| {
+        let bundle = fake.lock().unwrap().bundle(VALIDATING);
+        bundle.matches("BEGIN CERTIFICATE").count()
     };
-    assert!(ca_ends > old.current.not_after());
-    let bundle = fake.lock().unwrap().bundle(VALIDATING);
-    assert_eq!(bundle.matches("BEGIN CERTIFICATE").count(), 2);
-    old_leaf.verify(&bundle, "127.0.0.1", now).unwrap();
-    replicas[0]
-        .1
-        .current()
-        .unwrap()
-        .verify(&bundle, "127.0.0.1", now)
-        .unwrap();
+    let mut now =
+        past + authority::LIFETIME - authority::RENEW_BEFORE + SignedDuration::from_secs(60);
+    let old = stored(&fake.lock().unwrap()).current.not_after();
+    keeper.tick(now).await;
+    assert_eq!(trusted(&fake), 2, "the next one is announced");
+    assert_eq!(stored(&fake.lock().unwrap()).current.not_after(), old);
+    let pace = Pace::default();
+    now += pace.dwell;
+    let State::Ready { ca_ends, .. } = keeper.tick(now).await else {
+        panic!("not ready")
+    };
+    assert!(ca_ends > old);
+    assert_eq!(trusted(&fake), 2, "the old one is trusted still");
+    now += pace.dwell;
+    keeper.tick(now).await;
+    assert!(
+        resolver
+            .current()
+            .unwrap()
+            .verify(
+                stored(&fake.lock().unwrap()).current.certificate_pem(),
+                "127.0.0.1",
+                now
+            )
+            .is_ok()
+    );
+    now += pace.retire;
+    keeper.tick(now).await;
+    assert_eq!(trusted(&fake), 1);
+    assert!(!stored(&fake.lock().unwrap()).data().contains_key("since"));
+    let before = fake.lock().unwrap().objects.clone();
+    keeper.tick(now + SignedDuration::from_hours(24)).await;
+    assert_eq!(
+        fake.lock().unwrap().objects,
+        before,
+        "nothing is left to do"
+    );
 }
 
 #[tokio::test]
@@ -193,4 +222,160 @@ async fn a_secret_that_somebody_broke_is_made_anew() {
         serde_json::json!("bm9wZQ==");
     let state = keeper.tick(now).await;
     assert!(matches!(state, State::Ready { .. }), "{state:?}");
+}
+
+#[tokio::test]
+async fn a_secret_that_is_deleted_is_put_back_by_whoever_knows_it() {
+    let fake = Fake::with_configurations(&[MUTATING, VALIDATING]);
+    let now = Timestamp::now();
+    let mut replicas = [keeper(&fake), keeper(&fake)];
+    for (keeper, _) in &mut replicas {
+        keeper.tick(now).await;
+    }
+    let before = stored(&fake.lock().unwrap()).data();
+    let leaf = replicas[1].1.current().unwrap();
+    fake.lock().unwrap().objects.remove(SECRET);
+    replicas[0].0.tick(now).await;
+    assert_eq!(stored(&fake.lock().unwrap()).data(), before);
+    replicas[1].0.tick(now).await;
+    assert!(Arc::ptr_eq(&leaf, &replicas[1].1.current().unwrap()));
+}
+
+#[tokio::test]
+async fn a_secret_that_nobody_knows_is_made_anew_and_leaves_in_use_stay_trusted() {
+    let fake = Fake::with_configurations(&[MUTATING, VALIDATING]);
+    let now = Timestamp::now();
+    let (mut old, resolver) = keeper(&fake);
+    old.tick(now).await;
+    let leaf = resolver.current().unwrap();
+    fake.lock().unwrap().objects.remove(SECRET);
+    // One that has just been started is first.
+    let (mut new, fresh) = keeper(&fake);
+    let state = new.tick(now).await;
+    assert!(matches!(state, State::Ready { .. }), "{state:?}");
+    let bundle = fake.lock().unwrap().bundle(VALIDATING);
+    leaf.verify(&bundle, "127.0.0.1", now).unwrap();
+    fresh
+        .current()
+        .unwrap()
+        .verify(&bundle, "127.0.0.1", now)
+        .unwrap();
+    old.tick(now).await;
+    assert!(
+        Arc::ptr_eq(&leaf, &resolver.current().unwrap()),
+        "API servers may not have heard of the new one"
+    );
+    old.tick(now + Pace::default().dwell).await;
+    assert!(!Arc::ptr_eq(&leaf, &resolver.current().unwrap()));
+}
+
+#[tokio::test]
+async fn clocks_that_jump_years_ahead_and_back_leave_a_leaf_that_is_valid() {
+    let fake = Fake::with_configurations(&[MUTATING, VALIDATING]);
+    let now = Timestamp::now();
+    let (mut keeper, _) = keeper(&fake);
+    keeper.tick(now).await;
+    for jump in [
+        authority::LIFETIME * 2,
+        SignedDuration::ZERO,
+        -SignedDuration::from_hours(24),
+    ] {
+        let state = keeper.tick(now + jump).await;
+        let State::Ready { leaf_ends, ca_ends } = state else {
+            panic!("{jump:?}: {state:?}")
+        };
+        assert!(leaf_ends > now + jump && ca_ends > now + jump);
+    }
+}
+
+#[tokio::test]
+async fn whoever_asks_for_another_ca_gets_one_in_phases() {
+    let fake = Fake::with_configurations(&[MUTATING, VALIDATING]);
+    let now = Timestamp::now();
+    let (mut keeper, _) = keeper(&fake);
+    keeper.tick(now).await;
+    let ask = |value: &str| {
+        fake.lock().unwrap().objects.get_mut(SECRET).unwrap()["metadata"]["annotations"] =
+            serde_json::json!({"sluice.dev/rotate-ca": value, "kept": "x"});
+    };
+    ask("sideways");
+    keeper.tick(now).await;
+    assert!(stored(&fake.lock().unwrap()).next.is_none());
+    ask("now");
+    keeper.tick(now).await;
+    assert!(stored(&fake.lock().unwrap()).next.is_some());
+    assert_eq!(
+        fake.lock().unwrap().objects[SECRET]["metadata"]["annotations"],
+        serde_json::json!({"kept": "x"}),
+        "it has been followed"
+    );
+    let before = fake.lock().unwrap().bundle(VALIDATING);
+    ask("distrust");
+    let state = keeper.tick(now).await;
+    assert!(matches!(state, State::Ready { .. }), "{state:?}");
+    let after = fake.lock().unwrap().bundle(VALIDATING);
+    assert!(certificates(&after).iter().all(|pem| !before.contains(pem)));
+}
+
+/// Three replicas rotate; one of them dies after each possible number of calls to the API server. Whatever is stored, and whenever, both
+/// bundles trust the leaf of each replica that lives: a request that comes in between is answered.
+#[tokio::test(start_paused = true)]
+async fn whoever_dies_in_whatever_phase_every_leaf_in_use_is_trusted_at_every_moment() {
+    let pace = Pace::default();
+    let mut deaths = 0;
+    for calls in 1..60 {
+        let fake = Fake::with_configurations(&[MUTATING, VALIDATING]);
+        let start = Timestamp::now();
+        let left = Arc::new(AtomicUsize::new(usize::MAX));
+        let mut replicas: Vec<_> = (0..3)
+            .map(|index| {
+                let client = match index {
+                    0 => fake::client_for(&fake, Arc::clone(&left)),
+                    _ => fake::client(&fake),
+                };
+                let resolver = Arc::new(LeafResolver::default());
+                let (keeper, _) = Keeper::new(client, settings(), Arc::clone(&resolver));
+                (keeper, resolver)
+            })
+            .collect();
+        for (keeper, _) in &mut replicas {
+            keeper.tick(start).await;
+        }
+        let clock = Arc::new(Mutex::new(start));
+        let leaves: Vec<_> = replicas.iter().map(|(_, leaf)| Arc::clone(leaf)).collect();
+        let (at, alive) = (Arc::clone(&clock), Arc::clone(&left));
+        fake.lock().unwrap().check = Some(Box::new(move |fake| {
+            let dead = usize::from(alive.load(Relaxed) == 0);
+            for bundle in [MUTATING, VALIDATING].map(|name| fake.bundle(name)) {
+                for leaf in leaves.iter().skip(dead) {
+                    let leaf = leaf.current().unwrap();
+                    leaf.verify(&bundle, "127.0.0.1", *at.lock().unwrap())
+                        .unwrap();
+                }
+            }
+        }));
+        let first = stored(&fake.lock().unwrap());
+        fake.lock().unwrap().objects.get_mut(SECRET).unwrap()["metadata"]["annotations"] =
+            serde_json::json!({"sluice.dev/rotate-ca": "now"});
+        left.store(calls, Relaxed);
+        let mut now = start;
+        let days = |days: i64| SignedDuration::from_hours(24 * days);
+        let minute = SignedDuration::from_mins(1);
+        for pause in [minute, pace.dwell, minute, pace.dwell, days(5), days(2)] {
+            now += pause;
+            *clock.lock().unwrap() = now;
+            // The clock of the runtime stands still: it is only when nobody else can go on that whoever died has died.
+            let ticks = replicas
+                .iter_mut()
+                .map(|(keeper, _)| tokio::time::timeout(minute.unsigned_abs(), keeper.tick(now)));
+            futures::future::join_all(ticks).await;
+        }
+        let held = stored(&fake.lock().unwrap());
+        let first = first.current.certificate_pem();
+        assert_ne!(held.current.certificate_pem(), first, "after {calls} calls");
+        let over = held.next.is_none() && held.previous.is_empty();
+        assert!(over, "after {calls} calls: {held:?}");
+        deaths += usize::from(left.load(Relaxed) == 0);
+    }
+    assert!(deaths > 20, "{deaths}: too few to speak of every phase");
 }

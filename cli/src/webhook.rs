@@ -5,6 +5,8 @@
 use crate::exit::{Failure, Outcome};
 use crate::operator::OperatorConfig;
 use clap::Args;
+use jiff::SignedDuration;
+use sluice_certs::Pace;
 use sluice_webhook::Config;
 use sluice_webhook::config::log_json;
 use sluice_webhook::registration::Address;
@@ -44,6 +46,12 @@ pub struct WebhookArgs {
     /// ConfigMap with the Apache operator's own configuration, NAMESPACE/NAME; its defaults then count
     #[arg(long, value_name = "NAMESPACE/NAME")]
     pub operator_config: Option<OperatorConfig>,
+    /// Rotation of the CA: seconds from its announcement in every caBundle until it signs; all API servers must hear of it meanwhile
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub ca_dwell: u32,
+    /// Rotation of the CA: seconds for which the previous one stays trusted; a leaf lives for seven days
+    #[arg(long, value_name = "SECONDS", default_value_t = 604_800)]
+    pub ca_retire: u32,
     /// After SIGTERM: seconds of unready but still accepting, while endpoints hear of it
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     pub shutdown_grace: u64,
@@ -79,6 +87,10 @@ impl WebhookArgs {
         config.namespace.clone_from(&self.namespace);
         config.configuration.clone_from(&self.configuration);
         config.operator = self.operator_config.as_ref().map(Into::into);
+        config.ca_pace = Pace {
+            dwell: SignedDuration::from_secs(self.ca_dwell.into()),
+            retire: SignedDuration::from_secs(self.ca_retire.into()),
+        };
         config.shutdown_grace = Duration::from_secs(self.shutdown_grace);
         Ok(config)
     }

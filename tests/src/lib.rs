@@ -16,5 +16,5 @@ pub use gate::{Gate, sluice_binary};
 pub use kubectl::{Kubectl, Ran};
 pub use needs::{Fixtures, FlinkParts, control_plane, fixtures, flink_parts, real_node};
 pub use node::node;
-pub use stage::Stage;
+pub use stage::{Stage, client};
 pub use wait::eventually;

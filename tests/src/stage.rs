@@ -92,7 +92,11 @@ impl Stage {
     }
 }
 
-async fn client(kubeconfig: &Path) -> Result<Client> {
+/// A client that hears 429, 503 and 504 instead of resending by itself for minutes.
+///
+/// # Errors
+/// The kubeconfig cannot be used.
+pub async fn client(kubeconfig: &Path) -> Result<Client> {
     let read = Kubeconfig::read_from(kubeconfig)?;
     let mut config =
         kube::Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await?;

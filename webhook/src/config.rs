@@ -3,6 +3,7 @@
 use crate::registration::{self, Address};
 use crate::server::connection::Patience;
 use crate::world::kinds::Single;
+use sluice_certs::Pace;
 use sluice_policy::Modes;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,6 +27,8 @@ pub struct Config {
     pub configuration: String,
     /// Name of the Secret with the CA.
     pub ca_secret: String,
+    /// How long the phases of the CA's rotation last.
+    pub ca_pace: Pace,
     /// Modes where a namespace's labels say nothing.
     pub modes: Modes,
     /// After SIGTERM: unready but still accepting for this long, while endpoints and load balancers hear of it.
@@ -52,6 +55,7 @@ impl Config {
             address,
             configuration: registration::NAME.to_owned(),
             ca_secret: "sluice-ca".to_owned(),
+            ca_pace: Pace::default(),
             modes: Modes::default(),
             shutdown_grace: Duration::from_secs(10),
             drain: Duration::from_secs(10),

@@ -287,6 +287,7 @@ fn certificate_settings(config: &Config) -> Settings {
             })
             .to_vec(),
         tick: CERTIFICATE_TICK,
+        pace: config.ca_pace,
     }
 }
 

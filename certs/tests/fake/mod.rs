@@ -8,6 +8,7 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 /// Objects by path, and what was done to them.
@@ -15,18 +16,35 @@ use std::sync::{Arc, Mutex};
 pub struct Fake {
     pub objects: BTreeMap<String, Value>,
     pub applied: Vec<(String, String)>,
-    pub conflicts: usize,
+    /// Paths whose write came too late.
+    pub conflicts: Vec<String>,
     pub down: bool,
+    pub check: Option<Check>,
     version: u64,
 }
+
+/// Called after each change, with everything that is stored.
+type Check = Box<dyn Fn(&Fake) + Send>;
 
 pub type Shared = Arc<Mutex<Fake>>;
 
 pub fn client(fake: &Shared) -> kube::Client {
+    client_for(fake, Arc::new(AtomicUsize::new(usize::MAX)))
+}
+
+/// A client that dies with its process: once `left` is 0, nothing that it asks for is done nor answered.
+pub fn client_for(fake: &Shared, left: Arc<AtomicUsize>) -> kube::Client {
     let fake = Arc::clone(fake);
     let service = tower::service_fn(move |request: Request<Body>| {
         let fake = Arc::clone(&fake);
+        let left = Arc::clone(&left);
         async move {
+            if left
+                .fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1))
+                .is_err()
+            {
+                std::future::pending::<()>().await;
+            }
             let (parts, body) = request.into_parts();
             let bytes = body.collect().await.unwrap().to_bytes();
             // Let the other replicas get between a read and the write that follows it.
@@ -67,9 +85,10 @@ impl Fake {
     }
 
     pub fn install(&mut self, name: &str) {
+        self.version += 1;
         self.objects.insert(
             format!("/apis/admissionregistration.k8s.io/v1/{name}"),
-            json!({"metadata": {"name": name.rsplit('/').next()},
+            json!({"metadata": {"name": name.rsplit('/').next(), "resourceVersion": self.version.to_string()},
                    "webhooks": [{"name": "a.sluice.dev", "clientConfig": {"url": "https://127.0.0.1:1/a"}}]}),
         );
     }
@@ -100,7 +119,7 @@ impl Fake {
             Method::POST => {
                 let path = format!("{path}/{}", sent["metadata"]["name"].as_str().unwrap());
                 if self.objects.contains_key(&path) {
-                    self.conflicts += 1;
+                    self.conflicts.push(path);
                     return failure(409, "AlreadyExists");
                 }
                 self.store(path, sent)
@@ -110,7 +129,7 @@ impl Fake {
                     return failure(404, "NotFound");
                 };
                 if held["metadata"]["resourceVersion"] != sent["metadata"]["resourceVersion"] {
-                    self.conflicts += 1;
+                    self.conflicts.push(path.to_owned());
                     return failure(409, "Conflict");
                 }
                 self.store(path.to_owned(), sent)
@@ -121,6 +140,11 @@ impl Fake {
                 let Some(mut held) = self.objects.get(path).cloned() else {
                     return failure(404, "NotFound");
                 };
+                let read = &sent["metadata"]["resourceVersion"];
+                if !read.is_null() && held["metadata"]["resourceVersion"] != *read {
+                    self.conflicts.push(path.to_owned());
+                    return failure(409, "Conflict");
+                }
                 for entry in sent["webhooks"].as_array().unwrap() {
                     for webhook in held["webhooks"].as_array_mut().unwrap() {
                         if webhook["name"] == entry["name"] {
@@ -139,6 +163,10 @@ impl Fake {
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
         self.objects.insert(path, object.clone());
+        if let Some(check) = self.check.take() {
+            check(self);
+            self.check = Some(check);
+        }
         (StatusCode::OK, object)
     }
 }

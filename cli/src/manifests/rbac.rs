@@ -39,7 +39,7 @@ pub(super) fn objects(installation: &Installation<'_>) -> Vec<Value> {
             "rules": [
                 // Creating cannot be limited by name: the name is in the body.
                 {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
-                {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["sluice-ca"], "verbs": ["get", "update"]},
+                {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["sluice-ca"], "verbs": ["get", "list", "watch", "update"]},
                 {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
                 {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["sluice-controller"], "verbs": ["get", "update"]},
             ],
@@ -136,7 +136,7 @@ fn cluster_rules() -> Value {
             "apiGroups": ["admissionregistration.k8s.io"],
             "resources": ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"],
             "resourceNames": [sluice_webhook::registration::NAME],
-            "verbs": ["get", "patch"],
+            "verbs": ["get", "list", "watch", "patch"],
         }),
     ]);
     Value::from(rules)

@@ -96,6 +96,9 @@ impl Servers {
                 format!("--url={}", self.url()),
                 // Nobody goes on sending to a webhook that stops here: the balancer goes round it.
                 "--shutdown-grace=0".to_owned(),
+                // The only API server hears at once of what a bundle holds, and no replica is ever far away.
+                "--ca-dwell=5".to_owned(),
+                "--ca-retire=20".to_owned(),
             ])
         };
         let mut specs: Vec<_> = self.webhooks.iter().enumerate().map(webhook).collect();
