@@ -10,6 +10,7 @@ use sluice_certs::Pace;
 use sluice_webhook::Config;
 use sluice_webhook::config::log_json;
 use sluice_webhook::registration::Address;
+use sluice_webhook::server::clients::Required;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -46,6 +47,12 @@ pub struct WebhookArgs {
     /// ConfigMap with the Apache operator's own configuration, NAMESPACE/NAME; its defaults then count
     #[arg(long, value_name = "NAMESPACE/NAME")]
     pub operator_config: Option<OperatorConfig>,
+    /// CAs of clients (PEM): with it only whoever shows a certificate of one gets an answer, such as the API server
+    #[arg(long, value_name = "FILE")]
+    pub client_ca: Option<PathBuf>,
+    /// Common name that a client's certificate must carry; may be given several times
+    #[arg(long, value_name = "NAME", requires = "client_ca")]
+    pub client_name: Vec<String>,
     /// Rotation of the CA: seconds from its announcement in every caBundle until it signs; all API servers must hear of it meanwhile
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub ca_dwell: u32,
@@ -87,6 +94,10 @@ impl WebhookArgs {
         config.namespace.clone_from(&self.namespace);
         config.configuration.clone_from(&self.configuration);
         config.operator = self.operator_config.as_ref().map(Into::into);
+        config.clients = self.client_ca.as_ref().map(|file| Required {
+            file: file.clone(),
+            names: self.client_name.clone(),
+        });
         config.ca_pace = Pace {
             dwell: SignedDuration::from_secs(self.ca_dwell.into()),
             retire: SignedDuration::from_secs(self.ca_retire.into()),
@@ -116,7 +127,9 @@ pub fn run(args: &WebhookArgs) -> Result<Outcome, Failure> {
 fn failure(error: sluice_webhook::Error) -> Failure {
     use sluice_webhook::Error;
     match error {
-        Error::Listen { .. } | Error::Kubeconfig { .. } => Failure::Input(error.to_string()),
+        Error::Listen { .. } | Error::Kubeconfig { .. } | Error::Clients(_) => {
+            Failure::Input(error.to_string())
+        }
         Error::NoCluster(_) | Error::Client(_) => Failure::Unreachable(error.into()),
         Error::Tls(_) | Error::System(_) => Failure::Internal(error.into()),
     }

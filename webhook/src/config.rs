@@ -1,6 +1,7 @@
 //! What the process is told at its start, and its logs.
 
 use crate::registration::{self, Address};
+use crate::server::clients::Required;
 use crate::server::connection::Patience;
 use crate::world::kinds::Single;
 use sluice_certs::Pace;
@@ -27,6 +28,8 @@ pub struct Config {
     pub configuration: String,
     /// Name of the Secret with the CA.
     pub ca_secret: String,
+    /// What clients have to show; `None`: nothing.
+    pub clients: Option<Required>,
     /// How long the phases of the CA's rotation last.
     pub ca_pace: Pace,
     /// Modes where a namespace's labels say nothing.
@@ -55,6 +58,7 @@ impl Config {
             address,
             configuration: registration::NAME.to_owned(),
             ca_secret: "sluice-ca".to_owned(),
+            clients: None,
             ca_pace: Pace::default(),
             modes: Modes::default(),
             shutdown_grace: Duration::from_secs(10),

@@ -8,6 +8,7 @@ use crate::ledger::{self, KubeStore, Ledger};
 use crate::metrics::Metrics;
 use crate::quota::ByLedger;
 use crate::review::Limits;
+use crate::server::clients::{Clients, Unusable};
 use crate::server::{Server, Stop, ops, tls};
 use crate::world::Caches;
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -57,6 +58,9 @@ pub enum Error {
     /// A client cannot be made of the configuration.
     #[error("cannot make a Kubernetes client: {0}")]
     Client(kube::Error),
+    /// What clients have to show cannot be read.
+    #[error(transparent)]
+    Clients(#[from] Unusable),
     /// TLS cannot be set up.
     #[error("cannot set up TLS: {0}")]
     Tls(#[from] rustls::Error),
@@ -147,6 +151,7 @@ impl Webhook {
         let background = TaskTracker::new();
         let end = CancellationToken::new(); // of everything behind the server
 
+        let clients = required_of_clients(&config, &background, &end)?;
         let caches = Arc::new(Caches::new(
             dialects(),
             config.modes,
@@ -203,7 +208,7 @@ impl Webhook {
         let drain = CancellationToken::new();
         let server = Server {
             listener,
-            tls: tls::config(resolver)?,
+            tls: tls::config(resolver, clients)?,
             router,
             patience: config.patience,
             metrics,
@@ -237,6 +242,19 @@ impl Webhook {
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// What clients have to show, followed from now on.
+fn required_of_clients(
+    config: &Config,
+    background: &TaskTracker,
+    end: &CancellationToken,
+) -> Result<Option<Arc<Clients>>, Unusable> {
+    let clients = config.clients.clone().map(Clients::load).transpose()?;
+    if let Some(clients) = &clients {
+        background.spawn(Arc::clone(clients).follow(end.clone()));
+    }
+    Ok(clients)
 }
 
 async fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, Error> {

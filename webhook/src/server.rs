@@ -1,11 +1,13 @@
 //! The TLS server: accepts, shakes hands, serves HTTP/1.1 and HTTP/2, and stops without dropping anybody.
 //!
 //! * [`tls`]: versions, protocols, where the leaf comes from.
+//! * [`clients`]: whose certificate clients have to show, where that is asked for.
 //! * [`connection`]: one connection, with its time-outs; [`head`]: the one that hyper has not.
 //! * [`ops`]: metrics, health and readiness, on a plain port of their own.
 //!
 //! What is not here: what is answered ([`crate::http`]).
 
+pub mod clients;
 pub mod connection;
 pub mod head;
 pub mod ops;

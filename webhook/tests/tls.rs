@@ -14,12 +14,13 @@ use hyper::body::Bytes;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use jiff::Timestamp;
 use rustls::RootCertStore;
-use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
 use serde_json::Value;
 use sluice_certs::LeafResolver;
 use sluice_certs::authority::Authority;
 use sluice_webhook::metrics::Metrics;
 use sluice_webhook::review::Limits;
+use sluice_webhook::server::clients::{Clients, Required};
 use sluice_webhook::server::connection::Patience;
 use sluice_webhook::server::{Server, Stop, tls};
 use std::net::SocketAddr;
@@ -45,6 +46,10 @@ struct Running {
 }
 
 async fn start(patience: Patience) -> Running {
+    start_for(patience, None).await
+}
+
+async fn start_for(patience: Patience, clients: Option<Arc<Clients>>) -> Running {
     let now = Timestamp::now();
     let ca = Authority::generate(now).unwrap();
     let resolver = Arc::new(LeafResolver::default());
@@ -58,7 +63,7 @@ async fn start(patience: Patience) -> Running {
     };
     let server = Server {
         listener,
-        tls: tls::config(Arc::clone(&resolver) as _).unwrap(),
+        tls: tls::config(Arc::clone(&resolver) as _, clients).unwrap(),
         router: service.router(),
         patience,
         metrics: Arc::clone(&metrics),
@@ -84,16 +89,30 @@ impl Running {
         alpn: &[&str],
         pem: &str,
     ) -> std::io::Result<TlsStream<TcpStream>> {
+        self.connect_as(alpn, pem, None).await
+    }
+
+    async fn connect_as(
+        &self,
+        alpn: &[&str],
+        pem: &str,
+        client: Option<&Client>,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots
             .add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap())
             .unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        let config = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let mut config = match client {
+            None => config.with_no_client_auth(),
+            Some(Client { chain, key }) => config
+                .with_client_auth_cert(chain.clone(), key.clone_key())
+                .unwrap(),
+        };
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         let stream = TcpStream::connect(self.address).await?;
         let name = ServerName::try_from("127.0.0.1").unwrap();
@@ -338,4 +357,120 @@ async fn draining_ends_idle_connections_and_then_the_server() {
         TcpStream::connect(running.address).await.is_err(),
         "the port is closed"
     );
+}
+
+/// Somebody with a certificate.
+struct Client {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+/// A CA of clients, as PEM, and how it signs.
+struct ClientCa {
+    pem: String,
+    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
+}
+
+impl ClientCa {
+    fn new() -> Self {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::default();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self {
+            pem,
+            issuer: rcgen::Issuer::new(params, key),
+        }
+    }
+
+    fn client(&self, name: &str) -> Client {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::default();
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, name);
+        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        Client {
+            chain: vec![certificate.der().clone()],
+            key: PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+        }
+    }
+}
+
+impl Running {
+    /// Whether a review is answered. In TLS 1.3 a client hears only after its own handshake that it is turned away.
+    async fn answers(&self, client: Option<&Client>) -> bool {
+        let connected = self
+            .connect_as(&["http/1.1"], self.ca.certificate_pem(), client)
+            .await;
+        let Ok(stream) = connected else { return false };
+        let shaken = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+        let Ok((mut sender, connection)) = shaken else {
+            return false;
+        };
+        tokio::spawn(connection);
+        match sender.send_request(post("u")).await {
+            Ok(response) => uid_of(response).await == "u",
+            Err(_) => false,
+        }
+    }
+}
+
+#[tokio::test]
+async fn where_certificates_are_asked_for_only_the_right_one_gets_an_answer() {
+    let (ours, theirs) = (ClientCa::new(), ClientCa::new());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("clients.pem");
+    std::fs::write(&file, &ours.pem).unwrap();
+    let required = Required {
+        file: file.clone(),
+        names: vec!["api-server".to_owned()],
+    };
+    let clients = Clients::load(required).unwrap();
+    let running = start_for(Patience::default(), Some(Arc::clone(&clients))).await;
+    let known = ours.client("api-server");
+    assert!(running.answers(Some(&known)).await);
+    assert!(!running.answers(None).await, "nobody in particular");
+    assert!(
+        !running.answers(Some(&ours.client("ann"))).await,
+        "not by this name"
+    );
+    let stranger = theirs.client("api-server");
+    assert!(!running.answers(Some(&stranger)).await, "of another CA");
+
+    std::fs::write(&file, "no certificate at all").unwrap();
+    clients.look();
+    assert!(
+        running.answers(Some(&known)).await,
+        "what was read before counts on"
+    );
+    std::fs::write(&file, &theirs.pem).unwrap();
+    clients.look();
+    assert!(running.answers(Some(&stranger)).await);
+    assert!(
+        !running.answers(Some(&known)).await,
+        "its CA has been replaced"
+    );
+}
+
+#[tokio::test]
+async fn a_file_without_a_ca_of_clients_keeps_the_server_from_starting_and_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("clients.pem");
+    let load = || {
+        let required = Required {
+            file: file.clone(),
+            names: Vec::new(),
+        };
+        Clients::load(required).unwrap_err().to_string()
+    };
+    let missing = load();
+    assert!(
+        missing.contains("clients.pem (--client-ca): No such file"),
+        "{missing}"
+    );
+    std::fs::write(&file, "nothing").unwrap();
+    let empty = load();
+    assert!(empty.contains("clients.pem (--client-ca)"), "{empty}");
 }
