@@ -2,10 +2,10 @@
 //!
 //! * [`sight`]: what is observed of a Deployment, its newest run, Flink and the snapshots;
 //! * [`decide`]: what is observed goes in, the next step and the status come out. Pure; tested as a table;
-//! * [`settle`]: what has become of the newest run; [`start`]: beginning one; [`halt`]: ending one; [`health`]: how it fares;
+//! * [`settle`]: what has become of the newest run; `over`: what its end means; `rest`: what follows when nothing runs; [`start`]: beginning one; [`halt`]: ending one; [`health`]: how it fares;
 //! * [`draft`]: a status in the making, with its conditions and Events;
 //! * [`identity`]: ids, names and fingerprints; [`snapshot`]: which snapshot a start restores from;
-//! * [`reconcile`]: the edge that reads, decides, writes and calls; [`place`]: target and second gate;
+//! * [`reconcile`]: the edge, with its halves `observe` and `act`; [`place`]: target and second gate;
 //! * [`frozen`]: what a run was started with; `records`: Job and Savepoint objects; [`whose`]: what is told to those who take savepoints for users;
 //! * [`run`]: queue and watches, which run while this process leads.
 //!
@@ -18,15 +18,19 @@
 //! point the same is simply asked again. A run's end is stored in its Job object, after the snapshot that it has left has been stored as a
 //! Savepoint; only then its pods go, and only when a read past every cache has shown that all of them are gone, the next run is claimed.
 
+mod act;
 pub mod decide;
 pub mod draft;
 pub mod frozen;
 pub mod halt;
 pub mod health;
 pub mod identity;
+mod observe;
+mod over;
 pub mod place;
 pub mod reconcile;
 mod records;
+mod rest;
 pub mod run;
 pub mod settle;
 pub mod sight;

@@ -9,36 +9,31 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sluice_api::conditions::{reasons, types};
 use sluice_api::events::EventReason;
-use sluice_api::names::finalizers;
 use sluice_api::{DeploymentState, DesiredState, JobState as RunState, Running, UpgradeKind};
-use sluice_policy::MilliCpu;
 
 use super::draft::{Draft, has_finalizer, operations};
 use super::halt::{self, Purpose};
 use super::health;
-use super::settle::{Known, Life, STOP_UNCLEAR, Settled, run_id, settle};
+use super::over::{over, remove};
+use super::rest::at_rest;
+use super::settle::{Known, Life, Settled, run_id, settle};
 use super::sight::{Again, Answer, Decision, Finalizer, Flink, Observed, Plan, Step};
-use super::start::{self, WAIT, Which, backoff};
+use super::start::{self, WAIT, Which};
 use crate::flink::JobState;
 use crate::objects::{MadeKind, Role};
 use crate::runtime::conditions::Truth;
 use crate::runtime::made::Made;
-use crate::session_cluster::decide::Proof;
 
 /// Between looks at a job that runs.
 const RUNNING: Duration = Duration::from_secs(5);
 /// Between looks at a job that is about to run, or restarts.
 const SOON: Duration = Duration::from_secs(1);
 /// A run that has lived shorter is not started again at once.
-const SHORT: Duration = Duration::from_mins(1);
-/// But after this.
-const PAUSE: Duration = Duration::from_secs(10);
-/// Starts that may fail, unless the spec says otherwise.
-const MOST_STARTS: i32 = 4;
+pub(super) const SHORT: Duration = Duration::from_mins(1);
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wish {
+pub(super) enum Wish {
     Run,
     Suspend,
     Cancel,
@@ -292,275 +287,4 @@ pub fn keep_running(
     }
     let step = repair(&draft);
     draft.act(step, Again::After(again))
-}
-
-/// The run is over: what that means is told, its cluster goes, and then comes what is asked for.
-fn over(mut draft: Draft<'_>, wish: Wish, state: RunState) -> Decision {
-    let left_savepoint = draft.run.savepoint_name.is_some();
-    let follows = match (state, draft.operation()) {
-        (RunState::Finished, Some(operations::SUSPEND)) if left_savepoint => None,
-        (RunState::Terminated, Some(operations::START))
-        | (
-            _,
-            Some(
-                operations::CANCEL
-                | operations::FINISH
-                | operations::RECOVER
-                | operations::RETRY
-                | operations::FAIL,
-            ),
-        ) => None,
-        // At rest.
-        (_, None) if draft.held() == MilliCpu::ZERO => None,
-        (RunState::Finished, _) => Some(operations::FINISH),
-        (RunState::Failed, _) if is_unclear(&draft) => Some(operations::FAIL),
-        (RunState::Failed, _) if draft.has_run() => Some(operations::RECOVER),
-        (RunState::Failed, _) => Some(operations::RETRY),
-        _ => Some(operations::FAIL),
-    };
-    if let Some(follows) = follows {
-        return told(draft, follows);
-    }
-    if let Some(decision) = clear(&mut draft) {
-        return match decision {
-            Clear::Read => Decision::ReadAll,
-            Clear::Remove(made) => remove(draft, &made),
-        };
-    }
-    let finalizers = draft
-        .observed
-        .run
-        .and_then(|run| run.metadata.finalizers.as_ref());
-    if finalizers.is_some_and(|all| all.iter().any(|name| name == finalizers::TEARDOWN)) {
-        return draft.act(Some(Step::Release), Again::AtOnce);
-    }
-    at_rest(draft, wish)
-}
-
-/// Whether nobody knows if the run has left the savepoint that it was to end with.
-fn is_unclear(draft: &Draft<'_>) -> bool {
-    let failure = draft.run.failure.as_ref();
-    failure.is_some_and(|failure| failure.reason == STOP_UNCLEAR)
-}
-
-/// Tells how the run has ended, and stores what follows.
-fn told(mut draft: Draft<'_>, follows: &'static str) -> Decision {
-    let name = draft.next.job_name.clone().unwrap_or_default();
-    let why = draft.run.failure.clone().unwrap_or_default().message;
-    draft.begin(follows);
-    match follows {
-        operations::FINISH => draft.moving(
-            reasons::FINISHED,
-            "The job came to its end by itself; its pods are being removed.",
-        ),
-        operations::RECOVER => {
-            let message = format!("Job {name} has ended without being asked to: {why}");
-            draft.note(EventReason::Recovering, message.clone());
-            draft.moving("JobFailed", &message);
-            draft.trouble("JobFailed", &why);
-        }
-        operations::RETRY => {
-            let failures = draft
-                .attempts()
-                .job_creation
-                .unwrap_or_default()
-                .saturating_add(1);
-            draft.attempts().job_creation = Some(failures);
-            let most = draft.observed.deployment.spec.max_job_creation_attempts;
-            let most = most.unwrap_or(MOST_STARTS).max(1);
-            draft.note(
-                EventReason::JobCreationFailed,
-                format!("Job {name} could not be started: {why}"),
-            );
-            let message = if failures >= most {
-                draft.begin(operations::FAIL);
-                format!(
-                    "The job could not be started in {failures} attempts (spec.maxJobCreationAttempts): {why}"
-                )
-            } else {
-                format!("Attempt {failures} of {most} failed: {why}")
-            };
-            draft.moving(reasons::JOB_CREATION_FAILED, &message);
-            draft.trouble(reasons::JOB_CREATION_FAILED, &message);
-        }
-        _ if is_unclear(&draft) => {
-            draft.moving(STOP_UNCLEAR, &why);
-            draft.trouble(STOP_UNCLEAR, &why);
-        }
-        _ => {
-            let message = "The job was cancelled at Flink, not by Sluice; change spec.restartNonce to start it again.";
-            draft.moving(reasons::CANCELLED, message);
-            draft.trouble(reasons::CANCELLED, message);
-        }
-    }
-    draft.act(None, Again::AtOnce)
-}
-
-enum Clear {
-    Read,
-    Remove(Vec<Made>),
-}
-
-/// Whether something is left, or may be.
-fn clear(draft: &mut Draft<'_>) -> Option<Clear> {
-    if !draft.observed.made.is_empty() {
-        return Some(Clear::Remove(draft.observed.made.to_vec()));
-    }
-    let may_have_been = draft.held() > MilliCpu::ZERO || draft.next.operation.is_some();
-    (may_have_been && draft.observed.proof == Proof::Watched).then_some(Clear::Read)
-}
-
-fn remove(mut draft: Draft<'_>, made: &[Made]) -> Decision {
-    if draft.next.state != Some(DeploymentState::Transitioning) {
-        draft.moving(reasons::STOPPING, "The pods are being removed.");
-    }
-    // Pods go with what they belong to; orphans are removed by themselves.
-    let has_owner = |pod: &Made| {
-        made.iter().any(|made| {
-            matches!(made.kind, MadeKind::Deployment | MadeKind::Job)
-                && made.role == pod.role
-                && made.job == pod.job
-        })
-    };
-    let going: Vec<Made> = made
-        .iter()
-        .filter(|made| !made.deleting && (made.kind != MadeKind::Pod || !has_owner(made)))
-        .cloned()
-        .collect();
-    let step = (!going.is_empty()).then_some(Step::Delete(going));
-    draft.act(step, Again::After(WAIT))
-}
-
-/// Nothing of it runs.
-fn at_rest(mut draft: Draft<'_>, wish: Wish) -> Decision {
-    if let Some(decision) = clear(&mut draft) {
-        return match decision {
-            Clear::Read => Decision::ReadAll,
-            Clear::Remove(made) => remove(draft, &made),
-        };
-    }
-    match wish {
-        Wish::Run => wanted(draft),
-        Wish::Suspend => suspended(draft),
-        Wish::Cancel => cancelled(draft),
-        Wish::Delete => {
-            draft.nothing_left();
-            let Decision::Act(mut plan) = draft.act(None, Again::OnNews) else {
-                return Decision::ReadAll;
-            };
-            plan.finalizer = Finalizer::Remove;
-            plan.notes.clear();
-            Decision::Act(plan)
-        }
-    }
-}
-
-/// It asks to run and does not.
-fn wanted(mut draft: Draft<'_>) -> Decision {
-    let was = draft.operation().map(str::to_owned);
-    let runs_the_spec = draft.runs_the_spec();
-    let pause = match was.as_deref() {
-        Some(operations::FINISH) if runs_the_spec => return finished(draft),
-        // Whoever has changed the spec meanwhile has not known.
-        Some(operations::FAIL) if is_unclear(&draft) => return failed(draft),
-        Some(operations::FAIL) if runs_the_spec && !draft.is_new_spec() => return failed(draft),
-        None if runs_the_spec && draft.before.state == Some(DeploymentState::Finished) => {
-            return finished(draft);
-        }
-        None if draft.before.state == Some(DeploymentState::Failed) && !draft.is_new_spec() => {
-            return draft.act(None, Again::OnNews);
-        }
-        Some(operations::RETRY) if runs_the_spec => {
-            let failures = draft.attempts().job_creation.unwrap_or_default();
-            backoff(failures)
-        }
-        Some(operations::RECOVER) => {
-            let (start, end) = (draft.run.start_time.as_ref(), draft.run.end_time.as_ref());
-            let lived = match (start, end) {
-                (Some(start), Some(end)) => end.0.duration_since(start.0),
-                _ => jiff::SignedDuration::MAX,
-            };
-            if lived < SHORT.try_into().unwrap_or_default() {
-                PAUSE
-            } else {
-                Duration::ZERO
-            }
-        }
-        _ => Duration::ZERO,
-    };
-    let left = pause.saturating_sub(draft.since(draft.run.end_time.as_ref()));
-    if !left.is_zero() {
-        return draft.act(None, Again::After(left.max(Duration::from_millis(100))));
-    }
-    start::start(draft, Which::Next)
-}
-
-/// What was asked for has failed, and nothing of it is left.
-fn failed(mut draft: Draft<'_>) -> Decision {
-    let failure = draft.next.failure.clone().unwrap_or_default();
-    draft.nothing_left();
-    draft.fail(
-        &failure.reason,
-        &failure.message,
-        EventReason::TransitionFailed,
-    );
-    draft.act(None, Again::OnNews)
-}
-
-fn finished(mut draft: Draft<'_>) -> Decision {
-    let text = "The job came to its end by itself.";
-    draft.note_change(DeploymentState::Finished, EventReason::Finished, text);
-    draft.rest(DeploymentState::Finished, reasons::FINISHED, text);
-    draft.act(None, Again::OnNews)
-}
-
-/// It is to be suspended and does not run.
-fn suspended(mut draft: Draft<'_>) -> Decision {
-    match draft.operation() {
-        Some(operations::FINISH) => return finished(draft),
-        Some(operations::FAIL) if is_unclear(&draft) => return failed(draft),
-        Some(operations::RECOVER) => {
-            let why = draft.next.failure.clone().unwrap_or_default().message;
-            draft.trouble(
-                "SuspendFailed",
-                &format!(
-                    "The job ended before a savepoint was taken: {why}. Set spec.state to RUNNING to start it from its newest \
-                     snapshot, or to CANCELLED."
-                ),
-            );
-            return failed(draft);
-        }
-        None if draft.before.state == Some(DeploymentState::Finished) => return finished(draft),
-        None if draft.before.state == Some(DeploymentState::Failed) && !draft.is_new_spec() => {
-            return draft.act(None, Again::OnNews);
-        }
-        _ => {}
-    }
-    if let Some(name) = draft.run.savepoint_name.clone() {
-        draft.next.latest_savepoint_name = Some(name);
-    }
-    let text = match &draft.next.latest_savepoint_name {
-        Some(name) => format!(
-            "The job does not run; its state is in Savepoint {name}. Set spec.state to RUNNING to go on."
-        ),
-        None => "The job does not run. Set spec.state to RUNNING to start it.".to_owned(),
-    };
-    if draft.next.job_name.is_some() {
-        draft.note_change(DeploymentState::Suspended, EventReason::Suspended, &text);
-    }
-    draft.rest(DeploymentState::Suspended, reasons::SUSPENDED, &text);
-    draft.act(None, Again::OnNews)
-}
-
-/// It is not to run, and does not.
-fn cancelled(mut draft: Draft<'_>) -> Decision {
-    if let Some(name) = draft.run.savepoint_name.clone() {
-        draft.next.latest_savepoint_name = Some(name);
-    }
-    let text = "The job does not run. Set spec.state to RUNNING to start it.";
-    if draft.next.job_name.is_some() {
-        draft.note_change(DeploymentState::Cancelled, EventReason::Cancelled, text);
-    }
-    draft.rest(DeploymentState::Cancelled, reasons::CANCELLED, text);
-    draft.act(None, Again::OnNews)
 }

@@ -125,3 +125,50 @@ fn life(deployment: &Deployment, status: &DeploymentStatus, run: Option<&Job>) -
         ))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[rstest]
+    #[case::runs(json!({"state": "RUNNING"}), json!({"state": "STARTED", "flinkState": "RUNNING"}), "runs")]
+    #[case::restarts(json!({"state": "RUNNING"}), json!({"state": "STARTED", "flinkState": "RESTARTING"}), "moving")]
+    #[case::is_being_stopped(json!({"state": "TRANSITIONING", "operation": {"kind": "Suspend"}}), json!({"state": "STARTED", "flinkState": "RUNNING"}), "moving")]
+    #[case::runs_although_failed(json!({"state": "FAILED"}), json!({"state": "STARTED", "flinkState": "RUNNING"}), "runs")]
+    #[case::starts(json!({"state": "TRANSITIONING", "operation": {"kind": "Start"}}), json!({"state": "STARTING"}), "moving")]
+    #[case::waits_for_cpu(json!({"state": "TRANSITIONING"}), json!(null), "moving")]
+    #[case::was_suspended(json!({"state": "SUSPENDED"}), json!({"state": "FINISHED"}), "resting")]
+    #[case::has_failed(json!({"state": "FAILED"}), json!({"state": "FAILED"}), "resting")]
+    #[case::is_new(json!({}), json!(null), "moving")]
+    fn a_savepoint_is_taken_of_what_runs_and_waits_for_what_may(
+        #[case] status: Value,
+        #[case] run: Value,
+        #[case] expected: &str,
+    ) {
+        let mut status = status;
+        status["observedGeneration"] = json!(1);
+        let deployment: Deployment = serde_json::from_value(
+            json!({"metadata": {"name": "d", "generation": 1}, "spec": {},
+            "apiVersion": "sluice.dev/v1alpha1", "kind": "Deployment", "status": status}),
+        )
+        .unwrap();
+        let run: Option<Job> = (!run.is_null()).then(|| {
+            serde_json::from_value(
+                json!({"metadata": {"name": "d-1"}, "spec": {}, "status": run,
+                "apiVersion": "sluice.dev/v1alpha1", "kind": "Job"}),
+            )
+            .unwrap()
+        });
+        let status = deployment.status.clone().unwrap();
+        let word = match life(&deployment, &status, run.as_ref()) {
+            Life::Missing(_) => "missing",
+            Life::Moving(_) => "moving",
+            Life::Resting(_) => "resting",
+            Life::Runs => "runs",
+        };
+        assert_eq!(word, expected);
+    }
+}

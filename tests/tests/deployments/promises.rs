@@ -19,6 +19,8 @@ pub async fn all(stage: &Scene) {
         what_high_availability_leaves_is_removed(&scene),
         apache_flink_1_9_series_and_later(&scene),
         apache_flink_1_8_series(&scene),
+        an_exhausted_restart_strategy_is_recovered_by_the_restore_strategy(&scene),
+        a_running_job_that_restarts_is_failing_and_unstable(&scene),
         changes_of_mind_end_in_the_latest_desired_state(&scene),
         a_deployment_target_binds_a_deployment_to_a_kubernetes_namespace(stage),
     );
@@ -210,6 +212,66 @@ async fn apache_flink_1_8_series(scene: &Scene) {
     assert!(job.restored > count, "{job:?}");
     assert_eq!(ran(&scene.job("flink-1-8-2").await), JobState::Terminated);
     scene.told("Flink 1.8 is stopped in two steps");
+}
+
+/// "If the restart strategy is exhausted, the job enters a terminal Flink state such as FAILED. Ververica Platform detects the terminal state
+/// and will recover the job according to it to RestoreStrategy."
+async fn an_exhausted_restart_strategy_is_recovered_by_the_restore_strategy(scene: &Scene) {
+    let name = "exhausted";
+    scene.create(name, json!({})).await;
+    let (first, _) = scene.runs(name, 1).await;
+    let id = first.status.unwrap().running.unwrap().job_id.unwrap();
+    scene.counts(name, 7).await;
+    lock(&scene.play).give_up(&id);
+    let (_, job) = scene.runs(name, 2).await;
+    let ended = lock(&scene.play).jobs[&id].count;
+    assert!(job.restored > ended - 6, "{} of {ended}", job.restored);
+    let record = scene.job("exhausted-1").await;
+    assert_eq!(ran(&record), JobState::Failed);
+    let failure = record.status.unwrap().failure.unwrap();
+    assert!(
+        failure.message.contains("it failed on purpose"),
+        "{failure:?}"
+    );
+    let from = scene.job("exhausted-2").await.spec.savepoint_name.unwrap();
+    let from = scene.api::<Savepoint>().get(&from).await.unwrap();
+    assert_eq!(from.spec.origin, Some(SavepointOrigin::RetainedCheckpoint));
+    let log = scene.event_log(name).await;
+    assert!(
+        log.iter()
+            .any(|(reason, text)| reason == "Recovering" && text.contains("it failed on purpose")),
+        "{log:?}"
+    );
+    scene.told("a job that Flink gives up is recovered");
+}
+
+/// "The Flink job corresponding to the running Deployment was last observed to have restarted 3 or more times within the last 10 minutes."
+async fn a_running_job_that_restarts_is_failing_and_unstable(scene: &Scene) {
+    let name = "restless";
+    scene.create(name, json!({})).await;
+    let (first, _) = scene.runs(name, 1).await;
+    let id = first.status.unwrap().running.unwrap().job_id.unwrap();
+    lock(&scene.play).jobs.get_mut(&id).unwrap().restarts = 3;
+    for kind in ["JobFailing", "JobUnstable"] {
+        let seen = scene
+            .sees(kind, name, |one| {
+                let running = one.status.clone().unwrap().running.unwrap_or_default();
+                running.conditions.iter().any(|one| {
+                    one.type_ == kind
+                        && one.status == "True"
+                        && one.last_transition_time.is_some()
+                        && one.last_update_time.is_some()
+                        && one
+                            .message
+                            .as_ref()
+                            .is_some_and(|text| text.contains("3 times"))
+                })
+            })
+            .await;
+        assert_eq!(seen.status.unwrap().state, Some(DeploymentState::Running));
+        assert!(scene.events(name).await.contains(&kind.to_owned()));
+    }
+    scene.told("restarts are counted, and told in conditions and Events");
 }
 
 /// "Ververica Platform only guarantees that eventually the latest modification will be acted upon."

@@ -152,6 +152,14 @@ impl Play {
         self.jobs.insert(id.to_owned(), job);
     }
 
+    /// Flink gives a job up; the checkpoints are retained.
+    pub fn give_up(&mut self, id: &str) {
+        if let Some(job) = self.jobs.get_mut(id) {
+            job.state = "FAILED".into();
+            job.ended = millis();
+        }
+    }
+
     /// Time passes.
     fn tick(&mut self) {
         let mut new = Vec::new();

@@ -1,0 +1,176 @@
+//! The second half of a turn: takes the step that was decided. Each can be taken again, and then changes nothing.
+
+use kube::ResourceExt;
+use sluice_api::conditions::reasons;
+use sluice_api::{Deployment, Job};
+
+use super::reconcile::{Context, Error, namespace_of};
+use super::sight::{Answer, Step};
+use crate::flink::{FlinkClient, FlinkError, StopAnswer};
+use crate::objects::application::frozen;
+use crate::objects::names::Names;
+use crate::objects::{Application, FlinkCluster, MadeKind, Owner, build};
+use crate::runtime::hand::HandError;
+use crate::runtime::made::Made;
+
+impl Context {
+    /// Takes the step that was decided.
+    pub(super) async fn act(
+        &self,
+        deployment: &Deployment,
+        run: Option<&Job>,
+        made: &[Made],
+        step: &Step,
+    ) -> Result<Answer, Error> {
+        match step {
+            Step::Record { name, spec } => return self.record_run(deployment, name, spec).await,
+            Step::Delete(going) => {
+                for one in going {
+                    self.hand.delete(one).await?;
+                    self.probed(deployment, "object deleted")?;
+                }
+                return Ok(Answer::Waiting);
+            }
+            Step::Scale(workload, number) => {
+                self.hand.scale(workload, *number).await?;
+                return Ok(Answer::Waiting);
+            }
+            Step::Make
+            | Step::Release
+            | Step::Stop { .. }
+            | Step::Savepoint { .. }
+            | Step::Cancel(_) => {}
+        }
+        let Some(run) = run else {
+            return Ok(Answer::Waiting);
+        };
+        match step {
+            Step::Make => self.make(deployment, run).await,
+            Step::Release => {
+                // Nobody is left who uses it, and the next run would find this one's job there.
+                let id = Names::of_deployment(&deployment.name_any()).flink_id();
+                let namespace = namespace_of(deployment, Some(run));
+                self.hand.remove_high_availability(&namespace, &id).await?;
+                self.release(deployment, run).await?;
+                Ok(Answer::Done)
+            }
+            step => {
+                let flink = match self.client_of(made, run) {
+                    None => return Ok(Answer::Unclear("its Service has no address".to_owned())),
+                    Some(Ok(flink)) => flink,
+                    Some(Err(error)) => return Ok(Answer::Unclear(error.to_string())),
+                };
+                self.call(deployment, &flink, step).await
+            }
+        }
+    }
+
+    async fn call(
+        &self,
+        deployment: &Deployment,
+        flink: &FlinkClient,
+        step: &Step,
+    ) -> Result<Answer, Error> {
+        Ok(match step {
+            Step::Stop {
+                job,
+                directory,
+                trigger,
+            } => {
+                let asked = flink
+                    .stop_with_savepoint(job, directory.as_deref(), trigger.as_ref())
+                    .await;
+                self.probed(deployment, "stop asked for")?;
+                stopping(asked)
+            }
+            Step::Savepoint { job, directory } => {
+                let asked = flink.savepoint(job, directory.as_deref(), None).await;
+                self.probed(deployment, "savepoint asked for")?;
+                stopping(asked)
+            }
+            Step::Cancel(job) => {
+                let asked = flink.cancel(job).await;
+                self.probed(deployment, "cancellation asked for")?;
+                match asked {
+                    Ok(()) => Answer::Cancelling,
+                    Err(error) => Answer::CancelFailed(error.to_string()),
+                }
+            }
+            _ => Answer::Waiting,
+        })
+    }
+
+    /// Makes what is not there of a run's cluster; its JobManager last, and only once.
+    async fn make(&self, deployment: &Deployment, run: &Job) -> Result<Answer, Error> {
+        let refused = |error: String| Answer::Refused(reasons::INVALID_SPEC, error);
+        let template = match frozen(run.spec.template.as_ref()) {
+            Ok(template) => template,
+            Err(error) => return Ok(refused(error.to_string())),
+        };
+        let status = run.status.as_ref();
+        let has_jobmanager = status.is_some_and(|status| status.jobmanager_uid.is_some());
+        let cluster = FlinkCluster::of_run(
+            owner(deployment),
+            &namespace_of(deployment, Some(run)),
+            &template,
+            Application::of(run, &template),
+        );
+        let built = match cluster.and_then(|cluster| build(&cluster, &self.build)) {
+            Ok(built) => built,
+            Err(error) if !has_jobmanager => return Ok(refused(error.to_string())),
+            Err(_) => return Ok(Answer::Waiting),
+        };
+        let mut answer = Answer::Waiting;
+        for object in built {
+            if object.kind == MadeKind::Job && has_jobmanager {
+                continue;
+            }
+            match self.hand.ensure(&object).await {
+                Ok(ensured) if object.kind == MadeKind::Job => answer = Answer::Made(ensured.uid),
+                Ok(_) => {}
+                Err(HandError::BeingDeleted { .. }) => return Ok(Answer::Waiting),
+                Err(error @ (HandError::Refused { .. } | HandError::NameTaken { .. })) => {
+                    if has_jobmanager {
+                        // What runs is left alone.
+                        tracing::warn!(%error, "something of a running job cannot be made again");
+                        return Ok(Answer::Waiting);
+                    }
+                    let reason = match error {
+                        HandError::NameTaken { .. } => reasons::NAME_TAKEN,
+                        _ => reasons::OBJECT_REFUSED,
+                    };
+                    return Ok(Answer::Refused(reason, error.to_string()));
+                }
+                Err(error) => return Err(error.into()),
+            }
+            self.probed(
+                deployment,
+                if object.kind == MadeKind::Job {
+                    "JobManager made"
+                } else {
+                    "object made"
+                },
+            )?;
+        }
+        Ok(answer)
+    }
+}
+
+/// What Flink's answer to a stop means.
+fn stopping(asked: Result<StopAnswer, FlinkError>) -> Answer {
+    match asked {
+        Ok(StopAnswer::Accepted(id)) => Answer::Stopping(id),
+        Ok(StopAnswer::NoSuchJob) => Answer::Unclear("Flink does not know the job.".to_owned()),
+        Err(error) if error.is_transient() => Answer::Unclear(error.to_string()),
+        Err(error) => Answer::StopFailed(error.reason()),
+    }
+}
+
+pub(super) fn owner(deployment: &Deployment) -> Owner {
+    Owner {
+        kind: "Deployment",
+        namespace: deployment.namespace().unwrap_or_default(),
+        name: deployment.name_any(),
+        uid: deployment.uid().unwrap_or_default(),
+    }
+}
