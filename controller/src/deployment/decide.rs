@@ -97,7 +97,7 @@ pub fn decide(observed: &Observed<'_>) -> Decision {
 
 /// Its Job object stands, nothing has run yet.
 fn unmade(draft: Draft<'_>, wish: Wish) -> Decision {
-    if wish != Wish::Run || !draft.runs_the_spec() {
+    if wish != Wish::Run || !may_start(&draft) {
         return abandon(draft);
     }
     let name = draft.next.job_name.as_deref();
@@ -120,7 +120,7 @@ fn starting(mut draft: Draft<'_>, wish: Wish, why: &str) -> Decision {
     if draft.operation() == Some(operations::CANCEL) {
         return draft.conclude(RunState::Terminated);
     }
-    if wish != Wish::Run || !draft.runs_the_spec() {
+    if wish != Wish::Run || !may_start(&draft) {
         let is_thrown_away = matches!(wish, Wish::Cancel | Wish::Delete);
         if is_thrown_away || !may_have_run(&draft) {
             return abandon(draft);
@@ -138,6 +138,11 @@ fn starting(mut draft: Draft<'_>, wish: Wish, why: &str) -> Decision {
     draft.moving(reasons::STARTING, &message);
     let step = repair(&draft);
     draft.act(step, Again::After(SOON))
+}
+
+/// Whether a run that has not begun is what it should be.
+fn may_start(draft: &Draft<'_>) -> bool {
+    draft.runs_the_spec() || start::runs_as_before(draft)
 }
 
 /// Whether a run that was never heard of may be running for long: the controller may have been away.

@@ -6,10 +6,11 @@ use serde_json::Value;
 use sluice_api::conditions::{reasons, types};
 use sluice_api::events::EventReason;
 use sluice_api::{Failure, JobSpec, JobState as RunState, RestoreKind};
+use sluice_policy::MilliCpu;
 
 use super::draft::{Draft, operations};
 use super::identity;
-use super::sight::{Again, Answer, Decision, Step};
+use super::sight::{Again, Answer, Decision, Step, Stored};
 use super::snapshot::{choose, restore_kind};
 use crate::ledger::gate::Verdict;
 use crate::runtime::conditions::{self, Truth};
@@ -53,23 +54,10 @@ pub fn start(mut draft: Draft<'_>, which: Which) -> Decision {
         Target::NotAccepted(message) => return no_target(draft, reasons::NOT_ACCEPTED, message),
     };
     draft.over(types::TARGET_NOT_FOUND, "The target is there.");
-    if demand > draft.held() {
-        match &observed.gate {
-            None => return Decision::AskGate,
-            Some(Verdict::Open) => {}
-            Some(Verdict::NotCounted(why)) => {
-                draft.moving(reasons::QUOTA_NOT_COUNTED, why);
-                return draft.act(None, Again::After(COUNT));
-            }
-            Some(Verdict::Refused(refusal)) => {
-                let message = refusal.message("deployment", draft.name());
-                refused(&mut draft, EventReason::QuotaExceeded, &message);
-                draft.moving(reasons::CPU_QUOTA, &message);
-                return draft.act(None, Again::After(WAIT));
-            }
-        }
-    }
-    draft.over(types::QUOTA_EXCEEDED, "There is room for it.");
+    let (mut draft, as_before) = match room(draft, which, demand) {
+        Room::Wait(decision) => return decision,
+        Room::Full(draft, as_before) => (*draft, as_before),
+    };
     let Some(savepoints) = observed.savepoints else {
         return Decision::ReadSavepoints;
     };
@@ -81,24 +69,10 @@ pub fn start(mut draft: Draft<'_>, which: Which) -> Decision {
         Which::Claimed => newest.unwrap_or(1),
     };
     let name = identity::job_name(draft.name(), number);
-    let strategy = observed.deployment.spec.restore_strategy.as_ref();
-    let template = observed.deployment.spec.template.as_ref();
-    let template = template.and_then(|template| serde_json::to_value(template).ok());
-    let spec = JobSpec {
-        deployment_name: Some(draft.name().to_owned()),
-        deployment_generation: draft.generation(),
-        savepoint_name: from.map(|from| from.name.clone()),
-        savepoint_location: from.map(|from| from.location.clone()),
-        allow_non_restored_state: strategy
-            .and_then(|strategy| strategy.allow_non_restored_state)
-            .filter(|_| from.is_some()),
-        started_with: Some(identity::fingerprint(observed.deployment)),
-        target_namespace: Some(namespace.clone()),
-        template: match template {
-            Some(Value::Object(template)) => Some(template),
-            _ => None,
-        },
-    };
+    if as_before.is_none() {
+        draft.allocate(demand);
+    }
+    let spec = record(&draft, &namespace, from, as_before);
     if which == Which::Next {
         let text = match from {
             Some(from) => format!(
@@ -126,7 +100,6 @@ pub fn start(mut draft: Draft<'_>, which: Which) -> Decision {
         "kubectl port-forward -n {namespace} service/{}-dep-jobmanager 8081:8081; then http://localhost:8081",
         draft.name()
     ));
-    draft.allocate(demand);
     if which == Which::Next {
         draft.begin(operations::START);
     }
@@ -136,6 +109,98 @@ pub fn start(mut draft: Draft<'_>, which: Which) -> Decision {
         spec: Box::new(spec),
     };
     draft.act(Some(step), Again::AtOnce)
+}
+
+/// Whether there is room for a run.
+enum Room<'a> {
+    /// It waits.
+    Wait(Decision),
+    /// There is: for what the spec asks for, or at least for what this run was made from.
+    Full(Box<Draft<'a>>, Option<Box<JobSpec>>),
+}
+
+fn room(mut draft: Draft<'_>, which: Which, demand: MilliCpu) -> Room<'_> {
+    let is_growth = demand > draft.held();
+    let message = match draft.observed.gate.as_ref().filter(|_| is_growth) {
+        None if is_growth => return Room::Wait(Decision::AskGate),
+        None | Some(Verdict::Open) => {
+            draft.over(types::QUOTA_EXCEEDED, "There is room for it.");
+            return Room::Full(Box::new(draft), None);
+        }
+        Some(Verdict::NotCounted(why)) => {
+            draft.moving(reasons::QUOTA_NOT_COUNTED, why);
+            return Room::Wait(draft.act(None, Again::After(COUNT)));
+        }
+        Some(Verdict::Refused(refusal)) => refusal.message("deployment", draft.name()),
+    };
+    if let Some(before) = before(&draft, which) {
+        refused(&mut draft, EventReason::GrowthRefused, &message);
+        return Room::Full(Box::new(draft), Some(before));
+    }
+    refused(&mut draft, EventReason::QuotaExceeded, &message);
+    draft.moving(reasons::CPU_QUOTA, &message);
+    Room::Wait(match which {
+        Which::Claimed if draft.held() > MilliCpu::ZERO => unclaim(draft),
+        _ => draft.act(None, Again::After(WAIT)),
+    })
+}
+
+/// What the Job object of a run says: the spec of now, or of the run before.
+fn record(
+    draft: &Draft<'_>,
+    namespace: &str,
+    from: Option<&Stored>,
+    as_before: Option<Box<JobSpec>>,
+) -> JobSpec {
+    let deployment = draft.observed.deployment;
+    let strategy = deployment.spec.restore_strategy.as_ref();
+    let template = deployment.spec.template.as_ref();
+    let template = template.and_then(|template| serde_json::to_value(template).ok());
+    let (started_with, template) = match (as_before, template) {
+        (Some(before), _) => (before.started_with, before.template),
+        (None, Some(Value::Object(template))) => {
+            (Some(identity::fingerprint(deployment)), Some(template))
+        }
+        (None, _) => (Some(identity::fingerprint(deployment)), None),
+    };
+    JobSpec {
+        deployment_name: Some(draft.name().to_owned()),
+        deployment_generation: draft.generation(),
+        savepoint_name: from.map(|from| from.name.clone()),
+        savepoint_location: from.map(|from| from.location.clone()),
+        allow_non_restored_state: strategy
+            .and_then(|strategy| strategy.allow_non_restored_state)
+            .filter(|_| from.is_some()),
+        started_with,
+        target_namespace: Some(namespace.to_owned()),
+        template,
+    }
+}
+
+/// What the run before was made from, where its room is still held and it has run: a recovery is never refused, so it runs again as it was
+/// while what the spec asks for more waits (decision 17).
+fn before(draft: &Draft<'_>, which: Which) -> Option<Box<JobSpec>> {
+    let may_go_on = which == Which::Next && draft.held() > MilliCpu::ZERO && draft.has_run();
+    let spec = &draft.observed.run?.spec;
+    (may_go_on && spec.template.is_some()).then(|| Box::new(spec.clone()))
+}
+
+/// The name that was taken for a run as before is given back: that run's record was not stored, and what it was to be like stands in the one
+/// before.
+fn unclaim(mut draft: Draft<'_>) -> Decision {
+    let claimed = draft.next.job_name.as_deref();
+    let claimed = claimed.and_then(|name| identity::run_of(draft.name(), name));
+    if let Some(earlier) = claimed.filter(|number| *number > 1) {
+        draft.next.job_name = Some(identity::job_name(draft.name(), earlier - 1));
+        draft.begin(operations::RECOVER);
+    }
+    draft.act(None, Again::After(WAIT))
+}
+
+/// Whether a run that the spec does not describe was begun all the same, since what the spec asks for more was refused.
+pub fn runs_as_before(draft: &Draft<'_>) -> bool {
+    let demand = draft.observed.demand.clone().unwrap_or_default();
+    demand > draft.held() && conditions::holds(&draft.before.conditions, types::QUOTA_EXCEEDED)
 }
 
 /// Why nothing can be run from the spec, if so.

@@ -12,6 +12,7 @@ use sluice_api::{
 };
 use sluice_policy::MilliCpu;
 use sluice_policy::flink::FlinkVersion;
+use sluice_policy::ledger::{Ask, Figures, QuotaKey, Reason, Refusal};
 
 use super::decide::decide;
 use super::identity;
@@ -1035,4 +1036,72 @@ fn before_flink_1_9_a_savepoint_is_triggered_and_then_the_job_is_cancelled() {
     }
     assert_eq!(last, "SUSPENDED/- -");
     assert_eq!(scene.savepoints.len(), 1);
+}
+
+/// Decision 17: a recovery is never refused, whatever the spec asks for by now.
+#[test]
+fn a_recovery_whose_growth_is_refused_runs_again_as_it_was() {
+    let refusal = Refusal {
+        quota: QuotaKey::Namespaced {
+            namespace: "n".into(),
+            name: "default".into(),
+        },
+        ask: Ask::Growth,
+        reason: Reason::OverLimit,
+        figures: Figures {
+            hard: MilliCpu(2000),
+            used: MilliCpu(2000),
+            reserved: MilliCpu::ZERO,
+            asked: MilliCpu(1000),
+        },
+    };
+    let before = json!({"spec": {"parallelism": 7}});
+    let mut scene = Scene {
+        demand: 3000,
+        gate: Some(Verdict::Refused(Box::new(refusal))),
+        savepoints: vec![stored("ck", 9, SavepointOrigin::RetainedCheckpoint)],
+        ..Scene::running()
+            .asked(&json!({"restartNonce": 1}))
+            .with(&json!({"state": "TRANSITIONING", "running": null, "operation": {"kind": "Recover", "startedAt": ago(5)}}))
+            .run_is(&json!({"state": "FAILED", "endTime": ago(100), "savepointName": "ck"}))
+            .gone()
+    };
+    let run = scene.run.as_mut().unwrap();
+    run.spec.template = serde_json::from_value(before).unwrap();
+    let started_with = run.spec.started_with.clone();
+    let plan = scene.decide();
+    assert_eq!(shown(&plan), "TRANSITIONING/Start record d-2 from ck");
+    assert_eq!(
+        plan.status.allocated_milli,
+        Some(2000),
+        "no more than before"
+    );
+    assert!(told(&plan).contains(&EventReason::GrowthRefused));
+    let Some(Step::Record { spec, .. }) = &plan.step else {
+        panic!("{:?}", plan.step)
+    };
+    assert_eq!(spec.started_with, started_with);
+    assert_eq!(spec.template, scene.run.as_ref().unwrap().spec.template);
+    // It is made, although the spec says otherwise.
+    let mut made = scene.clone();
+    made.status = serde_json::to_value(&plan.status).unwrap();
+    let record = made.run.as_mut().unwrap();
+    record.metadata.name = Some("d-2".into());
+    record.status = None;
+    assert_eq!(shown(&made.decide()), "TRANSITIONING/Start make");
+    // The process died before its record was stored: its name is given back, and the same comes out.
+    scene.status = serde_json::to_value(&plan.status).unwrap();
+    let run = scene.run.take();
+    let plan = scene.decide();
+    assert_eq!(shown(&plan), "TRANSITIONING/Recover -");
+    assert_eq!(plan.status.job_name.as_deref(), Some("d-1"));
+    scene.status = serde_json::to_value(&plan.status).unwrap();
+    scene.run = run;
+    assert_eq!(
+        shown(&scene.decide()),
+        "TRANSITIONING/Start record d-2 from ck"
+    );
+    // One that has never run is not begun again as it was.
+    let never = scene.run_is(&json!({"startTime": null}));
+    assert_eq!(shown(&never.decide()), "TRANSITIONING/Recover -");
 }

@@ -236,12 +236,9 @@ async fn an_exhausted_restart_strategy_is_recovered_by_the_restore_strategy(scen
     let from = scene.job("exhausted-2").await.spec.savepoint_name.unwrap();
     let from = scene.api::<Savepoint>().get(&from).await.unwrap();
     assert_eq!(from.spec.origin, Some(SavepointOrigin::RetainedCheckpoint));
-    let log = scene.event_log(name).await;
-    assert!(
-        log.iter()
-            .any(|(reason, text)| reason == "Recovering" && text.contains("it failed on purpose")),
-        "{log:?}"
-    );
+    scene
+        .hears(name, "Recovering", "it failed on purpose")
+        .await;
     scene.told("a job that Flink gives up is recovered");
 }
 
@@ -269,7 +266,7 @@ async fn a_running_job_that_restarts_is_failing_and_unstable(scene: &Scene) {
             })
             .await;
         assert_eq!(seen.status.unwrap().state, Some(DeploymentState::Running));
-        assert!(scene.events(name).await.contains(&kind.to_owned()));
+        scene.hears(name, kind, "3 times").await;
     }
     scene.told("restarts are counted, and told in conditions and Events");
 }
@@ -353,12 +350,7 @@ async fn a_deployment_target_binds_a_deployment_to_a_kubernetes_namespace(stage:
         message.contains(&ids[0]) && message.contains("targets-foreign"),
         "{message}"
     );
-    assert!(
-        foreign
-            .events("foreign")
-            .await
-            .contains(&"TargetNotFound".to_owned())
-    );
+    foreign.hears("foreign", "TargetNotFound", &ids[0]).await;
 
     scene.patch("by-id", json!({"state": "SUSPENDED"})).await;
     scene.becomes("by-id", DeploymentState::Suspended).await;

@@ -14,6 +14,7 @@ use sluice_api::quota::CpuQuota;
 use sluice_api::{Deployment, DeploymentState, Job, SessionCluster};
 
 use super::scene::{Scene, condition, ready, until};
+use super::stage::lock;
 
 pub async fn all(stage: &Scene) {
     tokio::join!(
@@ -123,6 +124,16 @@ fn cluster_waits(cluster: &SessionCluster) -> bool {
     refused.any(|one| one.status == "True")
 }
 
+async fn lose_jobmanager(scene: &Scene, name: &str) {
+    let pods = scene.api::<Pod>();
+    let only = format!("sluice.dev/owner-name={name},sluice.dev/component=jobmanager");
+    let only = ListParams::default().labels(&only);
+    let victim = pods.list(&only).await.unwrap().items[0].name_any();
+    pods.delete(&victim, &DeleteParams::default().grace_period(0))
+        .await
+        .unwrap();
+}
+
 /// "If a Deployment can't be launched due to the quota, there will be a message in the event log."
 async fn a_launch_waits_and_starts_by_itself_oldest_first_whatever_its_kind(stage: &Scene) {
     let scene = stage.within("launches", json!({})).await;
@@ -166,6 +177,7 @@ async fn a_launch_waits_and_starts_by_itself_oldest_first_whatever_its_kind(stag
             .is_none(),
         "nor a Job"
     );
+    scene.hears("second", "QuotaExceeded", message).await;
     let log = scene.event_log("second").await;
     let told: Vec<_> = log.iter().filter(|one| one.0 == "QuotaExceeded").collect();
     assert_eq!(told.len(), 1, "told once: {log:?}");
@@ -241,15 +253,37 @@ async fn growth_is_charged_before_the_old_job_is_touched(stage: &Scene) {
     }
     let count = scene.counts("a", job.count + 1).await;
     scene.counts("a", count + 5).await;
-    let log = scene.event_log("a").await;
-    assert!(
-        log.iter().any(|(reason, text)| reason == "GrowthRefused"
-            && text.contains("needs 1 more CPU; 0 of 6 are free")),
-        "{log:?}"
-    );
+    scene
+        .hears("a", "GrowthRefused", "needs 1 more CPU; 0 of 6 are free")
+        .await;
     scene.told("refused growth lets the old job run on");
+    until("a checkpoint is known", async || {
+        let known = scene.job("a-1").await.status.unwrap().last_checkpoint;
+        (known.is_some(), known)
+    })
+    .await;
+    lose_jobmanager(&scene, "a").await;
+    let again = scene
+        .sees("its next run runs", "a", |a| {
+            let status = a.status.clone().unwrap();
+            status.state == Some(DeploymentState::Running)
+                && status.job_name.as_deref() == Some("a-2")
+        })
+        .await;
+    let status = again.status.clone().unwrap();
+    assert_eq!(status.allocated_milli, Some(3000));
+    assert!(is_refused(&again), "its growth still waits");
+    let job = lock(&scene.play).jobs[&status.running.unwrap().job_id.unwrap()].clone();
+    assert!(job.restored > 0, "{job:?}");
+    assert_eq!(
+        scene.job("a-2").await.spec.template,
+        scene.job("a-1").await.spec.template,
+        "what it was started with"
+    );
+    scene.told("and recovers as it was");
+    let count = scene.counts("a", job.count + 1).await;
     scene.patch("b", json!({"state": "SUSPENDED"})).await;
-    let (grown, job) = scene.runs("a", 2).await;
+    let (grown, job) = scene.runs("a", 3).await;
     assert!(job.restored > count, "from the state of the old one");
     assert_eq!(grown.status.clone().unwrap().allocated_milli, Some(5000));
     assert_eq!(condition(&grown, "QuotaExceeded").0, "False");
@@ -282,13 +316,7 @@ async fn a_running_deployment_is_never_stopped_because_of_a_quota(stage: &Scene)
     assert!(job.restored > 0);
     assert_eq!(upgraded.status.clone().unwrap().allocated_milli, Some(3000));
     scene.told("an upgrade of the same size goes ahead");
-    let pods = scene.api::<Pod>();
-    let only =
-        ListParams::default().labels("sluice.dev/owner-name=a,sluice.dev/component=jobmanager");
-    let victim = pods.list(&only).await.unwrap().items[0].name_any();
-    pods.delete(&victim, &DeleteParams::default().grace_period(0))
-        .await
-        .unwrap();
+    lose_jobmanager(&scene, "a").await;
     scene.runs("a", 3).await;
     scene.told("so does a recovery");
     let log = scene.events("a").await;

@@ -209,6 +209,16 @@ impl Scene {
         api.list(&only).await.unwrap().items.len()
     }
 
+    /// Waits until an Event tells of this, with this in its sentence; it is written after the status.
+    pub async fn hears(&self, name: &str, reason: &str, part: &str) {
+        until(&format!("{name}: an Event {reason}"), async || {
+            let log = self.event_log(name).await;
+            let mut told = log.iter();
+            (told.any(|one| one.0 == reason && one.1.contains(part)), log)
+        })
+        .await;
+    }
+
     /// Reasons of the Events about a Deployment, the oldest first.
     pub async fn events(&self, name: &str) -> Vec<String> {
         let all = self.event_log(name).await;
