@@ -1,5 +1,5 @@
 //! Session clusters on a real node with a real Flink: what a user of Ververica Platform's example sees, from `kubectl apply` to the
-//! last pod gone, and what happens when pods or the controller are killed. Times of each step are printed.
+//! last pod gone, session jobs on them, and what happens when pods or the controller are killed. Times of each step are printed.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,13 +9,19 @@
     reason = "a test; clippy exempts only functions marked #[test], not their helpers"
 )]
 
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use sluice_tests::{Gate, Kubectl, eventually, flink_parts, sluice_binary};
+use sluice_tests::{FlinkParts, Gate, Kubectl, eventually, flink_parts, sluice_binary};
+
+#[path = "flink_session/jobs.rs"]
+mod jobs;
+
+use jobs::{Jobs, of_a_user, run_of, serve, state_folder};
 
 /// Six JVMs start on two cores, which may have other work.
 const STEP: Duration = Duration::from_mins(5);
@@ -60,6 +66,21 @@ spec:
     taskmanager.memory.network.min: 8m
     taskmanager.memory.network.max: 8m
     taskmanager.memory.managed.size: 0m
+    taskmanager.numberOfTaskSlots: 2
+    state.checkpoints.dir: file:///state/checkpoints
+    state.savepoints.dir: file:///state/savepoints
+  kubernetes:
+    pods:
+      volumeMounts:
+      - name: state
+        volume:
+          name: state
+          hostPath:
+            path: STATE
+            type: Directory
+        volumeMount:
+          name: state
+          mountPath: /state
   logging:
     loggingProfile: default
     log4jLoggers:
@@ -83,15 +104,17 @@ fn session_clusters_run_on_a_real_node_with_a_real_flink() {
     let Some(gate) = sluice_tests::node(&arguments).unwrap() else {
         return;
     };
-    the_example(&gate, tag(&one.image.names()[0])).unwrap();
-    flink_2(&gate, tag(&two.image.names()[0])).unwrap();
+    the_example(&gate, &one).unwrap();
+    flink_2(&gate, &two).unwrap();
+    an_image_that_is_missing(&gate).unwrap();
 }
 
 fn tag(image: &str) -> &str {
     image.rsplit_once(':').unwrap().1
 }
 
-struct Steps(Instant);
+/// Says what each step took.
+pub struct Steps(Instant);
 
 impl Steps {
     fn begin() -> Self {
@@ -104,15 +127,18 @@ impl Steps {
     }
 }
 
-fn the_example(gate: &Gate, tag: &str) -> Result<()> {
-    let team = gate.namespace()?;
-    team.create(
-        r#"{"apiVersion": "sluice.dev/v1alpha1", "kind": "CpuQuota", "metadata": {"name": "default"}, "spec": {"hard": {"cpu": 1}}}"#,
-    )?
-    .admitted()?;
-    ledger(&team, "0")?;
+/// The example, converted as a user of Ververica Platform would.
+fn converted(
+    gate: &Gate,
+    flink: &FlinkParts,
+    state: &Path,
+    edit: impl Fn(String) -> String,
+) -> Result<String> {
     let file = gate.scratch().join("example.yaml");
-    std::fs::write(&file, EXAMPLE.replace("TAG", tag))?;
+    let text = EXAMPLE
+        .replace("TAG", tag(&flink.image.names()[0]))
+        .replace("STATE", &state.display().to_string());
+    std::fs::write(&file, edit(text))?;
     let converted = Command::new(sluice_binary()?)
         .args(["convert", "-f"])
         .arg(&file)
@@ -122,7 +148,18 @@ fn the_example(gate: &Gate, tag: &str) -> Result<()> {
         "{}",
         String::from_utf8_lossy(&converted.stderr)
     );
-    let manifest = String::from_utf8(converted.stdout)?;
+    Ok(String::from_utf8(converted.stdout)?)
+}
+
+fn the_example(gate: &Gate, flink: &FlinkParts) -> Result<()> {
+    let team = gate.namespace()?;
+    let folder = state_folder(gate, "state-1")?;
+    team.create(
+        r#"{"apiVersion": "sluice.dev/v1alpha1", "kind": "CpuQuota", "metadata": {"name": "default"}, "spec": {"hard": {"cpu": 1}}}"#,
+    )?
+    .admitted()?;
+    ledger(&team, "0")?;
+    let manifest = converted(gate, flink, &folder, |text| text)?;
     let mut steps = Steps::begin();
     team.apply(&manifest)?.admitted()?;
     state(&team, "STARTING")?;
@@ -188,6 +225,39 @@ fn the_example(gate: &Gate, tag: &str) -> Result<()> {
     state(&team, "STOPPED")?;
     ledger(&team, "0")?;
     steps.done("STOPPED, and its CPU is free");
+    nothing_is_left(&team)?;
+    team.merge(
+        "sessionclusters/analytics",
+        &json!({"spec": {"state": "RUNNING", "numberOfTaskManagers": 2}}),
+    )?
+    .admitted()?;
+    state(&team, "RUNNING")?;
+    steps.done("RUNNING again");
+    let jobs = Jobs {
+        team: &team,
+        jar: serve(&flink.jobs, gate.host_address()?)?,
+    };
+    of_a_user(&jobs, &folder, &mut steps)?;
+    killed_at_random(gate, &team, &jobs, &folder)?;
+    steps.done("the controller killed at random points");
+    team.run(&[
+        "wait",
+        "--for=condition=Ready",
+        "sessioncluster/analytics",
+        "--timeout=30s",
+    ])?
+    .admitted()?;
+    team.run(&["delete", "sessionjobs", "--all", "--timeout=120s"])?
+        .admitted()?;
+    team.run(&["delete", "sessioncluster/analytics", "--timeout=120s"])?
+        .admitted()?;
+    nothing_is_left(&team)?;
+    ledger(&team, "0")?;
+    steps.done("deleted");
+    Ok(())
+}
+
+fn nothing_is_left(team: &Kubectl) -> Result<()> {
     let left = team.run(&[
         "get",
         "all,configmaps",
@@ -197,44 +267,148 @@ fn the_example(gate: &Gate, tag: &str) -> Result<()> {
         "name",
     ])?;
     ensure!(left.stdout.trim().is_empty(), "left over: {}", left.stdout);
-    team.merge(
-        "sessionclusters/analytics",
-        &json!({"spec": {"state": "RUNNING", "numberOfTaskManagers": 1}}),
-    )?
-    .admitted()?;
-    state(&team, "RUNNING")?;
-    steps.done("RUNNING again");
-    team.run(&[
-        "wait",
-        "--for=condition=Ready",
-        "sessioncluster/analytics",
-        "--timeout=30s",
-    ])?
-    .admitted()?;
-    team.run(&["delete", "sessioncluster/analytics", "--timeout=120s"])?
-        .admitted()?;
-    steps.done("deleted");
     Ok(())
 }
 
-fn flink_2(gate: &Gate, tag: &str) -> Result<()> {
-    let team = gate.namespace()?;
-    let file = gate.scratch().join("two.yaml");
-    let text = EXAMPLE
-        .replace("TAG", tag)
-        .replace("\"1.20\"", "\"2.0\"")
-        .replace("numberOfTaskManagers: 5", "numberOfTaskManagers: 1");
-    std::fs::write(&file, text)?;
-    let converted = Command::new(sluice_binary()?)
-        .args(["convert", "-f"])
-        .arg(&file)
-        .output()?;
-    let mut steps = Steps::begin();
-    team.apply(&String::from_utf8(converted.stdout)?)?
+/// Kills the controller at random points of transitions of a cluster and of a job on it. A transition with a real Flink takes many
+/// seconds, so these are few; `real_session_cluster` does fifty with Flink played, and `session_jobs` one after each
+/// single write and call.
+fn killed_at_random(gate: &Gate, team: &Kubectl, jobs: &Jobs<'_>, folder: &Path) -> Result<()> {
+    let mut dice = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut killed = 0;
+    let mut kill = |most_millis: u64| -> Result<()> {
+        dice ^= dice << 13;
+        dice ^= dice >> 7;
+        dice ^= dice << 17;
+        // The point of the transition is what is random.
+        std::thread::sleep(Duration::from_millis(dice % most_millis));
+        for pid in gate.children("controller")? {
+            gate.signal(pid, Signal::SIGKILL)?;
+            killed += 1;
+        }
+        Ok(())
+    };
+    for number in [3_usize, 1, 2] {
+        team.run(&[
+            "scale",
+            "sessionclusters/analytics",
+            &format!("--replicas={number}"),
+        ])?
         .admitted()?;
+        kill(4_000)?;
+        settled(team, number)?;
+        ledger(team, &format!("0.{}", number + 1))?;
+    }
+    for _ in 0..2 {
+        jobs.goes_on_from_its_savepoint("counting", folder, || kill(3_000))?;
+        let run = run_of(&jobs.becomes("counting", "RUNNING")?)?;
+        eventually(STEP, || {
+            let running = jobs.running()?;
+            ensure!(running == [run.as_str()], "{running:?} run, not {run}");
+            Ok(())
+        })?;
+    }
+    for wanted in ["STOPPED", "RUNNING"] {
+        team.merge(
+            "sessionclusters/analytics",
+            &json!({"spec": {"state": wanted}}),
+        )?
+        .admitted()?;
+        kill(2_000)?;
+        state(team, wanted)?;
+        if wanted == "STOPPED" {
+            nothing_is_left(team)?;
+            ledger(team, "0")?;
+        }
+    }
+    // What ran there starts again with its cluster, from its newest snapshot, once.
+    let again = run_of(&jobs.becomes("counting", "RUNNING")?)?;
+    jobs.counted(&again, 1)?;
+    ledger(team, "0.3")?;
+    ensure!(killed >= 9, "killed {killed} times");
+    eprintln!("the controller was killed {killed} times");
+    Ok(())
+}
+
+/// An image that cannot be pulled is told with the runtime's reason, nothing is written over and over, and it can be stopped.
+fn an_image_that_is_missing(gate: &Gate) -> Result<()> {
+    let team = gate.namespace()?;
+    let mut steps = Steps::begin();
+    team.apply(
+        r#"{"apiVersion": "sluice.dev/v1alpha1", "kind": "SessionCluster", "metadata": {"name": "analytics"},
+            "spec": {"state": "RUNNING", "flinkVersion": "1.20", "flinkImageTag": "not-there",
+                "resources": {"jobmanager": {"cpu": 0.1}, "taskmanager": {"cpu": 0.1}}}}"#,
+    )?
+    .admitted()?;
+    let told = |cluster: &Value| -> Result<String> {
+        let conditions = cluster["status"]["conditions"].as_array();
+        let ready = conditions
+            .into_iter()
+            .flatten()
+            .find(|condition| condition["type"] == "Ready")
+            .context("no condition Ready")?;
+        ensure!(
+            ready["status"] == "False" && ready["reason"] == "ImagePullFailed",
+            "{ready:#}"
+        );
+        Ok(ready["message"].as_str().unwrap_or_default().to_owned())
+    };
+    let message = eventually(STEP, || told(&look(&team)?))?;
+    ensure!(
+        message.contains("library/flink:not-there cannot be pulled: "),
+        "{message}"
+    );
+    // Kubernetes takes turns between failing and waiting; what is told does not.
+    let waits = |word: &str| {
+        eventually(STEP, || {
+            let pods = team.run(&["get", "pods", "-o", "json"])?.admitted()?.stdout;
+            ensure!(pods.contains(&format!("\"reason\": \"{word}\"")), "{pods}");
+            Ok(())
+        })
+    };
+    waits("ImagePullBackOff")?;
+    let before = look(&team)?["metadata"]["resourceVersion"].clone();
+    waits("ErrImagePull")?;
+    waits("ImagePullBackOff")?;
+    ensure!(told(&look(&team)?)? == message, "another message");
+    ensure!(
+        look(&team)?["metadata"]["resourceVersion"] == before,
+        "it was written again"
+    );
+    team.merge(
+        "sessionclusters/analytics",
+        &json!({"spec": {"state": "STOPPED"}}),
+    )?
+    .admitted()?;
+    state(&team, "STOPPED")?;
+    nothing_is_left(&team)?;
+    steps.done(&format!("an image that is not there: {message}"));
+    Ok(())
+}
+
+fn flink_2(gate: &Gate, flink: &FlinkParts) -> Result<()> {
+    let team = gate.namespace()?;
+    let folder = state_folder(gate, "state-2")?;
+    let manifest = converted(gate, flink, &folder, |text| {
+        text.replace("\"1.20\"", "\"2.0\"")
+            .replace("numberOfTaskManagers: 5", "numberOfTaskManagers: 1")
+    })?;
+    let mut steps = Steps::begin();
+    team.apply(&manifest)?.admitted()?;
     state(&team, "RUNNING")?;
     registered(&team, 1)?;
     steps.done("Flink 2: RUNNING");
+    let jobs = Jobs {
+        team: &team,
+        jar: serve(&flink.jobs, gate.host_address()?)?,
+    };
+    jobs.count("counting")?;
+    let count = jobs.goes_on_from_its_savepoint("counting", &folder, || Ok(()))?;
+    steps.done(&format!(
+        "Flink 2: a job suspended with a savepoint at {count}, and gone on from there"
+    ));
+    team.run(&["delete", "sessionjobs", "--all", "--timeout=120s"])?
+        .admitted()?;
     team.run(&["delete", "sessioncluster/analytics", "--timeout=120s"])?
         .admitted()?;
     Ok(())
