@@ -55,7 +55,7 @@ fn clusters(client: &Client) -> Api<DynamicObject> {
     Api::namespaced_with(client.clone(), NAMESPACE, &resource)
 }
 
-#[allow(clippy::too_many_lines)] // one step after the other
+#[allow(clippy::too_many_lines, reason = "one step after the other")]
 async fn measure(options: &Options, cluster: &Cluster) -> anyhow::Result<()> {
     let client = cluster.client().await?;
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());

@@ -17,7 +17,7 @@ use crate::ledger::{LedgerKeeper, Settings, dialects, standing};
 use crate::objects::BuildSettings;
 use crate::savepoint::Savepoints;
 use crate::session_cluster::health::{AddressOf, Pace};
-use crate::session_cluster::run::{SessionClusters, by_cluster_ip};
+use crate::session_cluster::run::{self, SessionClusters, by_cluster_ip};
 use crate::session_job::run::{SessionJobs, SetupError};
 
 /// How the controller is started.
@@ -246,14 +246,18 @@ pub async fn lead(keeper: &LedgerKeeper, all: &Reconcilers, mut leadership: Lead
     loop {
         leadership.acquired().await;
         let (asker, questions) = standing::channel();
+        let (clusters, watch_clusters) = run::all(keeper.client.clone());
         tokio::select! {
-            () = keeper.keep(questions) => {}
-            () = all.clusters.run(Some(asker.clone())) => {}
-            () = all.jobs.run() => {}
-            () = all.savepoints.run() => {}
-            () = all.targets.run() => {}
-            () = all.deployments.run(Some(asker)) => {}
+            // In this order: who listens to a shared watch has begun when the watch does.
+            biased;
             () = leadership.lost() => {}
+            () = keeper.keep(questions) => {}
+            () = all.clusters.run(&clusters, Some(asker.clone())) => {}
+            () = all.jobs.run(&clusters) => {}
+            () = all.savepoints.run() => {}
+            () = all.targets.run(&clusters) => {}
+            () = all.deployments.run(Some(asker)) => {}
+            () = watch_clusters => {}
         }
     }
 }

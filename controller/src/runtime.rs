@@ -4,6 +4,7 @@
 //! * [`cover`]: whether a stored object says all that the one to be applied says;
 //! * [`hand`]: reads past the caches, server-side apply, deletion;
 //! * [`namespaces`]: their labels;
+//! * [`watched`]: one watch of a kind for several reconcilers;
 //! * [`conditions`], [`status`], [`events`]: what is told to users, and only when it changes.
 //!
 //! Nothing here decides; see [`crate::session_cluster`].
@@ -16,3 +17,4 @@ pub mod index;
 pub mod made;
 pub mod namespaces;
 pub mod status;
+pub mod watched;

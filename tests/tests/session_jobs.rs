@@ -28,6 +28,7 @@ use sluice_cluster::{Assets, AssetsCache, Binary, Cluster, ClusterOptions};
 use sluice_controller::fetch::Reach;
 use sluice_controller::flink::{FlinkHttp, Timeouts};
 use sluice_controller::savepoint::Savepoints;
+use sluice_controller::session_cluster;
 use sluice_controller::session_job::run::SessionJobs;
 use sluice_tests::{FlinkHere, LocalFlink};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -289,10 +290,13 @@ async fn session_jobs_run_on_a_real_flink() {
                 ))
         }))
     };
+    let (clusters, watch_clusters) = session_cluster::run::all(client.clone());
     let running = tokio::spawn(async move {
         tokio::select! {
-            () = controller.run() => {}
+            biased;
+            () = controller.run(&clusters) => {}
             () = savepoints.run() => {}
+            () = watch_clusters => {}
         }
     });
 

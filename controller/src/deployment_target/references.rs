@@ -4,15 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::StreamExt;
-use kube::api::Api;
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Client, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
-
-/// Objects per page of the first list: each page is whole in memory before it is trimmed.
-const PAGE: u32 = 100;
+use futures::{Stream, StreamExt};
+use kube::runtime::watcher::Event;
+use kube::{Resource, ResourceExt};
 
 /// One that refers to a target.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -115,18 +109,14 @@ impl References {
         }
     }
 
-    /// Follows all objects of a kind for ever; `listed` is told when the first list is complete. Dropping the future ends the watch.
-    pub async fn follow<K>(
+    /// Follows what happens to all objects of a kind; `listed` is told when the first list is complete.
+    pub async fn follow<K: Resource<DynamicType = ()>>(
         &self,
-        client: Client,
+        events: impl Stream<Item = Arc<Event<K>>>,
         kind: &'static str,
         named: impl Fn(&K) -> Option<Named>,
         listed: impl Fn(),
-    ) where
-        K: Resource<DynamicType = ()> + Clone + fmt::Debug + DeserializeOwned + Send + 'static,
-    {
-        let config = watcher::Config::default().page_size(PAGE);
-        let events = watcher(Api::<K>::all(client), config).default_backoff();
+    ) {
         tokio::pin!(events);
         let mut relisted: HashSet<(Box<str>, Box<str>)> = HashSet::new();
         let put = |object: &K, named: Option<Named>| {
@@ -135,27 +125,24 @@ impl References {
             self.put(&namespace, Referrer { kind, name }, named);
         };
         while let Some(event) = events.next().await {
-            match event {
-                Ok(Event::Init) => relisted.clear(),
-                Ok(Event::InitApply(object)) => {
-                    let named = named(&object);
+            match &*event {
+                Event::Init => relisted.clear(),
+                Event::InitApply(object) => {
+                    let named = named(object);
                     if named.is_some() {
                         relisted.insert((
                             object.namespace().unwrap_or_default().into(),
                             object.name_any().into(),
                         ));
                     }
-                    put(&object, named);
+                    put(object, named);
                 }
-                Ok(Event::InitDone) => {
+                Event::InitDone => {
                     self.retain(kind, &std::mem::take(&mut relisted));
                     listed();
                 }
-                Ok(Event::Apply(object)) => put(&object, named(&object)),
-                Ok(Event::Delete(object)) => put(&object, None),
-                Err(error) => {
-                    tracing::warn!(kind, %error, "a watch of what refers to DeploymentTargets failed; it is opened again");
-                }
+                Event::Apply(object) => put(object, named(object)),
+                Event::Delete(object) => put(object, None),
             }
         }
     }

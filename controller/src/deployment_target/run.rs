@@ -22,9 +22,10 @@ use super::decide::{Observed, decide};
 use super::references::{Named, References};
 use crate::runtime::events::Events;
 use crate::runtime::status::{self, Written};
+use crate::runtime::watched::Watched;
 
 /// Objects per page of the first list.
-const PAGE: u32 = 500;
+const PAGE: u32 = 100;
 /// After the API server has failed.
 const RETRY: Duration = Duration::from_secs(2);
 /// After somebody else wrote first.
@@ -78,8 +79,9 @@ impl DeploymentTargets {
         }
     }
 
-    /// Sees to every target for ever. Dropping the future ends everything at once, whatever is under way.
-    pub async fn run(&self) {
+    /// Sees to every target for ever. Dropping the future ends everything at once, whatever is under way. `clusters`: see
+    /// [`crate::session_cluster::run::all`], which begins after this.
+    pub async fn run(&self, clusters: &Watched<SessionCluster>) {
         let all = || watcher::Config::default().page_size(PAGE);
         let client = || self.client.clone();
         let (tell, told) = mpsc::unbounded_channel::<String>();
@@ -145,6 +147,16 @@ impl DeploymentTargets {
                 }
             }
         };
+        let of_deployments = watcher(Api::<Deployment>::all(client()), all())
+            .default_backoff()
+            .filter_map(|event| async move {
+                event
+                    .inspect_err(|error| {
+                        tracing::warn!(%error, "watching Deployments failed; the watch is opened again");
+                    })
+                    .ok()
+                    .map(Arc::new)
+            });
         let reconciling = applier(
             |target: Arc<DeploymentTarget>, context: Arc<Context>| {
                 Box::pin(async move { context.see_to(&target).await })
@@ -165,8 +177,8 @@ impl DeploymentTargets {
         )
         .for_each(|_| std::future::ready(()));
         tokio::select! {
-            () = references.follow::<SessionCluster>(client(), "SessionCluster", of_cluster, listed_once()) => {}
-            () = references.follow::<Deployment>(client(), "Deployment", of_deployment, listed_once()) => {}
+            () = references.follow(clusters.events(), "SessionCluster", of_cluster, listed_once()) => {}
+            () = references.follow(of_deployments, "Deployment", of_deployment, listed_once()) => {}
             () = reconciling => {}
         }
     }

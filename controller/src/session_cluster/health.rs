@@ -6,10 +6,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::flink::{FlinkError, FlinkHttp};
+
+/// JobManagers that are asked at once: each has a connection of its own.
+const AT_ONCE: usize = 64;
 
 /// What a JobManager said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,6 +103,7 @@ pub struct Health {
     tell: Tell,
     known: Arc<Mutex<HashMap<String, Known>>>,
     tasks: Mutex<JoinSet<()>>,
+    turns: Arc<Semaphore>,
 }
 
 impl fmt::Debug for Health {
@@ -126,6 +131,7 @@ impl Health {
             tell,
             known: Arc::default(),
             tasks: Mutex::new(JoinSet::new()),
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
         }
     }
 
@@ -179,15 +185,20 @@ impl Health {
                 },
             );
         }
-        let (http, known, tell) = (
+        let (http, known, tell, turns) = (
             self.http.clone(),
             Arc::clone(&self.known),
             Arc::clone(&self.tell),
+            Arc::clone(&self.turns),
         );
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         while tasks.try_join_next().is_some() {}
         tasks.spawn(async move {
-            let answer = ask(&http, &address).await;
+            let answer = {
+                // Nobody ever closes it.
+                let _turn = turns.acquire().await;
+                ask(&http, &address).await
+            };
             if let Some(known) = lock(&known).get_mut(&uid)
                 && known.pod == pod
             {

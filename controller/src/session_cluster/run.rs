@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use futures::{StreamExt, TryStreamExt};
+use std::convert::Infallible;
+
+use futures::StreamExt;
 use kube::api::Api;
 use kube::runtime::controller::{self, applier};
 use kube::runtime::reflector::{ObjectRef, store};
@@ -20,9 +22,13 @@ use crate::objects::BuildSettings;
 use crate::objects::config::REST_PORT;
 use crate::runtime::events::Events;
 use crate::runtime::index::Index;
+use crate::runtime::watched::{Watched, touched, watched};
 
 /// Objects per page of the first list.
 const PAGE: u32 = 100;
+/// Clusters that are seen to at once. What a call needs, a TLS connection above all, is kept for a while when it is over: a
+/// thousand at once would cost more memory than all that is known of a thousand clusters.
+const AT_ONCE: u16 = 16;
 
 /// The reconciler of SessionClusters.
 #[derive(Clone)]
@@ -61,12 +67,17 @@ pub fn by_cluster_ip() -> AddressOf {
     })
 }
 
+/// All session clusters, without what nobody reads; known once the future that comes with them runs, for ever.
+pub fn all(client: Client) -> (Watched<SessionCluster>, impl Future<Output = ()>) {
+    let (clusters, feed) = watched();
+    (clusters, feed.run(client, PAGE, strip))
+}
+
 impl SessionClusters {
-    /// Reconciles for ever. Dropping the future ends everything at once, whatever is under way. `ledger`: asks the
-    /// second gate; without it everything that admission has let in starts.
-    pub async fn run(&self, ledger: Option<Asker>) {
+    /// Reconciles for ever. Dropping the future ends everything at once, whatever is under way. `clusters`: of [`all`], which begins
+    /// after this. `ledger`: asks the second gate; without it everything that admission has let in starts.
+    pub async fn run(&self, clusters: &Watched<SessionCluster>, ledger: Option<Asker>) {
         let (tell, told) = mpsc::unbounded_channel::<ObjectRef<SessionCluster>>();
-        let (clusters, cluster_writer) = store::<SessionCluster>();
         let (targets, target_writer) = store::<DeploymentTarget>();
         let of_made = tell.clone();
         let index = Index::new(Arc::new(move |mark| {
@@ -89,7 +100,7 @@ impl SessionClusters {
                 events: Events::new(self.client.clone(), &self.instance),
                 health,
                 ledger,
-                clusters: clusters.clone(),
+                clusters: clusters.store(),
                 targets: targets.clone(),
                 build: self.build.clone(),
             },
@@ -110,26 +121,17 @@ impl SessionClusters {
             }
         });
         let forgetful = Arc::clone(&context);
-        let changed = reflector::reflector(
-            cluster_writer,
-            watcher(
-                Api::<SessionCluster>::all(self.client.clone()),
-                watcher::Config::default().page_size(PAGE),
-            )
-            .default_backoff()
-            .modify(strip),
-        )
-        .inspect_ok(move |event| {
-            if let Event::Delete(cluster) = event {
+        let changed = clusters.events().filter_map(move |event| {
+            if let Event::Delete(cluster) = &*event {
                 forgetful.forget(&cluster.uid().unwrap_or_default());
             }
-        })
-        .touched_objects()
-        .map_ok(|cluster| ObjectRef::from_obj(&cluster));
-        let told = futures::stream::unfold(told, |mut told| async move {
-            told.recv().await.map(|who| (Ok(who), told))
+            std::future::ready(touched(&event).map(ObjectRef::from_obj))
         });
-        let queue = futures::stream::select(changed, told);
+        let told = futures::stream::unfold(told, |mut told| async move {
+            told.recv().await.map(|who| (who, told))
+        });
+        let queue = futures::stream::select(changed, told).map(Ok::<_, Infallible>);
+        let clusters = clusters.store();
         let reconciling = async {
             // Before everything has been listed, what is not known may well exist.
             index.listed().await;
@@ -140,7 +142,7 @@ impl SessionClusters {
                 context,
                 clusters,
                 queue,
-                controller::Config::default(),
+                controller::Config::default().concurrency(AT_ONCE),
             )
             .for_each(|outcome| async move {
                 if let Err(error) = outcome {

@@ -19,6 +19,7 @@ use super::submit;
 use crate::fetch::{FetchError, Reach};
 use crate::flink::{FlinkError, FlinkHttp, Timeouts};
 use crate::runtime::events::Events;
+use crate::runtime::watched::{Watched, touched};
 
 /// Jobs that are seen to at once: a submission takes a while.
 const AT_ONCE: u16 = 32;
@@ -106,14 +107,14 @@ impl SessionJobs {
         super::whose::whose(self.client.clone(), Arc::clone(&self.resolver))
     }
 
-    /// Sees to every job for ever. Dropping the future ends everything at once, whatever is under way.
-    pub async fn run(&self) {
+    /// Sees to every job for ever. Dropping the future ends everything at once, whatever is under way. `clusters`: see
+    /// [`crate::session_cluster::run::all`], which begins after this.
+    pub async fn run(&self, clusters: &Watched<SessionCluster>) {
         let all = || watcher::Config::default().page_size(PAGE);
-        let (clusters, cluster_writer) = reflector::store::<SessionCluster>();
         let (jobs, job_writer) = reflector::store::<SessionJob>();
         let context = Arc::new(Context {
             client: self.client.clone(),
-            clusters: clusters.clone(),
+            clusters: clusters.store(),
             flink: self.flink.clone(),
             fetcher: self.fetcher.clone(),
             events: self.events.clone(),
@@ -130,14 +131,10 @@ impl SessionJobs {
         .touched_objects()
         .map_ok(|job| vec![ObjectRef::from_obj(&job)]);
         let known = jobs.clone();
-        let of_clusters = reflector::reflector(
-            cluster_writer,
-            watcher(Api::<SessionCluster>::all(self.client.clone()), all())
-                .default_backoff()
-                .modify(slim),
-        )
-        .touched_objects()
-        .map_ok(move |cluster| on_cluster(&known, &cluster));
+        let of_clusters = clusters.events().filter_map(move |event| {
+            let jobs = touched(&event).map(|cluster| on_cluster(&known, cluster));
+            std::future::ready(jobs.map(Ok))
+        });
         let of_savepoints = watcher(Api::<Savepoint>::all(self.client.clone()), all())
             .default_backoff()
             .touched_objects()
@@ -160,17 +157,6 @@ impl SessionJobs {
         )
         .for_each(|_| std::future::ready(()))
         .await;
-    }
-}
-
-/// What is not read of a session cluster need not be kept.
-fn slim(cluster: &mut SessionCluster) {
-    cluster.metadata.managed_fields = None;
-    cluster.metadata.annotations = None;
-    cluster.spec.kubernetes = None;
-    cluster.spec.log_configuration = None;
-    if let Some(status) = &mut cluster.status {
-        status.conditions.clear();
     }
 }
 
