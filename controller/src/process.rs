@@ -196,8 +196,12 @@ pub async fn run(config: Config) -> Result<(), Error> {
         lease = config.lease,
         "the controller takes part in the election"
     );
+    // A task of its own: however much there is to reconcile, the Lease is renewed in time.
+    let election = tokio::spawn(elector.run(stop));
     tokio::select! {
-        () = elector.run(stop) => {}
+        ended = election => if let Err(error) = ended {
+            tracing::error!(%error, "the election has come to an end");
+        },
         () = async {
             // Nothing is counted before it is known what things cost.
             let operator = match begin {
