@@ -127,8 +127,7 @@ fn address(fixed: Option<String>) -> AddressOf {
 /// Runs until SIGTERM or SIGINT, then gives the Lease back.
 pub async fn run(config: Config) -> Result<(), Error> {
     let (client, reach) = client(config.kubeconfig.as_deref(), config.local_fetch).await?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = told_to_stop()?;
     let identity = format!("{}-{:08x}", config.instance, rand::random::<u32>());
     let (elector, leadership) = Elector::new(
         client.clone(),
@@ -184,12 +183,6 @@ pub async fn run(config: Config) -> Result<(), Error> {
         savepoints,
         deployments,
     };
-    let stop = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
     tracing::info!(
         identity,
         namespace = config.namespace,
@@ -227,6 +220,18 @@ pub async fn run(config: Config) -> Result<(), Error> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Ends at SIGTERM or SIGINT.
+fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 /// What reconciles while this process leads.

@@ -104,9 +104,13 @@ fn session_clusters_run_on_a_real_node_with_a_real_flink() {
     let Some(gate) = sluice_tests::node(&arguments).unwrap() else {
         return;
     };
-    the_example(&gate, &one).unwrap();
-    flink_2(&gate, &two).unwrap();
-    an_image_that_is_missing(&gate).unwrap();
+    std::thread::scope(|scope| {
+        // Beside the rest, since it does little but wait.
+        let missing = scope.spawn(|| an_image_that_is_missing(&gate));
+        the_example(&gate, &one).unwrap();
+        flink_2(&gate, &two).unwrap();
+        missing.join().unwrap().unwrap();
+    });
 }
 
 fn tag(image: &str) -> &str {
@@ -185,23 +189,6 @@ fn the_example(gate: &Gate, flink: &FlinkParts) -> Result<()> {
         );
     }
     ledger(&team, "0.4")?;
-    for role in ["taskmanager", "jobmanager"] {
-        let before = pods(&team, role)?;
-        let victim = before.first().context("no pod")?.0.clone();
-        team.run(&["delete", "pod", &victim, "--grace-period=0", "--force"])?
-            .admitted()?;
-        eventually(STEP, || {
-            let now = pods(&team, role)?;
-            ensure!(
-                !now.iter().any(|(name, _)| *name == victim),
-                "{victim} is still there"
-            );
-            Ok(())
-        })?;
-        settled(&team, 3)?;
-        registered(&team, 3)?;
-        steps.done(&format!("a {role} pod killed: RUNNING again"));
-    }
     for turn in 0..3 {
         // In the middle of a transition.
         let number = 2 + turn % 2;
@@ -238,6 +225,7 @@ fn the_example(gate: &Gate, flink: &FlinkParts) -> Result<()> {
         jar: serve(&flink.jobs, gate.host_address()?)?,
     };
     of_a_user(&jobs, &folder, &mut steps)?;
+    pods_are_killed(&team, &jobs, &mut steps)?;
     killed_at_random(gate, &team, &jobs, &folder)?;
     steps.done("the controller killed at random points");
     team.run(&[
@@ -267,6 +255,46 @@ fn nothing_is_left(team: &Kubectl) -> Result<()> {
         "name",
     ])?;
     ensure!(left.stdout.trim().is_empty(), "left over: {}", left.stdout);
+    Ok(())
+}
+
+/// A pod of each role is killed under a job: the cluster runs again without a hand, and so does the job, from a checkpoint.
+fn pods_are_killed(team: &Kubectl, jobs: &Jobs<'_>, steps: &mut Steps) -> Result<()> {
+    for role in ["taskmanager", "jobmanager"] {
+        let run = run_of(&jobs.becomes("counting", "RUNNING")?)?;
+        let counted = jobs.has_counted(&run)?;
+        let victim = pods(team, role)?.first().context("no pod")?.0.clone();
+        team.run(&["delete", "pod", &victim, "--grace-period=0", "--force"])?
+            .admitted()?;
+        eventually(STEP, || {
+            let now = pods(team, role)?;
+            ensure!(
+                !now.iter().any(|(name, _)| *name == victim),
+                "{victim} is still there"
+            );
+            Ok(())
+        })?;
+        settled(team, 2)?;
+        registered(team, 2)?;
+        steps.done(&format!("a {role} pod killed: RUNNING again"));
+        let again = if role == "taskmanager" {
+            // Flink itself goes on with it.
+            run
+        } else {
+            jobs.runs_again("counting", &run)?
+        };
+        jobs.counted(&again, counted + 1)?;
+        let restored = jobs.was_restored(&again)?;
+        if role == "jobmanager" {
+            ensure!(
+                restored > 0 && restored + 1_000 > counted,
+                "restored {restored}, although it had counted {counted}"
+            );
+        }
+        steps.done(&format!(
+            "its job had counted {counted} and goes on; its last start was from {restored}"
+        ));
+    }
     Ok(())
 }
 
@@ -469,8 +497,32 @@ fn ledger(team: &Kubectl, used: &str) -> Result<()> {
             "{:#}",
             quota["status"]
         );
+        let exists = requested(team)?;
+        let counted = 1000.0 * used.parse::<f64>()?;
+        ensure!(
+            (f64::from(exists) - counted).abs() < 0.5,
+            "pods of {exists} milli exist, and {used} CPU is counted"
+        );
         Ok(())
     })
+}
+
+/// Thousandths of a CPU that the pods here ask for.
+fn requested(team: &Kubectl) -> Result<u32> {
+    let listed = team.run(&["get", "pods", "-o", "json"])?.admitted()?;
+    let listed: Value = serde_json::from_str(&listed.stdout)?;
+    let mut sum = 0_u32;
+    for pod in listed["items"].as_array().context("no list")? {
+        for container in pod["spec"]["containers"].as_array().into_iter().flatten() {
+            let cpu = &container["resources"]["requests"]["cpu"];
+            let cpu = cpu.as_str().unwrap_or_default();
+            sum += match cpu.strip_suffix('m') {
+                Some(milli) => milli.parse()?,
+                None => 1000 * cpu.parse::<u32>()?,
+            };
+        }
+    }
+    Ok(sum)
 }
 
 /// Pods of a role: name and uid.

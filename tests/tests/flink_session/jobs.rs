@@ -111,6 +111,25 @@ impl Jobs<'_> {
         Ok(value.unwrap_or_default())
     }
 
+    /// Waits until a job runs anew; returns the run.
+    pub fn runs_again(&self, name: &str, before: &str) -> Result<String> {
+        eventually(STEP, || {
+            let run = run_of(&self.becomes(name, "RUNNING")?)?;
+            ensure!(run != before, "{name} is said to be in its old run");
+            Ok(run)
+        })
+    }
+
+    /// What a run has counted, as far as Flink has told.
+    pub fn has_counted(&self, run: &str) -> Result<i64> {
+        self.counter(run, "count")
+    }
+
+    /// What a run began with, when it was started last.
+    pub fn was_restored(&self, run: &str) -> Result<i64> {
+        self.counter(run, "restored")
+    }
+
     /// Waits until a run has counted so far.
     pub fn counted(&self, run: &str, at_least: i64) -> Result<()> {
         eventually(STEP, || {
