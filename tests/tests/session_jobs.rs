@@ -717,11 +717,12 @@ async fn cluster_stops(
         lost.status.clone().unwrap().failure.unwrap().reason,
         "NoState"
     );
-    let told = scene.events("quiet").await;
-    assert!(
-        told.iter().any(|(reason, _)| reason == "NoState"),
-        "{told:?}"
-    );
+    // An Event is written after the status that it tells of.
+    until("an Event says NoState", async || {
+        let told = scene.events("quiet").await;
+        (told.iter().any(|(reason, _)| reason == "NoState"), told)
+    })
+    .await;
     let again = scene.becomes("counting", DeploymentState::Running).await;
     assert_ne!(run_id(&again), run_id(&counting));
     let restored = until("it was restored", async || {
