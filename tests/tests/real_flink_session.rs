@@ -67,6 +67,7 @@ spec:
     taskmanager.memory.network.max: 8m
     taskmanager.memory.managed.size: 0m
     taskmanager.numberOfTaskSlots: 2
+    state.checkpoints.num-retained: 20
     state.checkpoints.dir: file:///state/checkpoints
     state.savepoints.dir: file:///state/savepoints
   kubernetes:
