@@ -40,6 +40,8 @@ pub enum Binary {
     Ctr,
     /// The cluster's DNS server, which runs in a pod.
     CoreDns,
+    /// Installs charts. Only the tests of Sluice's own chart need it.
+    Helm,
 }
 
 impl Binary {
@@ -80,6 +82,7 @@ impl Binary {
             Self::ContainerdShim => "containerd-shim-runc-v2",
             Self::Ctr => "ctr",
             Self::CoreDns => "coredns",
+            Self::Helm => "helm",
         }
     }
 
@@ -99,6 +102,7 @@ impl Binary {
             }
             Self::Ctr => "github.com/containerd/containerd/v2/cmd/ctr",
             Self::CoreDns => "github.com/coredns/coredns",
+            Self::Helm => "helm.sh/helm/v4/cmd/helm",
         }
     }
 
@@ -113,6 +117,7 @@ impl Binary {
             | Self::KubeProxy => &module::KUBERNETES,
             Self::Containerd | Self::ContainerdShim | Self::Ctr => &module::CONTAINERD,
             Self::CoreDns => &module::COREDNS,
+            Self::Helm => &module::HELM,
         }
     }
 }

@@ -31,7 +31,7 @@ enum Stamp {
 }
 
 /// In the order in which they are built.
-pub(super) const ALL: [&Module; 4] = [&ETCD, &KUBERNETES, &CONTAINERD, &COREDNS];
+pub(super) const ALL: [&Module; 5] = [&ETCD, &KUBERNETES, &CONTAINERD, &COREDNS, &HELM];
 
 pub(super) const ETCD: Module = Module {
     name: "etcd",
@@ -89,6 +89,19 @@ pub(super) const COREDNS: Module = Module {
     takes: "2 to 3 minutes on 2 cores",
     tags: "",
     stamp: Stamp::Source,
+};
+
+pub(super) const HELM: Module = Module {
+    name: "helm",
+    requires: "helm.sh/helm/v4",
+    files: [
+        ("go.mod", include_str!("../../modules/helm/go.mod")),
+        ("go.sum", include_str!("../../modules/helm/go.sum")),
+        ("tools.go", include_str!("../../modules/helm/tools.go")),
+    ],
+    takes: "1 to 2 minutes on 2 cores",
+    tags: "",
+    stamp: Stamp::Variable("helm.sh/helm/v4/internal/version.version"),
 };
 
 impl Module {
@@ -153,6 +166,7 @@ mod tests {
         assert_eq!(ETCD.title(), "etcd-3.6.16");
         assert_eq!(CONTAINERD.title(), "containerd-2.1.5");
         assert_eq!(COREDNS.title(), "coredns-1.15.0");
+        assert_eq!(HELM.title(), "helm-4.3.1");
         assert_eq!(KUBERNETES.go(), "1.26.0");
         assert_eq!(
             KUBERNETES.bin_dir(Path::new("/c")).join("kubectl"),
