@@ -1,6 +1,9 @@
 //! Raw arguments: the subcommands and what they share. What an argument means is decided by its subcommand.
 
-use crate::{check, controller, convert, fetch, image, manifests, render, rules, up, webhook};
+use crate::{
+    check, controller, convert, doctor, emergency, fetch, image, manifests, quota, render, rules,
+    shell, up, webhook,
+};
 use clap::{Parser, Subcommand};
 
 /// The whole command line.
@@ -39,6 +42,16 @@ pub enum Command {
     Image(image::ImageArgs),
     /// Start a local control plane with Sluice in front of it, in the foreground.
     Up(up::UpArgs),
+    /// Say what is wrong first with an installation, and the remedy.
+    Doctor(doctor::DoctorArgs),
+    /// Show quotas, what is in use and who holds it; or whether more would fit.
+    Quota(quota::QuotaArgs),
+    /// Let every Flink workload pass while no webhook answers, and undo it.
+    Emergency(emergency::EmergencyArgs),
+    /// Print a completion script for a shell.
+    Completion(shell::CompletionArgs),
+    /// Write man pages.
+    Man(shell::ManArgs),
     /// Run the admission webhook until SIGTERM.
     Webhook(webhook::WebhookArgs),
     /// Fetch jars into a folder: the work of a Flink pod's init container.

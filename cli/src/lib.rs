@@ -10,21 +10,26 @@ pub mod args;
 pub mod check;
 pub mod controller;
 pub mod convert;
+pub mod doctor;
+pub mod emergency;
 pub mod exit;
 pub mod fetch;
 pub mod image;
 pub mod input;
+pub mod live;
 pub mod manifests;
 pub mod offline;
 pub mod operator;
+pub mod quota;
 pub mod render;
 pub mod rules;
+pub mod shell;
+mod table;
 pub mod up;
 pub mod webhook;
 pub mod yaml;
 
-use args::{Cli, Command};
-use clap::Parser;
+use args::Command;
 use exit::{Failure, Outcome};
 use std::process::ExitCode;
 
@@ -32,7 +37,7 @@ use std::process::ExitCode;
 ///
 /// A panic anywhere is an internal error with exit code 5, never clap's or Rust's own code.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match shell::parse() {
         Ok(cli) => cli,
         Err(error) => return exit::usage(&error),
     };
@@ -50,9 +55,14 @@ fn run(command: Command) -> Result<Outcome, Failure> {
         Command::Check(args) => check::run(&args),
         Command::Controller(args) => controller::run(&args),
         Command::Convert(args) => convert::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Emergency(args) => emergency::run(&args),
         Command::Fetch(args) => fetch::run(&args),
         Command::Image(args) => image::run(&args),
         Command::Manifests(args) => manifests::run(&args),
+        Command::Quota(args) => quota::run(&args),
+        Command::Completion(args) => shell::completion(&args),
+        Command::Man(args) => shell::man(&args),
         Command::Render(args) => render::run(&args),
         Command::Rules(args) => rules::list(&args),
         Command::Explain(args) => rules::explain(&args),

@@ -1,20 +1,22 @@
 //! `sluice manifests`: everything that an installation needs, for `kubectl apply --server-side -f -`.
 //!
 //! Nothing random and no certificate is in it, so that GitOps tools see no drift: the webhook makes its certificates and
-//! fills in `caBundle` itself. [`rbac`] says who may do what, [`workload`] what runs; the CRDs are `sluice-api`'s, the
-//! registration is `sluice-webhook`'s.
+//! fills in `caBundle` itself. [`rbac`] says who may do what, [`chart`] gives that and all else that this binary knows to the
+//! Helm chart; [`installation`] is the chart as helm renders it, changed to fit.
 
+pub mod chart;
+pub(crate) mod installation;
 mod rbac;
-mod workload;
 
 use crate::exit::{Failure, Outcome};
 use crate::operator::OperatorConfig;
 use crate::yaml::{Node, write};
 use clap::{Args, ValueEnum};
+use installation::Choices;
 use serde::Serialize;
 use serde_json::{Value, json};
-use sluice_webhook::registration::{Address, Registration, guard};
 use std::io::Write;
+use std::path::PathBuf;
 
 /// Arguments of `sluice manifests`.
 #[derive(Debug, Args)]
@@ -38,6 +40,9 @@ pub struct ManifestsArgs {
     /// Which parts to print.
     #[arg(long, value_enum, default_value_t)]
     only: Part,
+    /// Write the parts of the chart in this folder that are generated from this program, and print nothing.
+    #[arg(long, value_name = "DIR", hide = true)]
+    chart: Option<PathBuf>,
     /// Add the CRD of cmf.confluent.io/v1 FlinkApplication, which Confluent itself serves over REST only.
     #[arg(long)]
     confluent: bool,
@@ -54,16 +59,10 @@ enum Part {
     Gate,
 }
 
-/// What differs between installations.
-pub(crate) struct Installation<'a> {
-    image: &'a str,
-    namespace: &'a str,
-    replicas: u16,
-    operator: Option<&'a OperatorConfig>,
-}
-
 /// The image of this version.
 pub(crate) const IMAGE: &str = concat!("ghcr.io/sluice-dev/sluice:", env!("CARGO_PKG_VERSION"));
+pub(crate) use rbac::LEASE;
+
 /// Name of everything that has only one.
 pub(crate) const NAME: &str = "sluice";
 /// Port of the Service.
@@ -71,34 +70,38 @@ const SERVICE_PORT: u16 = 443;
 
 /// The service account and its rights, as they are printed: `sluice up` runs its servers with these and no more.
 pub(crate) fn rights(namespace: &str, operator: Option<&OperatorConfig>) -> Vec<Value> {
-    rbac::objects(&Installation {
-        image: "",
-        namespace,
-        replicas: 1,
-        operator,
-    })
+    rbac::objects(namespace, operator)
 }
 
-/// Prints the manifests.
+/// Prints the manifests, or writes the chart's generated parts.
+///
+/// # Errors
+/// [`Failure::Input`] if the chart's folder cannot be written, [`Failure::Closed`] if nobody reads the output.
 pub fn run(args: &ManifestsArgs) -> Result<Outcome, Failure> {
-    let installation = Installation {
+    if let Some(chart) = &args.chart {
+        chart::write_to(chart)?;
+        return Ok(Outcome::Fine);
+    }
+    let installed = installation::read(&Choices {
         image: &args.image,
         namespace: &args.namespace,
         replicas: args.replicas,
         operator: args.operator_config.as_ref(),
-    };
+    })?;
     let mut objects = Vec::new();
     if args.only != Part::Gate {
-        let optional = args
+        objects.extend(installed.crds);
+        for crd in args
             .confluent
             .then(sluice_api::optional_crds)
-            .unwrap_or_default();
-        for crd in sluice_api::crds().into_iter().chain(optional) {
+            .unwrap_or_default()
+        {
             objects.push(typed(&crd)?);
         }
     }
     if args.only != Part::Crds {
-        objects.extend(gate(&installation)?);
+        objects.extend(installed.workload);
+        objects.extend(installed.registration);
     }
     let nodes: Vec<Node> = objects.iter().map(Node::from).collect();
     std::io::stdout()
@@ -107,79 +110,12 @@ pub fn run(args: &ManifestsArgs) -> Result<Outcome, Failure> {
     Ok(Outcome::Fine)
 }
 
-/// Everything but the CRDs, in the order in which it can be applied.
-pub(crate) struct Parts {
-    /// Namespace, roles, and what runs.
-    pub workload: Vec<Value>,
-    /// From these on the API server asks.
-    pub registration: Vec<Value>,
-}
-
-/// What is printed, in parts, for whoever applies them one after the other.
-pub(crate) fn parts(
-    image: &str,
-    namespace: &str,
-    replicas: u16,
-    operator: Option<&OperatorConfig>,
-) -> Result<Parts, Failure> {
-    let installation = Installation {
-        image,
-        namespace,
-        replicas,
-        operator,
-    };
-    Ok(Parts {
-        workload: workload_objects(&installation),
-        registration: registration(&installation)?,
-    })
-}
-
-fn gate(installation: &Installation<'_>) -> Result<Vec<Value>, Failure> {
-    let mut objects = workload_objects(installation);
-    objects.extend(registration(installation)?);
-    Ok(objects)
-}
-
-fn workload_objects(installation: &Installation<'_>) -> Vec<Value> {
-    let mut objects = vec![json!({
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {
-            "name": installation.namespace,
-            "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
-        },
-    })];
-    objects.extend(rbac::objects(installation));
-    objects.extend(workload::objects(installation));
-    objects
-}
-
-fn registration(installation: &Installation<'_>) -> Result<Vec<Value>, Failure> {
-    let registration = Registration {
-        address: Address::Service {
-            namespace: installation.namespace.to_owned(),
-            name: NAME.to_owned(),
-            port: SERVICE_PORT,
-        },
-        excluded_namespaces: vec![installation.namespace.to_owned()],
-    };
-    let mut objects = Vec::new();
-    for (policy, binding) in guard::policies() {
-        objects.extend([typed(&policy)?, typed(&binding)?]);
-    }
-    objects.extend([
-        typed(&registration.mutating())?,
-        typed(&registration.validating())?,
-    ]);
-    Ok(objects)
-}
-
 fn typed(object: &impl Serialize) -> Result<Value, Failure> {
     serde_json::to_value(object)
         .map_err(|error| Failure::Internal(anyhow::Error::new(error).context("writing a manifest")))
 }
 
-/// Labels that every object made here bears.
+/// Labels of the account of `sluice up`.
 fn labels() -> Value {
     json!({"app.kubernetes.io/name": NAME, "app.kubernetes.io/part-of": NAME})
 }

@@ -25,6 +25,7 @@ use sluice_cluster::{
 use crate::exit::{Failure, Outcome};
 use crate::operator::OperatorConfig;
 use balancer::Balancer;
+pub(crate) use context::trouble;
 use fleet::{Fleet, Restart};
 use greeting::ReadyFile;
 pub use node::Flink;

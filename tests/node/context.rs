@@ -119,7 +119,78 @@ fn installs() -> Result<()> {
     // Again is an update, and finds everything in place.
     let output = install(&kubeconfig, &["sluice", "--replicas", "1"])?;
     ensure!(output.status.success(), "{}", text(&output.stderr));
+    charted(&bare, &binary)?;
     bare.stop()
+}
+
+/// The same pods as a release of helm: taken over, tried by `helm test`, split, removed.
+fn charted(bare: &Bare, binary: &Path) -> Result<()> {
+    let kubeconfig = bare.kubeconfig()?;
+    let assets = bare
+        .runtime
+        .block_on(Assets::obtain(&AssetsCache::Default, &[Binary::Helm]))?;
+    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/sluice");
+    let chart = chart.to_str().context("a path in Unicode")?;
+    let home = tempfile::tempdir()?;
+    let began = Instant::now();
+    let helm = |arguments: &[&str]| -> Result<String> {
+        let output = Command::new(assets.path(Binary::Helm))
+            .args(arguments)
+            .args(["--namespace", "sluice-system"])
+            .env("KUBECONFIG", &kubeconfig)
+            .env("HELM_CACHE_HOME", home.path())
+            .env("HELM_CONFIG_HOME", home.path())
+            .env("HELM_DATA_HOME", home.path())
+            .output()?;
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        ensure!(output.status.success(), "helm {arguments:?}: {out}{err}");
+        eprintln!("helm {}: {:.1?}", arguments[0], began.elapsed());
+        Ok(out)
+    };
+    let doctor = || -> Result<()> {
+        let output = Command::new(binary)
+            .args(["doctor", "--wait", "--timeout", "300"])
+            .env("KUBECONFIG", &kubeconfig)
+            .output()?;
+        let said = text(&output.stdout);
+        ensure!(output.status.success(), "{said}{}", text(&output.stderr));
+        // Pods are reached from this machine, so their certificates are looked at too.
+        ensure!(said.contains("ok       certificate"), "{said}");
+        Ok(())
+    };
+    let upgrade = [
+        "upgrade",
+        "--install",
+        "sluice",
+        chart,
+        "--wait",
+        "--timeout",
+        "8m",
+    ];
+    helm(&[&upgrade[..], &["--take-ownership", "--force-conflicts"]].concat())?;
+    doctor()?;
+    let tested = helm(&["test", "sluice", "--timeout", "5m"])?;
+    ensure!(tested.contains("Succeeded"), "{tested}");
+    helm(&[&upgrade[..], &["--set", "controller.placement=deployment"]].concat())?;
+    doctor()?;
+    helm(&["uninstall", "sluice", "--wait", "--timeout", "5m"])?;
+    let left = bare.kubectl(&[
+        "get",
+        "all,secrets,leases,configmaps",
+        "-n",
+        "sluice-system",
+        "-o",
+        "name",
+    ])?;
+    let left = text(&left.stdout);
+    let left: Vec<&str> = left
+        .lines()
+        .filter(|name| name.contains("sluice"))
+        .collect();
+    ensure!(left.is_empty(), "left behind: {left:?}");
+    let stored = bare.kubectl(&["get", "fsc", "a", "-o", "name"])?;
+    ensure!(stored.status.success(), "{}", text(&stored.stderr));
+    Ok(())
 }
 
 fn no_node() -> Result<()> {

@@ -60,6 +60,11 @@ impl Kubectl {
         }
     }
 
+    /// The program itself, for lines that a shell runs.
+    pub fn binary(&self) -> &std::path::Path {
+        &self.binary
+    }
+
     /// The namespace it works in.
     pub fn namespace(&self) -> &str {
         &self.namespace

@@ -1,18 +1,21 @@
-//! Who may do what: one service account for webhook and controller, which run side by side in one pod.
+//! Who may do what: [`rights`] of webhook and controller, and one service account with both, for where they run side by side.
 
-use super::{Installation, NAME, labels};
+use super::{NAME, labels};
 use crate::operator::OperatorConfig;
 use serde_json::{Value, json};
 use sluice_policy::KindInfo;
 use sluice_policy::dialect::{Class, dialects};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Service account, roles and bindings.
-pub(super) fn objects(installation: &Installation<'_>) -> Vec<Value> {
-    let namespace = installation.namespace;
+/// By which the controllers elect one of them.
+pub(crate) const LEASE: &str = "sluice-controller";
+
+/// Service account, roles and bindings of both processes, for `sluice up`, which runs them itself.
+pub(super) fn objects(namespace: &str, operator: Option<&OperatorConfig>) -> Vec<Value> {
     let subjects = json!([{"kind": "ServiceAccount", "name": NAME, "namespace": namespace}]);
     let role =
         |kind: &str| json!({"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": NAME});
+    let rights = both();
     let mut objects = vec![
         json!({
             "apiVersion": "v1",
@@ -23,7 +26,7 @@ pub(super) fn objects(installation: &Installation<'_>) -> Vec<Value> {
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "ClusterRole",
             "metadata": {"name": NAME, "labels": labels()},
-            "rules": cluster_rules(),
+            "rules": rights.cluster,
         }),
         json!({
             "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -36,13 +39,7 @@ pub(super) fn objects(installation: &Installation<'_>) -> Vec<Value> {
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "Role",
             "metadata": {"name": NAME, "namespace": namespace, "labels": labels()},
-            "rules": [
-                // Creating cannot be limited by name: the name is in the body.
-                {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
-                {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["sluice-ca"], "verbs": ["get", "list", "watch", "update"]},
-                {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
-                {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["sluice-controller"], "verbs": ["get", "update"]},
-            ],
+            "rules": rights.own,
         }),
         json!({
             "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -56,10 +53,10 @@ pub(super) fn objects(installation: &Installation<'_>) -> Vec<Value> {
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "ClusterRole",
             "metadata": {"name": "sluice-modes", "labels": labels()},
-            "rules": [{"apiGroups": [sluice_api::GROUP], "resources": ["modes"], "verbs": ["set"]}],
+            "rules": modes(),
         }),
     ];
-    if let Some(operator) = installation.operator {
+    if let Some(operator) = operator {
         objects.extend(operator_config(operator, &subjects));
     }
     objects
@@ -67,7 +64,7 @@ pub(super) fn objects(installation: &Installation<'_>) -> Vec<Value> {
 
 /// Following the Apache operator's ConfigMap, which is all that the webhook wants of ConfigMaps. Today the cluster role gives the
 /// shared account more, for what Flink runs in; this Role is what is left to ask for where the controller has its own account.
-fn operator_config(operator: &OperatorConfig, subjects: &Value) -> [Value; 2] {
+pub(super) fn operator_config(operator: &OperatorConfig, subjects: &Value) -> [Value; 2] {
     const ROLE: &str = "sluice-operator-config";
     let metadata = json!({"name": ROLE, "namespace": operator.namespace, "labels": labels()});
     [
@@ -87,31 +84,121 @@ fn operator_config(operator: &OperatorConfig, subjects: &Value) -> [Value; 2] {
     ]
 }
 
-fn cluster_rules() -> Value {
-    let resources = |wanted: &dyn Fn(&KindInfo, Class) -> bool| {
-        let mut groups: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        for dialect in dialects() {
-            let kind = dialect.kind();
-            if wanted(kind, dialect.class()) {
-                groups.entry(kind.group).or_default().insert(kind.plural);
+/// What whoever may soften a namespace's modes needs.
+pub(super) fn modes() -> Value {
+    json!([{"apiGroups": [sluice_api::GROUP], "resources": ["modes"], "verbs": ["set"]}])
+}
+
+/// What a process must be allowed to do, in rules of RBAC.
+pub(super) struct Rights {
+    /// In every namespace.
+    pub cluster: Vec<Value>,
+    /// In Sluice's own.
+    pub own: Vec<Value>,
+}
+
+/// Which process asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Process {
+    /// `sluice webhook`.
+    Webhook,
+    /// `sluice controller`.
+    Controller,
+}
+
+/// What this process must be allowed to do, and nothing else.
+pub(super) fn rights(process: Process) -> Rights {
+    let mut cluster = looking();
+    match process {
+        Process::Webhook => {
+            cluster.extend(webhook());
+            Rights {
+                cluster,
+                own: vec![
+                    // Creating cannot be limited by name: the name is in the body.
+                    json!({"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]}),
+                    json!({"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["sluice-ca"], "verbs": ["get", "list", "watch", "update"]}),
+                ],
             }
         }
-        groups
-    };
-    let mut rules = Vec::new();
-    // What is judged, looked up or charged is watched.
-    for (group, resources) in resources(&|kind, _| kind.group != sluice_api::GROUP) {
-        rules.push(json!({"apiGroups": [group], "resources": resources, "verbs": ["get", "list", "watch"]}));
+        Process::Controller => {
+            cluster.extend(controller());
+            Rights {
+                cluster,
+                own: vec![
+                    json!({"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]}),
+                    json!({"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": [LEASE], "verbs": ["get", "update"]}),
+                ],
+            }
+        }
     }
-    // The ledger's fence is an annotation on a workload.
-    for (group, resources) in resources(&|_, class| class == Class::Workload) {
-        rules.push(json!({"apiGroups": [group], "resources": resources, "verbs": ["patch"]}));
+}
+
+/// What either may do, where both run under one account.
+pub(super) fn both() -> Rights {
+    let mut all = rights(Process::Webhook);
+    let more = rights(Process::Controller);
+    for (held, more) in [(&mut all.cluster, more.cluster), (&mut all.own, more.own)] {
+        let new: Vec<Value> = more
+            .into_iter()
+            .filter(|rule| !held.contains(rule))
+            .collect();
+        held.extend(new);
+    }
+    all
+}
+
+/// The kinds that are judged, looked up or charged, by group.
+fn resources(
+    wanted: impl Fn(&KindInfo, Class) -> bool,
+) -> BTreeMap<&'static str, BTreeSet<&'static str>> {
+    let mut groups: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for dialect in dialects() {
+        let kind = dialect.kind();
+        if wanted(kind, dialect.class()) {
+            groups.entry(kind.group).or_default().insert(kind.plural);
+        }
+    }
+    groups
+}
+
+/// What both watch, and the ledger that both write.
+fn looking() -> Vec<Value> {
+    let mut rules = Vec::new();
+    for (group, resources) in resources(|kind, _| kind.group != sluice_api::GROUP) {
+        rules.push(json!({"apiGroups": [group], "resources": resources, "verbs": ["get", "list", "watch"]}));
     }
     rules.extend([
         json!({"apiGroups": [sluice_api::GROUP], "resources": ["*"], "verbs": ["get", "list", "watch"]}),
         json!({"apiGroups": [sluice_api::GROUP], "resources": ["cpuquotas/status", "clustercpuquotas/status"], "verbs": ["get", "update"]}),
         // The guard of the statuses asks for this beside the right to each.
         json!({"apiGroups": [sluice_api::GROUP], "resources": ["statuses"], "verbs": ["set"]}),
+        json!({"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch"]}),
+        json!({"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]}),
+    ]);
+    rules
+}
+
+fn webhook() -> Vec<Value> {
+    vec![
+        json!({"apiGroups": ["platform.confluent.io"], "resources": ["flinkenvironments"], "verbs": ["get", "list", "watch"]}),
+        json!({"apiGroups": ["apiextensions.k8s.io"], "resources": ["customresourcedefinitions"], "verbs": ["get", "list", "watch"]}),
+        json!({
+            "apiGroups": ["admissionregistration.k8s.io"],
+            "resources": ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"],
+            "resourceNames": [sluice_webhook::registration::NAME],
+            "verbs": ["get", "list", "watch", "patch"],
+        }),
+    ]
+}
+
+fn controller() -> Vec<Value> {
+    let mut rules = Vec::new();
+    // The ledger's fence is an annotation on a workload.
+    for (group, resources) in resources(|_, class| class == Class::Workload) {
+        rules.push(json!({"apiGroups": [group], "resources": resources, "verbs": ["patch"]}));
+    }
+    rules.extend([
         // Status and finalizers of what the controller runs. Owner references that block need the right to finalizers.
         json!({"apiGroups": [sluice_api::GROUP], "resources": ["sessionclusters/status", "sessionjobs/status", "savepoints/status", "deploymenttargets/status", "deployments/status", "jobs/status"], "verbs": ["get", "update"]}),
         json!({"apiGroups": [sluice_api::GROUP], "resources": ["sessionclusters/finalizers", "sessionjobs/finalizers", "deployments/finalizers"], "verbs": ["update"]}),
@@ -128,16 +215,6 @@ fn cluster_rules() -> Value {
         json!({"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"]}),
         json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "delete"]}),
         json!({"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles", "rolebindings"], "verbs": ["get", "list", "watch", "create", "patch", "delete"]}),
-        json!({"apiGroups": ["platform.confluent.io"], "resources": ["flinkenvironments"], "verbs": ["get", "list", "watch"]}),
-        json!({"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch"]}),
-        json!({"apiGroups": ["apiextensions.k8s.io"], "resources": ["customresourcedefinitions"], "verbs": ["get", "list", "watch"]}),
-        json!({"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]}),
-        json!({
-            "apiGroups": ["admissionregistration.k8s.io"],
-            "resources": ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"],
-            "resourceNames": [sluice_webhook::registration::NAME],
-            "verbs": ["get", "list", "watch", "patch"],
-        }),
     ]);
-    Value::from(rules)
+    rules
 }

@@ -19,6 +19,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use super::install::{SYSTEM, crds, refused};
 use super::{UpArgs, canary, greeting};
 use crate::exit::Failure;
+use crate::manifests::installation::{self, Choices};
 use crate::manifests::{self, NAME};
 
 /// How long the API server may take to answer at all.
@@ -35,7 +36,12 @@ pub(super) async fn install(args: &UpArgs, name: &str) -> Result<(), Failure> {
     greeting::tell(&format!("installing Sluice into {server} (context {name})"));
     let image = args.sluice_image.as_deref().unwrap_or(manifests::IMAGE);
     let replicas = args.replicas.unwrap_or(REPLICAS);
-    let parts = manifests::parts(image, SYSTEM, replicas, args.operator_config.as_ref())?;
+    let parts = installation::read(&Choices {
+        image,
+        namespace: SYSTEM,
+        replicas,
+        operator: args.operator_config.as_ref(),
+    })?;
 
     crds(&client, Vec::new()).await?;
     for object in &parts.workload {
@@ -199,7 +205,7 @@ fn runs(pod: &Pod) -> bool {
 }
 
 /// What the pod itself says about why it does not run.
-fn trouble(pod: &Pod) -> Option<String> {
+pub(crate) fn trouble(pod: &Pod) -> Option<String> {
     let status = pod.status.as_ref()?;
     let waiting = status
         .container_statuses

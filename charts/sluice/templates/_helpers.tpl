@@ -1,0 +1,152 @@
+{{/* Labels of every object. */}}
+{{- define "sluice.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+app.kubernetes.io/name: sluice
+app.kubernetes.io/part-of: sluice
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Labels by which pods are found: (list "webhook"). They can never be changed, so nothing else is in them. */}}
+{{- define "sluice.selector" -}}
+app.kubernetes.io/name: sluice
+app.kubernetes.io/component: {{ index . 0 }}
+{{- end }}
+
+{{- define "sluice.image" -}}
+{{- with .Values.image -}}
+{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
+{{- end -}}
+{{- end }}
+
+{{/* Data that this chart's own program has generated, with the release's namespace in place. */}}
+{{- define "sluice.generated" -}}
+{{ index . 0 | replace "RELEASE-NAMESPACE" (index . 1) }}
+{{- end }}
+
+{{/* What both processes' containers have: (dict "root" $ "name" "webhook" "args" (list ...) "of" .Values.webhook). */}}
+{{- define "sluice.container" -}}
+- name: {{ .name }}
+  image: {{ include "sluice.image" .root | quote }}
+  imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+  args:
+  {{- range .args }}
+  - {{ . | quote }}
+  {{- end }}
+  {{- with .root.Values.operatorConfig }}
+  - {{ printf "--operator-config=%s" . | quote }}
+  {{- end }}
+  - {{ printf "--log=%s" .of.log | quote }}
+  {{- range .of.extraArgs }}
+  - {{ . | quote }}
+  {{- end }}
+  env:
+  - name: POD_NAME
+    valueFrom:
+      fieldRef:
+        fieldPath: metadata.name
+  {{- with .of.extraEnv }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+  {{- with .of.resources }}
+  resources:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  securityContext:
+    allowPrivilegeEscalation: false
+    readOnlyRootFilesystem: true
+    capabilities:
+      drop: [ALL]
+{{- end }}
+
+{{- define "sluice.webhook" -}}
+{{- $args := list "webhook" (printf "--namespace=%s" .Release.Namespace) (printf "--listen=0.0.0.0:%v" .Values.webhook.port) (printf "--metrics-listen=0.0.0.0:%v" .Values.webhook.metricsPort) (printf "--shutdown-grace=%v" .Values.webhook.shutdownGraceSeconds) -}}
+{{- $args = append $args (.Values.webhook.url | empty | ternary "--service=sluice" (printf "--url=%s" .Values.webhook.url)) -}}
+{{ include "sluice.container" (dict "root" . "name" "webhook" "args" $args "of" .Values.webhook) }}
+  ports:
+  - name: webhook
+    containerPort: {{ .Values.webhook.port }}
+  - name: metrics
+    containerPort: {{ .Values.webhook.metricsPort }}
+  readinessProbe:
+    httpGet:
+      path: /readyz
+      port: metrics
+    periodSeconds: 5
+  livenessProbe:
+    httpGet:
+      path: /healthz
+      port: metrics
+    periodSeconds: 5
+{{- end }}
+
+{{- define "sluice.controller" -}}
+{{- $args := list "controller" (printf "--namespace=%s" .Release.Namespace) (printf "--sluice-image=%s" (include "sluice.image" .)) -}}
+{{- if .Values.controller.ledgerOnly }}{{ $args = append $args "--ledger-only" }}{{ end -}}
+{{- if .Values.controller.allowLocalFetch }}{{ $args = append $args "--allow-local-fetch" }}{{ end -}}
+{{ include "sluice.container" (dict "root" . "name" "controller" "args" $args "of" .Values.controller) }}
+{{- end }}
+
+{{/* What both Deployments' pods have: (dict "root" $ "component" "webhook" "account" "sluice" "containers" TEXT). */}}
+{{- define "sluice.pod" -}}
+{{- $values := .root.Values -}}
+metadata:
+  labels:
+    {{- include "sluice.selector" (list .component) | nindent 4 }}
+    app.kubernetes.io/part-of: sluice
+    {{- with $values.commonLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+    {{- with $values.podLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- with $values.podAnnotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+spec:
+  serviceAccountName: {{ .account }}
+  {{- with $values.imagePullSecrets }}
+  imagePullSecrets:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  # The grace and the drain after SIGTERM, and some.
+  terminationGracePeriodSeconds: {{ add $values.webhook.shutdownGraceSeconds 20 }}
+  securityContext:
+    runAsNonRoot: true
+    runAsUser: 65532
+    runAsGroup: 65532
+    seccompProfile:
+      type: RuntimeDefault
+  {{- if $values.spread }}
+  topologySpreadConstraints:
+  {{- range list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
+  - maxSkew: 1
+    topologyKey: {{ . }}
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels:
+        {{- include "sluice.selector" (list $.component) | nindent 8 }}
+  {{- end }}
+  {{- end }}
+  {{- with $values.priorityClassName }}
+  priorityClassName: {{ . | quote }}
+  {{- end }}
+  {{- with $values.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $values.tolerations }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $values.affinity }}
+  affinity:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  containers:
+  {{- .containers | nindent 2 }}
+{{- end }}
