@@ -30,7 +30,7 @@ pub use defaults::{
 };
 pub use deployment::{
     Artifact, Deployment, DeploymentSpec, DeploymentStatus, DeploymentTemplate,
-    DeploymentTemplateSpec, Running, RunningCondition, TemplateMetadata,
+    DeploymentTemplateSpec, InSession, Running, RunningCondition, TemplateMetadata,
 };
 pub use environment::{Environment, EnvironmentSpec};
 pub use flink_application::{FlinkApplication, FlinkApplicationSpec, FlinkApplicationStatus};

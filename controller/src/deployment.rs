@@ -4,6 +4,7 @@
 //! * [`decide`]: what is observed goes in, the next step and the status come out. Pure; tested as a table;
 //! * [`settle`]: what has become of the newest run; `over`: what its end means; `rest`: what follows when nothing runs; [`start`]: beginning one; [`halt`]: ending one; [`health`]: how it fares;
 //! * [`draft`]: a status in the making, with its conditions and Events;
+//! * [`in_session`]: the other way, on a session cluster; the ways part at the top of `Context::reconcile`;
 //! * [`identity`]: ids, names and fingerprints; [`snapshot`]: which snapshot a start restores from;
 //! * [`reconcile`]: the edge, with its halves `observe` and `act`; [`place`]: target and second gate;
 //! * [`frozen`]: what a run was started with; `records`: Job and Savepoint objects; [`whose`]: what is told to those who take savepoints for users;
@@ -25,6 +26,7 @@ pub mod frozen;
 pub mod halt;
 pub mod health;
 pub mod identity;
+pub mod in_session;
 mod observe;
 mod over;
 pub mod place;

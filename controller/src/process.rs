@@ -167,7 +167,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
     };
     let savepoints = Savepoints::new(client.clone(), flink.clone(), &config.instance)
         .session_jobs(jobs.whose())
-        .deployments(deployments.whose());
+        .deployments(deployments.whose_everywhere(jobs.whose()));
     let clusters = SessionClusters {
         client,
         flink,

@@ -441,7 +441,11 @@ fn demand(before: Option<&Workload>, after: &Workload) -> Option<Demand> {
     if to <= from || after.desired != Desired::Running {
         return None;
     }
-    let runs = before.is_some_and(|before| before.desired == Desired::Running);
+    // What runs where somebody else has paid (a session cluster) has no pods of its own to go on with.
+    let runs = before.is_some_and(|before| {
+        before.desired == Desired::Running
+            && (before.demand > MilliCpu::ZERO || before.charge() > MilliCpu::ZERO)
+    });
     Some(Demand {
         from,
         to,

@@ -10,6 +10,7 @@ pub mod owned;
 pub mod record;
 
 pub use fill::{Filled, Layers, fill};
+pub(crate) use leaves::each_leaf;
 
 use crate::dialect::Dialect;
 use crate::world::World;

@@ -25,6 +25,36 @@ pub const SLOTS: &str = "taskmanager.numberOfTaskSlots";
 const SCHEDULER: &str = "jobmanager.scheduler";
 const SCHEDULER_MODE: &str = "scheduler-mode";
 
+/// What only the processes of the cluster read, by prefix of the key.
+const CLUSTER_ONLY: [&str; 21] = [
+    "taskmanager.",
+    "jobmanager.",
+    "kubernetes.",
+    "high-availability",
+    "rest.",
+    "blob.",
+    "security.",
+    "metrics.",
+    "akka.",
+    "pekko.",
+    "env.",
+    "cluster.",
+    "web.",
+    "historyserver.",
+    "resourcemanager.",
+    "slotmanager.",
+    "heartbeat.",
+    "plugin.",
+    "io.tmp.dirs",
+    "jobstore.",
+    "fs.",
+];
+
+/// Whether only the processes of a cluster read this option: one job of several on a session cluster cannot have its own.
+pub fn is_read_by_clusters_only(key: &str) -> bool {
+    CLUSTER_ONLY.iter().any(|prefix| key.starts_with(prefix))
+}
+
 impl Options<'_> {
     /// Slots of a TaskManager; 1 unless configured.
     pub fn slots(&self) -> Result<u64, OptionFault> {

@@ -274,6 +274,9 @@ pub struct DeploymentStatus {
     /// More about the running job; only while state is RUNNING.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub running: Option<Running>,
+    /// The SessionJob that runs the job, where it runs on a session cluster (spec.sessionClusterName).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_job: Option<InSession>,
     /// What Sluice is doing to the Deployment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operation: Option<Operation>,
@@ -304,6 +307,24 @@ pub struct Running {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<RunningCondition>,
+}
+
+/// The SessionJob of a Deployment whose job runs on a session cluster. It follows the Deployment: change that one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InSession {
+    /// Its name, in the same namespace: that of the Deployment.
+    #[serde(default)]
+    pub name: String,
+    /// Its metadata.generation as Sluice last wrote it; another one means that somebody else has changed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<i64>,
+    /// The metadata.generation of the Deployment that it was last written for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub written_for: Option<i64>,
+    /// How often Sluice has started the job anew without being asked to, after Flink had given it up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recoveries: Option<i64>,
 }
 
 /// A condition of the running job.

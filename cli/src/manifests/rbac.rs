@@ -207,6 +207,8 @@ fn controller() -> Vec<Value> {
         // Runs of Deployments, snapshots that jobs leave behind, and their history.
         json!({"apiGroups": [sluice_api::GROUP], "resources": ["jobs"], "verbs": ["create", "patch", "delete"]}),
         json!({"apiGroups": [sluice_api::GROUP], "resources": ["savepoints"], "verbs": ["create", "delete"]}),
+        // The SessionJobs of Deployments that run on session clusters.
+        json!({"apiGroups": [sluice_api::GROUP], "resources": ["sessionjobs"], "verbs": ["create", "update", "delete"]}),
         // What Flink runs in. Nobody can give away rights that he does not have, so the rights of Flink's own ServiceAccounts
         // (ConfigMaps, for high availability) are here too.
         json!({"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list", "watch", "create", "patch", "delete"]}),

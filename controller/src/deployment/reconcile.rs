@@ -10,6 +10,7 @@ use kube::{Client, Resource, ResourceExt};
 use sluice_api::names::finalizers;
 use sluice_api::{Deployment, Job, JobState as RunState};
 
+use super::in_session;
 use super::place::{self, Place};
 use super::settle::is_over;
 use super::sight::{Again, Answer, Decision, Finalizer, Flink, Plan, Stored};
@@ -115,7 +116,12 @@ impl Context {
     pub async fn reconcile(&self, deployment: &Deployment) -> Result<Option<Duration>, Error> {
         let mut deployment = deployment.clone();
         for _ in 0..TURNS {
-            let Some(again) = self.turn(&mut deployment).await? else {
+            let turn = if in_session::takes(&deployment) {
+                self.in_session(&mut deployment).await?
+            } else {
+                self.turn(&mut deployment).await?
+            };
+            let Some(again) = turn else {
                 return Ok(Some(OUTDATED));
             };
             match again {
@@ -135,7 +141,7 @@ impl Context {
     }
 
     /// One decision, and what it asks for; `None` where somebody else wrote first.
-    async fn turn(&self, deployment: &mut Deployment) -> Result<Option<Again>, Error> {
+    pub(super) async fn turn(&self, deployment: &mut Deployment) -> Result<Option<Again>, Error> {
         let uid = deployment.uid().unwrap_or_default();
         let run = self.newest_run(deployment).await?;
         let mut known = Knowledge {
@@ -263,7 +269,7 @@ impl Context {
         Ok(Some(run))
     }
 
-    async fn is_newest(&self, deployment: &Deployment) -> Result<bool, Error> {
+    pub(super) async fn is_newest(&self, deployment: &Deployment) -> Result<bool, Error> {
         let namespace = deployment.namespace().unwrap_or_default();
         let api: Api<Deployment> = Api::namespaced(self.client.clone(), &namespace);
         let now = api.get_opt(&deployment.name_any()).await;
@@ -284,7 +290,7 @@ pub(super) fn namespace_of(deployment: &Deployment, run: Option<&Job>) -> String
 }
 
 /// Namespaces that something of the Deployment may lie in.
-fn namespaces(deployment: &Deployment, run: Option<&Job>, made: &[Made]) -> Vec<String> {
+pub(super) fn namespaces(deployment: &Deployment, run: Option<&Job>, made: &[Made]) -> Vec<String> {
     let mut all: Vec<String> = made.iter().map(|made| made.namespace.clone()).collect();
     all.push(namespace_of(deployment, run));
     all.extend(deployment.namespace());

@@ -10,7 +10,7 @@ use kube::runtime::controller::{Action, Config, applier};
 use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::watcher::{self, watcher};
 use kube::{Client, ResourceExt};
-use sluice_api::{Deployment, DeploymentTarget};
+use sluice_api::{Deployment, DeploymentTarget, SessionJob};
 use tokio::sync::mpsc;
 
 use super::place::Place;
@@ -64,6 +64,11 @@ impl Deployments {
         super::whose::whose(self.client.clone(), Arc::clone(&self.address))
     }
 
+    /// The same, and of their SessionJobs where they run on session clusters, of which `session_jobs` tells.
+    pub fn whose_everywhere(&self, session_jobs: Whose) -> Whose {
+        super::in_session::whose(self.client.clone(), self.whose(), session_jobs)
+    }
+
     /// Sees to every Deployment for ever. Dropping the future ends everything at once, whatever is under way. `ledger`: asks
     /// the second gate; without it everything that admission has let in starts.
     pub async fn run(&self, ledger: Option<Asker>) {
@@ -109,10 +114,16 @@ impl Deployments {
         )
         .touched_objects()
         .map_ok(|deployment| ObjectRef::from_obj(&deployment));
+        // Those of Deployments are read past every cache where they are decided upon; here they are only heard of.
+        let of_session_jobs = watcher(Api::<SessionJob>::all(self.client.clone()), all())
+            .default_backoff()
+            .touched_objects()
+            .try_filter_map(|job| std::future::ready(Ok(of_session_job(&job))));
         let told = futures::stream::unfold(told, |mut told| async move {
             told.recv().await.map(|who| (Ok(who), told))
         });
-        let queue = futures::stream::select(of_deployments, told)
+        let queue = futures::stream::select(of_deployments, told);
+        let queue = futures::stream::select(queue, of_session_jobs)
             .inspect_err(|error| tracing::warn!(%error, "a watch failed; it is opened again"));
         let reconciling = async {
             // Before everything has been listed, what is not known may well exist.
@@ -143,6 +154,11 @@ fn slim(deployment: &mut Deployment) {
     if let Some(annotations) = &mut deployment.metadata.annotations {
         annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
     }
+}
+
+/// Its name is the Deployment's, whoever's it is: one that stood in the way may be gone.
+fn of_session_job(job: &SessionJob) -> Option<ObjectRef<Deployment>> {
+    Some(ObjectRef::new(&job.name_any()).within(&job.namespace()?))
 }
 
 async fn see_to(deployment: Arc<Deployment>, context: Arc<Context>) -> Result<Action, Error> {

@@ -5,13 +5,13 @@ use std::time::Duration;
 use serde_json::Value;
 use sluice_api::conditions::{reasons, types};
 use sluice_api::events::EventReason;
-use sluice_api::{Failure, JobSpec, JobState as RunState, RestoreKind};
+use sluice_api::{DesiredState, Failure, JobSpec, JobState as RunState, RestoreKind};
 use sluice_policy::MilliCpu;
 
 use super::draft::{Draft, operations};
-use super::identity;
 use super::sight::{Again, Answer, Decision, Step, Stored};
 use super::snapshot::{choose, restore_kind};
+use super::{identity, in_session};
 use crate::ledger::gate::Verdict;
 use crate::runtime::conditions::{self, Truth};
 use crate::session_cluster::decide::Proof;
@@ -46,6 +46,9 @@ pub fn start(mut draft: Draft<'_>, which: Which) -> Decision {
         draft.nothing_left();
         draft.fail(reasons::INVALID_SPEC, &why, EventReason::TransitionFailed);
         return draft.act(None, Again::OnNews);
+    }
+    if in_session::named(observed.deployment).is_some() {
+        return handed_over(draft);
     }
     let demand = observed.demand.clone().unwrap_or_default();
     let namespace = match &observed.target {
@@ -205,25 +208,22 @@ pub fn runs_as_before(draft: &Draft<'_>) -> bool {
 
 /// Why nothing can be run from the spec, if so.
 pub fn spoilt(draft: &Draft<'_>) -> Option<String> {
-    let demand = draft.observed.demand.as_ref().err();
-    let spoilt = demand.or(draft.observed.spoilt.as_ref()).cloned();
-    spoilt.or_else(|| on_a_session_cluster(draft))
+    let observed = draft.observed;
+    if in_session::named(observed.deployment).is_some() {
+        return in_session::build::spec(observed.deployment, DesiredState::Running, 0).err();
+    }
+    let demand = observed.demand.as_ref().err();
+    demand.or(observed.spoilt.as_ref()).cloned()
 }
 
-/// No quota counts such a Deployment, for its session cluster has paid: a cluster of its own would go past all of them.
-fn on_a_session_cluster(draft: &Draft<'_>) -> Option<String> {
-    let name = draft
-        .observed
-        .deployment
-        .spec
-        .session_cluster_name
-        .as_ref()?;
-    (!name.is_empty()).then(|| {
-        format!(
-            "spec.sessionClusterName is {name:?}, and this version of Sluice does not run the jobs of Deployments on session clusters yet; \
-             remove the field for a cluster of its own, or use a SessionJob"
-        )
-    })
+/// It goes on in a session cluster ([`in_session`]), since nothing of a cluster of its own is left.
+fn handed_over(mut draft: Draft<'_>) -> Decision {
+    draft.nothing_left();
+    draft.moving(
+        reasons::STARTING,
+        "The job goes on in the session cluster that spec.sessionClusterName names.",
+    );
+    draft.act(None, Again::AtOnce)
 }
 
 fn no_target(mut draft: Draft<'_>, reason: &str, message: &str) -> Decision {

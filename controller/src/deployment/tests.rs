@@ -553,28 +553,33 @@ fn only_the_latest_desired_state_counts() {
     }
 }
 
-/// The ledger charges nothing for it, so it must not get pods of its own.
+/// The ledger charges nothing for it, so it must not get pods of its own: it is handed over as soon as nothing of them is left.
 #[test]
 fn a_deployment_for_a_session_cluster_gets_no_cluster_of_its_own() {
     let asked = json!({"state": "RUNNING", "sessionClusterName": "shared"});
     let new = Scene::empty().asked(&asked).decide();
     assert!(new.step.is_none(), "{}", shown(&new));
-    assert_eq!(new.status.state, Some(DeploymentState::Failed));
-    let message = new.status.failure.unwrap().message;
-    assert!(
-        message.contains("spec.sessionClusterName is \"shared\""),
-        "{message}"
-    );
-    assert!(message.contains("use a SessionJob"), "{message}");
+    assert_eq!(new.status.state, Some(DeploymentState::Transitioning));
+    assert_eq!(new.status.target_namespace, None);
+    assert_eq!(new.status.allocated_milli, Some(0));
+    assert_eq!(new.status.operation, None);
+    // One that runs is stopped as for any other upgrade.
     let running = Scene::running()
         .asked(&asked)
         .with(&json!({"observedGeneration": 2}))
         .decide();
     assert!(
-        running.step.is_none(),
-        "what runs goes on: {}",
+        matches!(running.step, Some(Step::Stop { .. })),
+        "{}",
         shown(&running)
     );
+    // Nothing is touched for a spec that no job can be made of.
+    let spoilt = json!({"state": "RUNNING", "sessionClusterName": "shared", "template": {"spec": {"artifact": {"jarUri": "", "entryClass": ""}}}});
+    let running = Scene::running()
+        .asked(&spoilt)
+        .with(&json!({"observedGeneration": 2}))
+        .decide();
+    assert!(running.step.is_none(), "{}", shown(&running));
     assert_eq!(running.status.state, Some(DeploymentState::Running));
 }
 

@@ -1,9 +1,10 @@
 //! Ids, names and fingerprints: what a job's runs are known by. All follow from what is stored, so that they come out alike
 //! after a crash.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use sluice_api::SessionJob;
+use sluice_api::{SavepointOrigin, SessionJob};
 
 use crate::flink::{JobId, TriggerId};
 
@@ -24,6 +25,28 @@ pub fn jar_name(job: &JobId) -> String {
 
 /// File name of the jar with nothing in it, which all jobs on a cluster share.
 pub const EMPTY_JAR: &str = "sluice-empty.jar";
+
+/// The Deployment whose job it is, if one's: its snapshots are that Deployment's.
+pub fn of_deployment(job: &SessionJob) -> Option<&OwnerReference> {
+    let mut owners = job.metadata.owner_references.iter().flatten();
+    owners.find(|owner| {
+        owner.controller == Some(true)
+            && owner.kind == "Deployment"
+            && owner.api_version.split('/').next() == Some(sluice_api::GROUP)
+            && Some(&owner.name) == job.metadata.name.as_ref()
+    })
+}
+
+/// Name of the Savepoint object that a run of a Deployment's job has left. The id is part of it: runs are counted anew whenever the
+/// Deployment comes back to a session cluster.
+pub fn snapshot_name(name: &str, run: i64, origin: SavepointOrigin, id: &JobId) -> String {
+    let name = match origin {
+        SavepointOrigin::Suspend => savepoint_name(name, run),
+        _ => checkpoint_name(name, run),
+    };
+    let short: String = id.as_str().chars().take(6).collect();
+    format!("{name}-{short}")
+}
 
 /// Name of the Savepoint object of a run's last stop.
 pub fn savepoint_name(name: &str, run: i64) -> String {

@@ -184,7 +184,10 @@ fn on_cluster(jobs: &Store<SessionJob>, cluster: &SessionCluster) -> Vec<ObjectR
 }
 
 fn of_savepoint(savepoint: &Savepoint) -> Option<ObjectRef<SessionJob>> {
-    let job = savepoint.spec.session_job_name.as_deref()?;
+    let spec = &savepoint.spec;
+    // A Deployment on a session cluster has a job of its own name.
+    let job = spec.session_job_name.as_deref();
+    let job = job.or(spec.deployment_name.as_deref())?;
     Some(ObjectRef::new(job).within(&savepoint.namespace()?))
 }
 

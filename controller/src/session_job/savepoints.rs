@@ -1,8 +1,10 @@
 //! The job's Savepoint objects: read, and kept. Which one a start restores from is decided in [`super::snapshot`].
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 use sluice_api::SessionJob;
 
+use super::identity::of_deployment;
 use super::reconcile::{Context, Error, kube};
 use super::sight::{Record, Stored};
 use crate::savepoint::history::{self, Of};
@@ -11,14 +13,23 @@ impl Context {
     /// The job's complete Savepoint objects, past every cache.
     pub(super) async fn savepoints(&self, job: &SessionJob) -> Result<Vec<Stored>, Error> {
         let (namespace, name) = (job.namespace().unwrap_or_default(), job.name_any());
-        let found = history::restorable(&self.client, &namespace, Of::SessionJob(&name)).await;
+        let found = history::restorable(&self.client, &namespace, of(job, &name)).await;
         found.map_err(kube("listing Savepoints"))
     }
 
     /// Keeps a snapshot as a Savepoint object. Doing so again changes nothing.
     pub(super) async fn keep(&self, job: &SessionJob, record: &Record) -> Result<(), Error> {
         let name = job.name_any();
-        let object = record.object(job.namespace(), Of::SessionJob(&name), job.owner_ref(&()));
+        let owner = match of_deployment(job) {
+            // The Deployment outlives this object.
+            Some(owner) => Some(OwnerReference {
+                controller: None,
+                block_owner_deletion: None,
+                ..owner.clone()
+            }),
+            None => job.owner_ref(&()),
+        };
+        let object = record.object(job.namespace(), of(job, &name), owner);
         let made = history::create(&self.client, &object).await;
         let made = made.map_err(kube("creating the Savepoint"))?;
         self.probed(job, "Savepoint created")?;
@@ -36,5 +47,13 @@ impl Context {
         let written = history::complete(&self.client, made, record).await;
         written.map_err(kube("writing the Savepoint's status"))?;
         self.probed(job, "Savepoint completed")
+    }
+}
+
+/// Whose they are: the job of a Deployment has its name, and its snapshots are the Deployment's.
+fn of<'n>(job: &SessionJob, name: &'n str) -> Of<'n> {
+    match of_deployment(job) {
+        Some(_) => Of::Deployment(name),
+        None => Of::SessionJob(name),
     }
 }

@@ -242,6 +242,9 @@ fn keep(draft: &mut Draft<'_>, origin: SavepointOrigin) {
     }
     let run = draft.next.run.unwrap_or_default();
     let name = match origin {
+        _ if identity::of_deployment(draft.observed.job).is_some() => {
+            identity::snapshot_name(draft.name(), run, origin, &job)
+        }
         SavepointOrigin::Suspend => identity::savepoint_name(draft.name(), run),
         _ => identity::checkpoint_name(draft.name(), run),
     };

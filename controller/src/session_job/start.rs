@@ -171,12 +171,15 @@ fn described(draft: &mut Draft<'_>, ready: &Ready, restore: &Restore) -> Option<
         Restore::Empty => None,
         Restore::From { location, .. } => Some(location.clone()),
         Restore::NoState => {
-            draft.fail(
-                reasons::NO_STATE,
-                "The job has run before, and no snapshot of it is known to start from. Bring one in (a Savepoint with sessionJobName \
-                 and savepointLocation), or set spec.restoreStrategy.kind to NONE to start it empty.",
-                EventReason::NoState,
+            let field = match identity::of_deployment(draft.observed.job) {
+                Some(_) => "deploymentName",
+                None => "sessionJobName",
+            };
+            let message = format!(
+                "The job has run before, and no snapshot of it is known to start from. Bring one in (a Savepoint with {field} and \
+                 savepointLocation), or set spec.restoreStrategy.kind to NONE to start it empty."
             );
+            draft.fail(reasons::NO_STATE, &message, EventReason::NoState);
             return None;
         }
     };

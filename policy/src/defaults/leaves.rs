@@ -4,7 +4,7 @@ use crate::path::FieldPath;
 use serde_json::Value;
 
 /// Calls `visit` for every leaf, in order, with its path below `root`.
-pub(super) fn each_leaf(root: FieldPath, tree: &Value, visit: &mut dyn FnMut(&FieldPath, &Value)) {
+pub(crate) fn each_leaf(root: FieldPath, tree: &Value, visit: &mut dyn FnMut(&FieldPath, &Value)) {
     let mut path = root;
     walk(&mut path, tree, visit);
 }

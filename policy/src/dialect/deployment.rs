@@ -56,6 +56,18 @@ const AT_REST: &[&str] = &["RUNNING", "CANCELLED", "SUSPENDED", "FINISHED", "FAI
 /// Where the description of the cluster stands.
 const CLUSTER: [&str; 3] = ["spec", "template", "spec"];
 
+/// What a session cluster decides for all its jobs.
+const NO_EFFECT_IN_SESSION: [&[&str]; 8] = [
+    &["artifact", "flinkVersion"],
+    &["artifact", "flinkImageRegistry"],
+    &["artifact", "flinkImageRepository"],
+    &["artifact", "flinkImageTag"],
+    &["numberOfTaskManagers"],
+    &["resources"],
+    &["logging"],
+    &["kubernetes"],
+];
+
 /// The dialect of Deployments.
 #[derive(Clone, Copy, Debug)]
 pub struct Deployment;
@@ -213,9 +225,14 @@ impl Dialect for Deployment {
     }
 }
 
-/// Whether the job runs on a session cluster instead of one of its own.
+/// Whether the job runs on a session cluster instead of one of its own. An empty name is as good as none: what runs on a cluster of its
+/// own is charged.
 fn on_session_cluster(object: &Value) -> bool {
-    json::present(object, &["spec", "sessionClusterName"]).is_some()
+    json::get(object, &["spec"]).is_some_and(names_session_cluster)
+}
+
+fn names_session_cluster(spec: &Value) -> bool {
+    json::present(spec, &["sessionClusterName"]).is_some_and(|name| name.as_str() != Some(""))
 }
 
 /// `parallelism / slots`, rounded up; `None` where these cannot be read.
@@ -235,7 +252,7 @@ fn task_managers_needed(object: &Value) -> Option<u64> {
 pub(crate) fn part(spec: &Value, at: &At<'_>, judge: &mut Judge<'_>) {
     check::fields(spec, tables::DEPLOYMENT, at, judge);
     strategies::judge(spec, STATEFUL, at, judge);
-    if json::present(spec, &["sessionClusterName"]).is_some() {
+    if names_session_cluster(spec) {
         for target in ["deploymentTargetName", "deploymentTargetId"] {
             if json::present(spec, &[target]).is_some() {
                 judge.refuse(
@@ -265,7 +282,7 @@ pub(crate) fn part(spec: &Value, at: &At<'_>, judge: &mut Judge<'_>) {
     if let Some(kubernetes) = json::present(cluster, &["kubernetes"]) {
         pods::judge(kubernetes, &at.key("kubernetes"), judge);
     }
-    if json::present(spec, &["sessionClusterName"]).is_none() {
+    if !names_session_cluster(spec) {
         let version = json::get(cluster, &["artifact", "flinkVersion"]).and_then(version::read);
         resources::judge(cluster, version, &at, judge);
         slots(cluster, &at, judge);
@@ -298,13 +315,22 @@ fn whole(
             &configuration,
             judge,
         );
-        for key in ["numberOfTaskManagers", "resources", "logging", "kubernetes"] {
-            if json::present(cluster, &[key]).is_some() {
+        for keys in NO_EFFECT_IN_SESSION {
+            let place = keys.iter().fold(at.path(), |path, key| path.key(key));
+            let given = json::present(cluster, keys);
+            if given.is_some_and(|value| is_the_users_own(object, &place, value)) {
                 judge.findings.warn(format!(
-                    "{}: has no effect, the session cluster decides",
-                    at.key(key).path()
+                    "{place}: has no effect, the session cluster decides"
                 ));
             }
+        }
+        let jar = json::text(cluster, &["artifact", "jarUri"]).unwrap_or_default();
+        if jar.starts_with('/') || jar.starts_with("local:") || jar.starts_with("file:") {
+            judge.findings.warn(format!(
+                "{}: is a path in an image, and a session cluster is handed its jobs' jars; write an http, https or s3 URI, or \
+                 put the jar into spec.jars of the session cluster and name only entryClass here",
+                artifact.key("jarUri").path()
+            ));
         }
     } else {
         version::required(
@@ -337,6 +363,16 @@ fn whole(
                 .warn(format!("{}: is needed before it can run", place.path()));
         }
     }
+}
+
+/// Whether somebody wrote it, or a part of it: about what was filled in for them users are told nothing.
+fn is_the_users_own(object: &Value, path: &FieldPath, value: &Value) -> bool {
+    let record = Record::of(object);
+    let mut own = false;
+    crate::defaults::each_leaf(path.clone(), value, &mut |path, value| {
+        own = own || !record.holds(path, value);
+    });
+    own
 }
 
 fn slots(cluster: &Value, at: &At<'_>, judge: &mut Judge<'_>) {

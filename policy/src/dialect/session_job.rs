@@ -126,6 +126,14 @@ impl Dialect for SessionJob {
 
     fn notices(&self, review: &Review<'_>, _world: &dyn World, findings: &mut Findings) {
         notices::nothing_is_started(review, "RUNNING", findings);
+        if let (Some(owner), Some(old)) = (deployment(review.object), review.old())
+            && old.get("spec") != review.object.get("spec")
+        {
+            findings.warn(format!(
+                "{} is made by Deployment {owner}, which takes changes of its spec back; change the Deployment",
+                review.subject()
+            ));
+        }
     }
 
     fn workload(&self, object: &Value, _world: &dyn World) -> Result<Workload, Vec<Cause>> {
@@ -134,6 +142,18 @@ impl Dialect for SessionJob {
             ..Workload::FREE
         })
     }
+}
+
+/// The Deployment whose job it is (`sessionClusterName`), if one's.
+fn deployment(object: &Value) -> Option<&str> {
+    let owners = json::get(object, &["metadata", "ownerReferences"])?.as_array()?;
+    let owner = owners.iter().find(|owner| {
+        let text = |key| json::text(owner, &[key]).unwrap_or_default();
+        text("kind") == "Deployment"
+            && text("apiVersion").starts_with("sluice.dev/")
+            && owner.get("controller") == Some(&Value::Bool(true))
+    })?;
+    json::text(owner, &["name"])
 }
 
 /// Judges a spec, or a part of one in somebody's defaults.

@@ -298,6 +298,56 @@ fn a_job_on_a_session_cluster_has_no_cluster_of_its_own() {
     );
 }
 
+/// Its pods would be counted by nobody.
+#[test]
+fn an_empty_name_of_a_session_cluster_is_none_and_costs_what_it_runs() {
+    let object = with(&short(), "/spec/sessionClusterName", json!(""));
+    let made = filled(&Deployment, &object);
+    assert_eq!(
+        made.pointer("/spec/template/spec/numberOfTaskManagers"),
+        Some(&json!(1))
+    );
+    let workload = Deployment.workload(&made, &EmptyWorld).unwrap();
+    assert_eq!(workload.demand, MilliCpu(2000));
+}
+
+#[test]
+fn what_a_session_cluster_decides_has_no_effect_and_is_told_to_whoever_wrote_it() {
+    let object = json!({"spec": {
+        "state": "RUNNING", "sessionClusterName": "c",
+        "template": {"spec": {
+            "artifact": {"jarUri": "local:///opt/flink/usrlib/a.jar", "flinkVersion": "1.20", "flinkImageTag": "1.20-scala"},
+            "numberOfTaskManagers": 2, "kubernetes": {"labels": {"a": "b"}},
+        }},
+    }});
+    let no_effect = |field: &str| {
+        format!("spec.template.spec.{field}: has no effect, the session cluster decides")
+    };
+    let findings = judged(&Deployment, &object);
+    assert_eq!(causes(&findings), [""; 0]);
+    assert_eq!(
+        findings.warnings,
+        [
+            no_effect("artifact.flinkVersion"),
+            no_effect("artifact.flinkImageTag"),
+            no_effect("numberOfTaskManagers"),
+            no_effect("kubernetes"),
+            "spec.template.spec.artifact.jarUri: is a path in an image, and a session cluster is handed its jobs' jars; write \
+             an http, https or s3 URI, or put the jar into spec.jars of the session cluster and name only entryClass here"
+                .to_owned(),
+        ]
+    );
+    // Somebody's defaults are not what this user has to see to.
+    let record = json!({
+        "/spec/template/spec/artifact/flinkVersion": "1.20",
+        "/spec/template/spec/artifact/flinkImageTag": "1.20-scala",
+        "/spec/template/spec/numberOfTaskManagers": 2,
+    });
+    let annotations = json!({"annotations": {"sluice.dev/defaults": record.to_string()}});
+    let object = with(&object, "/metadata", annotations);
+    assert_eq!(judged(&Deployment, &object).warnings.len(), 2);
+}
+
 #[test]
 fn references_that_lead_nowhere_warn() {
     let world = crate::dialect::own::testing::Nothing;

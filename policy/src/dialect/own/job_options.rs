@@ -5,38 +5,13 @@ use super::check::Judge;
 use super::version;
 use crate::defaults::record::Record;
 use crate::finding::CauseReason;
-use crate::flink::FlinkVersion;
+use crate::flink::{FlinkVersion, is_read_by_clusters_only};
 use crate::json;
 use crate::rule::Rule;
 use serde_json::Value;
 
 /// From this version on a job can be submitted with options of its own.
 const SINCE: FlinkVersion = FlinkVersion::new(1, 17);
-
-/// What only the processes of the cluster read, by prefix of the key.
-const CLUSTER_ONLY: [&str; 21] = [
-    "taskmanager.",
-    "jobmanager.",
-    "kubernetes.",
-    "high-availability",
-    "rest.",
-    "blob.",
-    "security.",
-    "metrics.",
-    "akka.",
-    "pekko.",
-    "env.",
-    "cluster.",
-    "web.",
-    "historyserver.",
-    "resourcemanager.",
-    "slotmanager.",
-    "heartbeat.",
-    "plugin.",
-    "io.tmp.dirs",
-    "jobstore.",
-    "fs.",
-];
 
 /// Judges `flinkConfiguration` of a job, against its session cluster as far as that is known. `record` tells what of it is
 /// somebody's defaults, about which its user is told nothing.
@@ -69,7 +44,7 @@ pub(crate) fn judge(
         .iter()
         .filter(|(key, value)| !record.holds(&base.key(key), value))
         .map(|(key, _)| key.as_str())
-        .filter(|key| CLUSTER_ONLY.iter().any(|prefix| key.starts_with(prefix)))
+        .filter(|key| is_read_by_clusters_only(key))
         .collect();
     if !ignored.is_empty() {
         judge.findings.warn(format!(

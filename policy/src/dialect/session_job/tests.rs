@@ -120,3 +120,35 @@ fn a_cluster_that_is_not_there_or_not_named_warns() {
         );
     }
 }
+
+#[test]
+fn a_change_of_a_deployments_job_by_hand_warns() {
+    let owner = json!([{"apiVersion": "sluice.dev/v1alpha1", "kind": "Deployment", "name": "d", "uid": "u", "controller": true}]);
+    let old = with(&short(), "/metadata", json!({"ownerReferences": owner}));
+    let told = |old: &Value, object: &Value| {
+        let mut findings = crate::finding::Findings::default();
+        let review = crate::review::Review {
+            dialect: &SessionJob,
+            operation: crate::review::Operation::Update { old },
+            part: crate::review::Part::Whole,
+            namespace: "team-a",
+            name: "d",
+            object,
+        };
+        SessionJob.notices(&review, &EmptyWorld, &mut findings);
+        findings.warnings
+    };
+    let edited = with(&old, "/spec/job/parallelism", json!(7));
+    assert_eq!(
+        told(&old, &edited),
+        [
+            "sessionjob \"d\" is made by Deployment d, which takes changes of its spec back; change the Deployment"
+        ]
+    );
+    assert_eq!(
+        told(&old, &with(&old, "/metadata/labels/a", json!("b"))),
+        [""; 0]
+    );
+    let own = with(&edited, "/metadata", json!({}));
+    assert_eq!(told(&short(), &own), [""; 0]);
+}
