@@ -221,11 +221,11 @@ async fn deployments_run_on_session_clusters() {
     let Some(here) = FlinkHere::obtain("1.20").await else {
         return;
     };
-    let state = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
     let (stage, flink) = tokio::join!(
         // Its garbage collector takes what Deployments leave.
         Stage::set_with(|options| options.controller_manager(ControllerManager::Run)),
-        here.start(state.path(), 4)
+        here.start(folder.path(), 4)
     );
     let (stage, flink) = (stage.unwrap(), flink.unwrap());
     let Some(stage) = stage else {
@@ -278,12 +278,12 @@ async fn deployments_run_on_session_clusters() {
         }
     });
 
-    waits_for_its_cluster(&scene, state.path()).await;
-    lives(&scene).await;
-    is_refused_a_name_that_is_taken(&scene).await;
-    moves(&scene, state.path()).await;
-    is_recovered(&scene).await;
-    dies_everywhere(&scene, &ended).await;
+    Box::pin(waits_for_its_cluster(&scene, folder.path())).await;
+    Box::pin(lives(&scene)).await;
+    Box::pin(is_refused_a_name_that_is_taken(&scene)).await;
+    Box::pin(moves(&scene, folder.path())).await;
+    Box::pin(is_recovered(&scene)).await;
+    Box::pin(dies_everywhere(&scene, &ended)).await;
 
     controller.abort();
     flink.stop().await;
@@ -547,6 +547,14 @@ async fn is_recovered(scene: &Scene<'_>) {
         "{events:?}"
     );
     scene.told("a job that Flink gave up was started again");
+    // Between two runs: a submission under way would be waited for.
+    scene
+        .until("it has failed again", async || {
+            let deployment = scene.deployments().get("fails").await.unwrap();
+            let (_, reason, _) = condition(&deployment, "Ready");
+            (reason == "JobFailed", reason)
+        })
+        .await;
     scene.goes("fails").await;
 }
 
@@ -556,9 +564,11 @@ async fn dies_everywhere(scene: &Scene<'_>, ended: &Mutex<BTreeSet<String>>) {
         .create("mortal", "CountingJob", "--rate 50 --checkpoint 300")
         .await;
     let first = scene.becomes("mortal", DeploymentState::Running).await;
+    scene.told("a mortal one runs");
     let counted = scene.counts(&first, "count", 20).await;
     scene.patch("mortal", json!({"state": "SUSPENDED"})).await;
     scene.becomes("mortal", DeploymentState::Suspended).await;
+    scene.told("it is suspended");
     scene
         .patch("mortal", json!({"state": "RUNNING", "restartNonce": 1}))
         .await;

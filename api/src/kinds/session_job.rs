@@ -100,6 +100,14 @@ pub struct SessionJobSpec {
     /// What happens to the running job when job or flinkConfiguration changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upgrade_strategy: Option<UpgradeStrategy>,
+    /// Failed savepoints in a row after which the job is FAILED. Default: 4.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 2_147_483_647_i64))]
+    pub max_savepoint_creation_attempts: Option<i32>,
+    /// Failed starts in a row after which the job is FAILED. Default: 4.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 2_147_483_647_i64))]
+    pub max_job_creation_attempts: Option<i32>,
     /// Any number; a change of it restarts the job as upgradeStrategy says, with nothing else changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restart_nonce: Option<i64>,

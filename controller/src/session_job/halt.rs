@@ -15,7 +15,7 @@ use super::start::{SOON, backoff};
 use crate::flink::{Snapshot, TriggerId};
 use crate::savepoint::place;
 
-/// Savepoints that may fail before the suspension has.
+/// Savepoints that may fail before the suspension has, unless the spec says otherwise.
 const MOST_ATTEMPTS: i32 = 4;
 /// After this a cancellation has failed (`vvp-deployments.txt`).
 const CANCEL_WITHIN: Duration = Duration::from_mins(3);
@@ -180,7 +180,9 @@ fn failed(mut draft: Draft<'_>, why: &str) -> Plan {
         ..Attempts::default()
     });
     draft.next.operation = None;
-    if failures >= MOST_ATTEMPTS {
+    let most = draft.observed.job.spec.max_savepoint_creation_attempts;
+    let most = most.unwrap_or(MOST_ATTEMPTS).max(1);
+    if failures >= most {
         let message = format!(
             "No savepoint could be taken in {failures} attempts; the job runs on. The last one failed: {why}"
         );
@@ -192,7 +194,7 @@ fn failed(mut draft: Draft<'_>, why: &str) -> Plan {
         return draft.plan(None, Some(Duration::from_secs(10)));
     }
     draft.note(EventReason::SavepointFailed, why.to_owned());
-    let message = format!("Savepoint {failures} of {MOST_ATTEMPTS} failed, the job runs on: {why}");
+    let message = format!("Savepoint {failures} of {most} failed, the job runs on: {why}");
     draft.moving(reasons::SAVEPOINT_CREATION_FAILED, &message);
     draft.next.failure = Some(sluice_api::Failure {
         reason: reasons::SAVEPOINT_CREATION_FAILED.to_owned(),

@@ -219,7 +219,9 @@ pub fn answered(mut draft: Draft<'_>, answer: &Answer) -> Plan {
                 ..Attempts::default()
             });
             let now = draft.now();
-            if failures >= MOST_ATTEMPTS {
+            let most = draft.observed.job.spec.max_job_creation_attempts;
+            let most = most.unwrap_or(MOST_ATTEMPTS).max(1);
+            if failures >= most {
                 let message =
                     format!("The job could not be started in {failures} attempts: {reason}");
                 draft.fail(
@@ -237,7 +239,7 @@ pub fn answered(mut draft: Draft<'_>, answer: &Answer) -> Plan {
             if is_news {
                 draft.note(EventReason::JobCreationFailed, reason.clone());
             }
-            let message = format!("Attempt {failures} of {MOST_ATTEMPTS} failed: {reason}");
+            let message = format!("Attempt {failures} of {most} failed: {reason}");
             draft.moving(reasons::JOB_CREATION_FAILED, &message);
             draft.next.failure = Some(sluice_api::Failure {
                 reason: reasons::JOB_CREATION_FAILED.to_owned(),

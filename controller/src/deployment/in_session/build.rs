@@ -64,6 +64,8 @@ pub fn spec(
         flink_configuration: (!configuration.is_empty()).then_some(configuration),
         restore_strategy: deployment.spec.restore_strategy.clone(),
         upgrade_strategy: deployment.spec.upgrade_strategy.clone(),
+        max_savepoint_creation_attempts: deployment.spec.max_savepoint_creation_attempts,
+        max_job_creation_attempts: deployment.spec.max_job_creation_attempts,
         restart_nonce: nonce(deployment.spec.restart_nonce, recoveries),
     })
 }

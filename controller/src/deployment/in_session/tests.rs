@@ -31,7 +31,7 @@ fn deployment(more: &Value) -> Deployment {
         "apiVersion": "sluice.dev/v1alpha1", "kind": "Deployment",
         "metadata": {"name": "d", "namespace": "team-a", "uid": "u-d", "generation": 3, "finalizers": ["sluice.dev/teardown"]},
         "spec": {"state": "RUNNING", "sessionClusterName": "c",
-            "restoreStrategy": {"kind": "LATEST_STATE"}, "upgradeStrategy": {"kind": "STATEFUL"},
+            "restoreStrategy": {"kind": "LATEST_STATE"}, "upgradeStrategy": {"kind": "STATEFUL"}, "maxJobCreationAttempts": 5,
             "template": {"spec": {
                 "artifact": {"kind": "JAR", "jarUri": "https://h/a.jar", "entryClass": "a.B", "mainArgs": "--a 'b c' --d"},
                 "parallelism": 2, "flinkConfiguration": {"pipeline.name": "x", "taskmanager.numberOfTaskSlots": "4"}}}},
@@ -91,7 +91,7 @@ fn the_session_job_is_what_the_template_says() {
             "job": {"entryClass": "a.B", "args": ["--a", "b c", "--d"], "jarUri": "https://h/a.jar", "parallelism": 2},
             // What only a cluster reads is left out: a change of it would start the job anew for nothing.
             "flinkConfiguration": {"pipeline.name": "x"},
-            "restoreStrategy": {"kind": "LATEST_STATE"}, "upgradeStrategy": {"kind": "STATEFUL"},
+            "restoreStrategy": {"kind": "LATEST_STATE"}, "upgradeStrategy": {"kind": "STATEFUL"}, "maxJobCreationAttempts": 5,
         })
     );
 }

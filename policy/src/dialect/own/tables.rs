@@ -187,6 +187,8 @@ pub(crate) const SESSION_JOB: &[Field] = &[
     field("flinkConfiguration", Shape::Configuration),
     field("restoreStrategy", RESTORE),
     field("upgradeStrategy", UPGRADE),
+    field("maxSavepointCreationAttempts", ATTEMPTS),
+    field("maxJobCreationAttempts", ATTEMPTS),
     field("restartNonce", NONCE),
 ];
 

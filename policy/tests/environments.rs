@@ -1,0 +1,295 @@
+//! "The Environment sets configuration options that take precedence over the configuration options specified in the Flink application"
+//! (`confluent-flink-applications.txt`), for FlinkApplications and, where an Environment has a section for them, for Deployments and the
+//! others; with the order of "Defaults" in the semantics: Environment > the object > `DeploymentDefaults` > `ClusterDeploymentDefaults` >
+//! built in. On the real dialects.
+#![allow(
+    missing_docs,
+    clippy::needless_pass_by_value,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+
+use serde_json::{Value, json};
+use sluice_policy::world::{Layer, Lookup};
+use sluice_policy::*;
+use std::sync::Arc;
+
+/// Layers as the caches hand them out for one namespace.
+#[derive(Default)]
+struct Admins {
+    environments: Vec<Value>,
+    defaults: Vec<Value>,
+}
+
+fn layers(specs: &[Value]) -> Vec<Layer> {
+    let layers = specs.iter().enumerate();
+    let layer = |(number, spec): (usize, &Value)| Layer {
+        source: format!("layer {number}"),
+        spec: Arc::new(spec.clone()),
+    };
+    layers.map(layer).collect()
+}
+
+impl World for Admins {
+    fn modes(&self, _: &str) -> Modes {
+        Modes::default()
+    }
+    fn defaults(&self, _: &str) -> Vec<Layer> {
+        layers(&self.defaults)
+    }
+    fn environments(&self, _: &str) -> Vec<Layer> {
+        layers(&self.environments)
+    }
+    fn lookup(&self, _: &KindInfo, _: &str, _: &str) -> Lookup {
+        Lookup::Unknown
+    }
+    fn lookup_uid(&self, _: &KindInfo, _: &str, _: &str) -> Lookup {
+        Lookup::Unknown
+    }
+    fn namespace_labels(&self, _: &str) -> Option<Arc<Value>> {
+        None
+    }
+}
+
+fn environment(sections: Value) -> Value {
+    let mut spec = json!({"namespaces": ["team-a"]});
+    let (Value::Object(spec), Value::Object(sections)) = (&mut spec, sections) else {
+        panic!("no objects");
+    };
+    spec.extend(sections);
+    Value::Object(spec.clone())
+}
+
+/// The object as it would be stored; the mutating call once more changes nothing, and the validating call finds nothing to change.
+fn stored(object: &Value, old: Option<&Value>, world: &Admins) -> Value {
+    let (group, _) = object["apiVersion"]
+        .as_str()
+        .unwrap()
+        .split_once('/')
+        .unwrap();
+    let dialect = dialect_for(group, object["kind"].as_str().unwrap()).unwrap();
+    let review = |object| Review {
+        dialect,
+        operation: old.map_or(Operation::Create, |old| Operation::Update { old }),
+        part: Part::Whole,
+        namespace: "team-a",
+        name: "a",
+        object,
+    };
+    let mutation = mutate(&review(object), world);
+    assert_eq!(mutation.refusal, None);
+    let made = mutation.object.into_owned();
+    assert_eq!(mutate(&review(&made), world).patch, Vec::new());
+    let verdict = validate(&review(&made), world);
+    assert_eq!(verdict.refusal, None, "{made:#}");
+    made
+}
+
+fn application(api_version: &str) -> Value {
+    json!({"apiVersion": api_version, "kind": "FlinkApplication", "metadata": {"name": "a", "namespace": "team-a"}, "spec": {
+        "image": "confluentinc/cp-flink:1.19.1-cp2", "flinkVersion": "v1_19", "serviceAccount": "flink",
+        "flinkConfiguration": {"taskmanager.numberOfTaskSlots": "1", "pipeline.name": "mine"},
+        "jobManager": {"resource": {"memory": "1024m", "cpu": 1}}, "taskManager": {"resource": {"memory": "1024m", "cpu": 1}},
+        "job": {"jarURI": "local:///opt/flink/examples/streaming/StateMachineExample.jar", "state": "running", "parallelism": 1,
+            "upgradeMode": "stateless"}}})
+}
+
+fn deployment() -> Value {
+    json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "Deployment", "metadata": {"name": "a", "namespace": "team-a"}, "spec": {
+        "template": {"spec": {"artifact": {"flinkVersion": "1.20", "jarUri": "s3://b/a.jar"}, "parallelism": 2,
+            "flinkConfiguration": {"state.savepoints.dir": "s3://b/mine", "state.checkpoints.dir": "s3://b/c", "pipeline.name": "mine"}}}}})
+}
+
+#[test]
+fn the_environment_sets_configuration_options_that_take_precedence_over_those_of_the_flink_application()
+ {
+    for api_version in ["cmf.confluent.io/v1", "platform.confluent.io/v1beta1"] {
+        let options =
+            json!({"taskmanager.numberOfTaskSlots": "4", "state.backend.type": "rocksdb"});
+        let world = Admins {
+            environments: vec![environment(
+                json!({"flinkApplication": {"flinkConfiguration": options}}),
+            )],
+            // What the Environment says nothing about: the application, then the defaults.
+            defaults: vec![json!({"flinkApplication": {"flinkConfiguration": {
+                "state.backend.type": "hashmap", "pipeline.name": "theirs", "pipeline.object-reuse": "true"}}})],
+        };
+        let made = stored(&application(api_version), None, &world);
+        assert_eq!(
+            made["spec"]["flinkConfiguration"],
+            json!({"taskmanager.numberOfTaskSlots": "4", "pipeline.name": "mine", "state.backend.type": "rocksdb",
+                "pipeline.object-reuse": "true"}),
+            "{api_version}"
+        );
+        let mut rest = made.clone();
+        rest["spec"]["flinkConfiguration"] =
+            application(api_version)["spec"]["flinkConfiguration"].clone();
+        assert_eq!(
+            rest["spec"],
+            application(api_version)["spec"],
+            "nothing else"
+        );
+    }
+}
+
+#[test]
+fn where_it_names_deployments_it_takes_precedence_over_them_and_over_every_default() {
+    let named = environment(json!({"deployment": {
+        "restoreStrategy": {"kind": "LATEST_SAVEPOINT"},
+        "template": {"spec": {"flinkConfiguration": {"state.savepoints.dir": "s3://audited"}, "parallelism": 3}}}}));
+    let second = environment(json!({"deployment": {
+        "template": {"spec": {"flinkConfiguration": {"state.savepoints.dir": "s3://second", "a.b": "second"}}}}}));
+    let world = Admins {
+        environments: vec![named, second],
+        defaults: vec![
+            json!({"template": {"spec": {"parallelism": 7, "flinkConfiguration": {"a.b": "team", "c.d": "team"}}}, "maxJobCreationAttempts": 9}),
+            json!({"template": {"spec": {"flinkConfiguration": {"c.d": "cluster", "e.f": "cluster"}}}}),
+        ],
+    };
+    let made = stored(&deployment(), None, &world);
+    let template = &made["spec"]["template"]["spec"];
+    let option = |key: &str| {
+        template["flinkConfiguration"][key]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(
+        option("state.savepoints.dir"),
+        "s3://audited",
+        "Environment > object, the first Environment > the second"
+    );
+    assert_eq!(option("a.b"), "second", "Environment > DeploymentDefaults");
+    assert_eq!(option("pipeline.name"), "mine", "object");
+    assert_eq!(
+        option("c.d"),
+        "team",
+        "DeploymentDefaults > ClusterDeploymentDefaults"
+    );
+    assert_eq!(
+        option("e.f"),
+        "cluster",
+        "ClusterDeploymentDefaults > built in"
+    );
+    assert_eq!(template["parallelism"], 3);
+    assert_eq!(
+        made["spec"]["restoreStrategy"]["kind"], "LATEST_SAVEPOINT",
+        "Environment > built in"
+    );
+    assert_eq!(made["spec"]["maxJobCreationAttempts"], 9);
+    assert_eq!(made["spec"]["maxSavepointCreationAttempts"], 4, "built in");
+    // What it has set is no default: it stays where the Environment is, not where the record is.
+    let record = made["metadata"]["annotations"]["sluice.dev/defaults"]
+        .as_str()
+        .unwrap();
+    assert!(!record.contains("state.savepoints.dir"), "{record}");
+}
+
+#[test]
+fn kinds_that_it_does_not_name_are_left_alone() {
+    let options = json!({"flinkConfiguration": {"a.b": "c"}});
+    let world = Admins {
+        environments: vec![environment(
+            json!({"sessionCluster": options, "flinkDeployment": options}),
+        )],
+        ..Admins::default()
+    };
+    let made = stored(&application("cmf.confluent.io/v1"), None, &world);
+    assert_eq!(made, application("cmf.confluent.io/v1"));
+    let alone = stored(&deployment(), None, &Admins::default());
+    assert_eq!(stored(&deployment(), None, &world), alone);
+}
+
+/// "What must hold for existing objects too belongs in an Environment, whose values are set at every change of the spec."
+#[test]
+fn its_values_are_set_at_every_change_of_the_spec_and_at_no_other() {
+    let before = stored(&deployment(), None, &Admins::default());
+    let world = Admins {
+        environments: vec![environment(json!({"deployment": {
+            "template": {"spec": {"flinkConfiguration": {"state.savepoints.dir": "s3://audited"}}}}}))],
+        ..Admins::default()
+    };
+    let mut labelled = before.clone();
+    labelled["metadata"]["labels"] = json!({"a": "b"});
+    let after = stored(&labelled, Some(&before), &world);
+    assert_eq!(
+        after, labelled,
+        "an admin's Environment restarts nobody's job by itself"
+    );
+    let mut changed = before.clone();
+    changed["spec"]["template"]["spec"]["parallelism"] = json!(5);
+    let after = stored(&changed, Some(&before), &world);
+    let options = &after["spec"]["template"]["spec"]["flinkConfiguration"];
+    assert_eq!(options["state.savepoints.dir"], "s3://audited");
+    // Whoever writes something else meets it again.
+    let mut evading = after.clone();
+    evading["spec"]["template"]["spec"]["flinkConfiguration"]["state.savepoints.dir"] =
+        json!("s3://b/mine");
+    let again = stored(&evading, Some(&after), &world);
+    assert_eq!(again["spec"], after["spec"]);
+}
+
+/// One of several jobs of a session cluster is a Deployment all the same.
+#[test]
+fn a_deployment_on_a_session_cluster_follows_it_too() {
+    let mut object = deployment();
+    object["spec"]["sessionClusterName"] = json!("c");
+    let world = Admins {
+        environments: vec![environment(json!({"deployment": {
+            "template": {"spec": {"flinkConfiguration": {"pipeline.name": "theirs"}}}}}))],
+        ..Admins::default()
+    };
+    let made = stored(&object, None, &world);
+    assert_eq!(
+        made["spec"]["template"]["spec"]["flinkConfiguration"]["pipeline.name"],
+        "theirs"
+    );
+}
+
+/// An Environment is another way to write the very fields that quotas charge.
+#[test]
+fn what_it_sets_is_what_is_charged() {
+    let cpu = json!({"template": {"spec": {"resources": {"taskmanager": {"cpu": 8}}}}});
+    let world = Admins {
+        environments: vec![environment(json!({ "deployment": cpu }))],
+        ..Admins::default()
+    };
+    let made = stored(&deployment(), None, &world);
+    let dialect = dialect_for("sluice.dev", "Deployment").unwrap();
+    let workload = dialect.workload(&made, &world).unwrap();
+    assert_eq!(workload.demand, MilliCpu(1000 + 2 * 8000));
+}
+
+/// Off the session cluster a job has pods that were never charged: that is a start, whatever `onGrowth` says.
+#[test]
+fn a_running_job_that_leaves_its_session_cluster_starts_and_does_not_merely_grow() {
+    let world = Admins::default();
+    let mut on = deployment();
+    on["spec"]["sessionClusterName"] = json!("c");
+    on["spec"]["state"] = json!("RUNNING");
+    let mut on = stored(&on, None, &world);
+    on["metadata"]["generation"] = json!(1);
+    on["status"] = json!({"state": "RUNNING", "observedGeneration": 1, "allocatedMilli": 0});
+    let mut off = on.clone();
+    off["metadata"]["generation"] = json!(2);
+    off["spec"]
+        .as_object_mut()
+        .unwrap()
+        .remove("sessionClusterName");
+    let off = stored(&off, Some(&on), &world);
+    let verdict = validate(
+        &Review {
+            dialect: dialect_for("sluice.dev", "Deployment").unwrap(),
+            operation: Operation::Update { old: &on },
+            part: Part::Whole,
+            namespace: "team-a",
+            name: "a",
+            object: &off,
+        },
+        &world,
+    );
+    let demand = verdict.demand.unwrap();
+    assert_eq!(demand.rise, Rise::Start);
+    assert_eq!((demand.from, demand.to), (MilliCpu(0), MilliCpu(3000)));
+}
