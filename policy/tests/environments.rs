@@ -137,13 +137,13 @@ fn the_environment_sets_configuration_options_that_take_precedence_over_those_of
 fn where_it_names_deployments_it_takes_precedence_over_them_and_over_every_default() {
     let named = environment(json!({"deployment": {
         "restoreStrategy": {"kind": "LATEST_SAVEPOINT"},
-        "template": {"spec": {"flinkConfiguration": {"state.savepoints.dir": "s3://audited"}, "parallelism": 3}}}}));
+        "template": {"spec": {"flinkConfiguration": {"state.savepoints.dir": "s3://audited"}}}}}));
     let second = environment(json!({"deployment": {
         "template": {"spec": {"flinkConfiguration": {"state.savepoints.dir": "s3://second", "a.b": "second"}}}}}));
     let world = Admins {
         environments: vec![named, second],
         defaults: vec![
-            json!({"template": {"spec": {"parallelism": 7, "flinkConfiguration": {"a.b": "team", "c.d": "team"}}}, "maxJobCreationAttempts": 9}),
+            json!({"template": {"spec": {"flinkConfiguration": {"a.b": "team", "c.d": "team"}}}, "maxJobCreationAttempts": 9}),
             json!({"template": {"spec": {"flinkConfiguration": {"c.d": "cluster", "e.f": "cluster"}}}}),
         ],
     };
@@ -172,7 +172,6 @@ fn where_it_names_deployments_it_takes_precedence_over_them_and_over_every_defau
         "cluster",
         "ClusterDeploymentDefaults > built in"
     );
-    assert_eq!(template["parallelism"], 3);
     assert_eq!(
         made["spec"]["restoreStrategy"]["kind"], "LATEST_SAVEPOINT",
         "Environment > built in"
