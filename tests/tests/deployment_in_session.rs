@@ -30,6 +30,7 @@ use sluice_controller::fetch::Reach;
 use sluice_controller::flink::{FlinkHttp, Timeouts};
 use sluice_controller::objects::BuildSettings;
 use sluice_controller::savepoint::Savepoints;
+use sluice_controller::session_cluster;
 use sluice_controller::session_job::run::SessionJobs;
 use sluice_tests::{FlinkHere, LocalFlink, Stage};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -270,9 +271,11 @@ async fn deployments_run_on_session_clusters() {
     };
     let whose = deployments.whose_everywhere(jobs.whose());
     let savepoints = Savepoints::new(client.clone(), flink_http, "test").deployments(whose);
+    let (clusters, watch_clusters) = session_cluster::run::all(client.clone());
     let controller = tokio::spawn(async move {
         tokio::select! {
-            () = jobs.run() => {}
+            () = jobs.run(&clusters) => {}
+            () = watch_clusters => {}
             () = Box::pin(deployments.run(None)) => {}
             () = savepoints.run() => {}
         }
