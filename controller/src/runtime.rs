@@ -4,11 +4,13 @@
 //! * [`cover`]: whether a stored object says all that the one to be applied says;
 //! * [`hand`]: reads past the caches, server-side apply, deletion;
 //! * [`namespaces`]: their labels;
+//! * [`call`]: a call that failed, and what it was for;
 //! * [`watched`]: one watch of a kind for several reconcilers;
 //! * [`conditions`], [`status`], [`events`]: what is told to users, and only when it changes.
 //!
 //! Nothing here decides; see [`crate::session_cluster`].
 
+pub mod call;
 pub mod conditions;
 pub mod cover;
 pub mod events;

@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::decide::{Observed, decide};
 use super::references::{Named, References};
+use crate::runtime::call::{CallError, call};
 use crate::runtime::events::Events;
 use crate::runtime::status::{self, Written};
 use crate::runtime::watched::Watched;
@@ -43,21 +44,6 @@ pub struct DeploymentTargets {
 impl std::fmt::Debug for DeploymentTargets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("DeploymentTargets").finish_non_exhaustive()
-    }
-}
-
-/// The API server failed; it is tried again.
-#[derive(Debug, thiserror::Error)]
-#[error("{what}: {source}")]
-pub struct Error {
-    what: &'static str,
-    source: Box<kube::Error>,
-}
-
-fn kube(what: &'static str) -> impl Fn(kube::Error) -> Error {
-    move |source| Error {
-        what,
-        source: Box::new(source),
     }
 }
 
@@ -161,7 +147,7 @@ impl DeploymentTargets {
             |target: Arc<DeploymentTarget>, context: Arc<Context>| {
                 Box::pin(async move { context.see_to(&target).await })
             },
-            |target, error: &Error, _| {
+            |target, error: &CallError, _| {
                 tracing::warn!(
                     namespace = target.namespace(),
                     name = target.name_any(),
@@ -185,7 +171,7 @@ impl DeploymentTargets {
 }
 
 impl Context {
-    async fn see_to(&self, target: &DeploymentTarget) -> Result<Action, Error> {
+    async fn see_to(&self, target: &DeploymentTarget) -> Result<Action, CallError> {
         // Before everything has been listed, what refers to it may only not be known.
         let mut listed = self.listed.clone();
         let _ = listed.wait_for(|kinds| *kinds >= KINDS).await;
@@ -213,7 +199,7 @@ impl Context {
         if target.status.as_ref() != Some(&plan.status) && !is_leaving {
             next.status = Some(plan.status);
             let written = status::put(&self.client, &next).await;
-            match written.map_err(kube("writing the DeploymentTarget's status"))? {
+            match written.map_err(call("writing the DeploymentTarget's status"))? {
                 Written::Stored(stored) => next = *stored,
                 Written::Outdated => return Ok(Action::requeue(OUTDATED)),
             }
@@ -224,7 +210,7 @@ impl Context {
         }
         if let Some(finalizers) = plan.finalizers {
             let written = status::set_finalizers(&self.client, &next, &finalizers).await;
-            let written = written.map_err(kube("setting the DeploymentTarget's finalizers"))?;
+            let written = written.map_err(call("setting the DeploymentTarget's finalizers"))?;
             if matches!(written, Written::Outdated) {
                 return Ok(Action::requeue(OUTDATED));
             }

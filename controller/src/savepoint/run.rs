@@ -20,6 +20,7 @@ use super::object::{Request, request};
 use super::place::{is_of, trigger_id};
 use super::sight::{Answer, Ask, Life, Observed, Place, Plan, Sight, Told, Whose};
 use crate::flink::{FlinkClient, FlinkError, FlinkHttp, JobId, Snapshot, StopAnswer, TriggerId};
+use crate::runtime::call::{CallError, call};
 use crate::runtime::events::Events;
 use crate::runtime::status::{self, Written};
 
@@ -56,23 +57,11 @@ impl fmt::Debug for Savepoints {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The API server failed.
-    #[error("{what}: {source}")]
-    Kube {
-        /// What was tried.
-        what: &'static str,
-        /// What went wrong.
-        source: Box<kube::Error>,
-    },
+    #[error(transparent)]
+    Call(#[from] CallError),
     /// A test has ended the work here.
     #[error("ended by the probe after {0}")]
     Probe(&'static str),
-}
-
-fn kube(what: &'static str) -> impl Fn(kube::Error) -> Error {
-    move |source| Error::Kube {
-        what,
-        source: Box::new(source),
-    }
 }
 
 impl Savepoints {
@@ -189,7 +178,7 @@ impl Savepoints {
         };
         let namespace = savepoint.namespace().unwrap_or_default();
         let sight = whose(namespace, name.clone()).await;
-        sight.map(Some).map_err(kube("reading the savepoint's job"))
+        Ok(Some(sight.map_err(call("reading the savepoint's job"))?))
     }
 
     /// Flink calls a job RUNNING that still waits for slots, and fails a savepoint that it is asked for meanwhile.
@@ -260,7 +249,7 @@ impl Savepoints {
         let mut next = savepoint.clone();
         next.status = Some(plan.status.clone());
         let written = status::put(&self.client, &next).await;
-        let stored = match written.map_err(kube("writing the Savepoint's status"))? {
+        let stored = match written.map_err(call("writing the Savepoint's status"))? {
             Written::Stored(stored) => *stored,
             Written::Outdated => return Ok(None),
         };

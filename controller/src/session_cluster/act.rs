@@ -12,9 +12,10 @@ use tokio::time::Instant;
 
 use super::decide::{Finalizer, Plan, Step};
 use super::health::Asked;
-use super::reconcile::{Context, NEWS, PAUSE, ReconcileError, call};
+use super::reconcile::{Context, NEWS, PAUSE, ReconcileError};
 use super::scene::jobmanager_pod;
 use super::state::Refusal;
+use crate::runtime::call::call;
 use crate::runtime::hand::HandError;
 use crate::runtime::made::{Detail, Made};
 use crate::runtime::status::{self, Written};

@@ -9,12 +9,13 @@ use tokio::time::Instant;
 
 use super::decide::{Decision, Observed, Plan, Proof, allocated, decide, task_managers};
 use super::health::Heard;
-use super::reconcile::{Context, ReconcileError, call};
+use super::reconcile::{Context, ReconcileError};
 use super::scene::jobmanager_pod;
 use super::target::{self, Target};
 use crate::ledger::claim::workload;
 use crate::ledger::gate::Verdict;
 use crate::objects::{FlinkCluster, build};
+use crate::runtime::call::call;
 use crate::runtime::made::Made;
 
 /// Of the objects that are seen to.

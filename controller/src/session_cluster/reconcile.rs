@@ -19,6 +19,7 @@ use crate::ledger::claim::waiting_in;
 use crate::ledger::door::Door;
 use crate::ledger::standing::Asker;
 use crate::objects::BuildSettings;
+use crate::runtime::call::CallError;
 use crate::runtime::events::Events;
 use crate::runtime::hand::{Hand, HandError};
 use crate::runtime::index::Index;
@@ -96,20 +97,8 @@ pub enum ReconcileError {
     #[error(transparent)]
     Hand(#[from] HandError),
     /// Another call failed.
-    #[error("{what}: {source}")]
-    Call {
-        /// What was called.
-        what: &'static str,
-        /// What went wrong.
-        source: Box<kube::Error>,
-    },
-}
-
-pub(super) fn call(what: &'static str) -> impl FnOnce(kube::Error) -> ReconcileError {
-    move |source| ReconcileError::Call {
-        what,
-        source: Box::new(source),
-    }
+    #[error(transparent)]
+    Call(#[from] CallError),
 }
 
 /// What a context is made of.

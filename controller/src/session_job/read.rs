@@ -8,9 +8,10 @@ use sluice_api::{SessionCluster, SessionClusterState, SessionJob, SessionJobStat
 use sluice_policy::flink::FlinkVersion;
 
 use super::draft::operations;
-use super::reconcile::{Context, Error, kube};
+use super::reconcile::{Context, Error};
 use super::sight::{Flink, Home, Ready, Report, Stored, Target};
 use crate::flink::{FlinkClient, FlinkError, JobId, JobState, Snapshot, TriggerId};
+use crate::runtime::call::call;
 use crate::savepoint::place;
 
 /// How long a cluster's address is remembered.
@@ -127,7 +128,7 @@ impl Context {
             return Ok(self.flink.at(&address).map_err(|error| error.to_string()));
         }
         let found = (self.resolver)(cluster).await;
-        let found = found.map_err(kube("reading the session cluster's Service"))?;
+        let found = found.map_err(call("reading the session cluster's Service"))?;
         let Some(address) = found else {
             return Ok(Err(format!(
                 "the Service of SessionCluster {} has no address yet",

@@ -20,6 +20,7 @@ use super::sight::{Answer, Finalizer, Observed, Plan, Step};
 use super::submit;
 use crate::fetch::Fetcher;
 use crate::flink::{FlinkHttp, StopAnswer};
+use crate::runtime::call::{CallError, call};
 use crate::runtime::events::Events;
 use crate::runtime::status::{self, Written};
 
@@ -64,23 +65,11 @@ impl fmt::Debug for Context {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The API server failed.
-    #[error("{what}: {source}")]
-    Kube {
-        /// What was tried.
-        what: &'static str,
-        /// What went wrong.
-        source: Box<kube::Error>,
-    },
+    #[error(transparent)]
+    Call(#[from] CallError),
     /// A test has ended the work here.
     #[error("ended by the probe after {0}")]
     Probe(&'static str),
-}
-
-pub(super) fn kube(what: &'static str) -> impl Fn(kube::Error) -> Error {
-    move |source| Error::Kube {
-        what,
-        source: Box::new(source),
-    }
 }
 
 /// When to look again; `None`: when something changes.
@@ -123,7 +112,7 @@ impl Context {
             let mut all = job.finalizers().to_vec();
             all.push(finalizers::TEARDOWN.to_owned());
             let written = status::set_finalizers(&self.client, &job, &all).await;
-            let written = written.map_err(kube("adding the finalizer"))?;
+            let written = written.map_err(call("adding the finalizer"))?;
             self.probed(&job, "finalizer added")?;
             return Ok(match written {
                 Written::Stored(job) => Some((*job, plan.again)),
@@ -137,7 +126,7 @@ impl Context {
         if is_changed && plan.finalizer != Finalizer::Remove {
             job.status = Some(plan.status.clone());
             let written = status::put(&self.client, &job).await;
-            match written.map_err(kube("writing the status"))? {
+            match written.map_err(call("writing the status"))? {
                 Written::Stored(stored) => job = *stored,
                 Written::Outdated => return Ok(None),
             }
@@ -155,7 +144,7 @@ impl Context {
             all.retain(|name| name != finalizers::TEARDOWN);
             if all.len() < job.finalizers().len() {
                 let written = status::set_finalizers(&self.client, &job, &all).await;
-                written.map_err(kube("removing the finalizer"))?;
+                written.map_err(call("removing the finalizer"))?;
                 self.probed(&job, "finalizer removed")?;
             }
         }
@@ -166,7 +155,7 @@ impl Context {
         let api: Api<SessionJob> =
             Api::namespaced(self.client.clone(), &job.namespace().unwrap_or_default());
         let now = api.get_opt(&job.name_any()).await;
-        let now = now.map_err(kube("reading the SessionJob"))?;
+        let now = now.map_err(call("reading the SessionJob"))?;
         Ok(now.is_some_and(|now| now.resource_version() == job.resource_version()))
     }
 

@@ -5,8 +5,9 @@ use kube::{Resource, ResourceExt};
 use sluice_api::SessionJob;
 
 use super::identity::of_deployment;
-use super::reconcile::{Context, Error, kube};
+use super::reconcile::{Context, Error};
 use super::sight::{Record, Stored};
+use crate::runtime::call::call;
 use crate::savepoint::history::{self, Of};
 
 impl Context {
@@ -14,7 +15,7 @@ impl Context {
     pub(super) async fn savepoints(&self, job: &SessionJob) -> Result<Vec<Stored>, Error> {
         let (namespace, name) = (job.namespace().unwrap_or_default(), job.name_any());
         let found = history::restorable(&self.client, &namespace, of(job, &name)).await;
-        found.map_err(kube("listing Savepoints"))
+        Ok(found.map_err(call("listing Savepoints"))?)
     }
 
     /// Keeps a snapshot as a Savepoint object. Doing so again changes nothing.
@@ -31,7 +32,7 @@ impl Context {
         };
         let object = record.object(job.namespace(), of(job, &name), owner);
         let made = history::create(&self.client, &object).await;
-        let made = made.map_err(kube("creating the Savepoint"))?;
+        let made = made.map_err(call("creating the Savepoint"))?;
         self.probed(job, "Savepoint created")?;
         if !record.is_of(&made) {
             tracing::warn!(
@@ -45,7 +46,7 @@ impl Context {
             return Ok(());
         }
         let written = history::complete(&self.client, made, record).await;
-        written.map_err(kube("writing the Savepoint's status"))?;
+        written.map_err(call("writing the Savepoint's status"))?;
         self.probed(job, "Savepoint completed")
     }
 }
