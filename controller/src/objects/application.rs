@@ -16,9 +16,6 @@ use super::cluster::HighAvailability;
 
 /// The first version that knows the two options.
 const OUTLIVES_SINCE: FlinkVersion = FlinkVersion::new(1, 15);
-/// Checkpoints that Flink keeps unless users say otherwise: after the loss of a JobManager the newest one that was seen must
-/// still be there, although newer ones have come since.
-const RETAINED: (&str, &str) = ("state.checkpoints.num-retained", "10");
 
 /// A job that is started with its JobManager.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,13 +112,6 @@ impl Application {
             ] {
                 options.insert(key.into(), value.into());
             }
-        }
-        let is_said = |options: &BTreeMap<String, String>| {
-            options.contains_key(RETAINED.0)
-                || options.contains_key("execution.checkpointing.num-retained")
-        };
-        if !is_said(options) {
-            options.insert(RETAINED.0.into(), RETAINED.1.into());
         }
     }
 

@@ -14,6 +14,9 @@ use super::BuildError;
 use super::application::Application;
 use super::cluster::{FlinkCluster, HighAvailability};
 
+/// Checkpoints that Flink keeps of each job unless users say otherwise. Where the newest one is, is asked every ten seconds: after
+/// the loss of a JobManager the one that was seen last must still be there, although newer ones have come since.
+const RETAINED: (&str, &str) = ("state.checkpoints.num-retained", "20");
 /// Port of Flink's RPC.
 pub const RPC_PORT: u16 = 6123;
 /// Port of the blob server.
@@ -141,6 +144,12 @@ pub fn options(cluster: &FlinkCluster<'_>) -> BTreeMap<String, String> {
     if cluster.version >= MODULES_SINCE {
         let users = options.get(JAVA_OPTIONS).map(|text| text.trim().to_owned());
         options.insert(JAVA_OPTIONS.to_owned(), java_options(users.as_deref()));
+    }
+    // Newer releases know the option by either name.
+    if !options.contains_key("execution.checkpointing.num-retained") {
+        options
+            .entry(RETAINED.0.to_owned())
+            .or_insert_with(|| RETAINED.1.to_owned());
     }
     if cluster.application.is_some() {
         Application::configure(cluster.version, &mut options);
