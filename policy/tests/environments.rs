@@ -137,13 +137,13 @@ fn the_environment_sets_configuration_options_that_take_precedence_over_those_of
 fn where_it_names_deployments_it_takes_precedence_over_them_and_over_every_default() {
     let named = environment(json!({"deployment": {
         "restoreStrategy": {"kind": "LATEST_SAVEPOINT"},
-        "template": {"spec": {"flinkConfiguration": {"state.savepoints.dir": "s3://audited"}}}}}));
+        "template": {"spec": {"flinkConfiguration": {"state.savepoints.dir": "s3://audited"}, "parallelism": 3}}}}));
     let second = environment(json!({"deployment": {
         "template": {"spec": {"flinkConfiguration": {"state.savepoints.dir": "s3://second", "a.b": "second"}}}}}));
     let world = Admins {
         environments: vec![named, second],
         defaults: vec![
-            json!({"template": {"spec": {"flinkConfiguration": {"a.b": "team", "c.d": "team"}}}, "maxJobCreationAttempts": 9}),
+            json!({"template": {"spec": {"parallelism": 7, "flinkConfiguration": {"a.b": "team", "c.d": "team"}}}, "maxJobCreationAttempts": 9}),
             json!({"template": {"spec": {"flinkConfiguration": {"c.d": "cluster", "e.f": "cluster"}}}}),
         ],
     };
@@ -172,6 +172,11 @@ fn where_it_names_deployments_it_takes_precedence_over_them_and_over_every_defau
         "cluster",
         "ClusterDeploymentDefaults > built in"
     );
+    assert_eq!(template["parallelism"], 3);
+    assert_eq!(
+        template["numberOfTaskManagers"], 3,
+        "what follows from others follows from what the Environment says"
+    );
     assert_eq!(
         made["spec"]["restoreStrategy"]["kind"], "LATEST_SAVEPOINT",
         "Environment > built in"
@@ -198,6 +203,28 @@ fn kinds_that_it_does_not_name_are_left_alone() {
     assert_eq!(made, application("cmf.confluent.io/v1"));
     let alone = stored(&deployment(), None, &Admins::default());
     assert_eq!(stored(&deployment(), None, &world), alone);
+}
+
+#[test]
+fn what_follows_from_what_it_sets_is_never_refused() {
+    let world = Admins {
+        environments: vec![environment(
+            json!({"deployment": {"restoreStrategy": {"kind": "NONE"}}}),
+        )],
+        ..Admins::default()
+    };
+    let made = stored(&deployment(), None, &world);
+    assert_eq!(made["spec"]["upgradeStrategy"]["kind"], "STATELESS");
+    let both = json!({"restoreStrategy": {"kind": "LATEST_STATE"}, "upgradeStrategy": {"kind": "STATELESS"}});
+    let world = Admins {
+        environments: vec![environment(json!({ "deployment": both }))],
+        ..Admins::default()
+    };
+    let made = stored(&deployment(), None, &world);
+    assert_eq!(
+        made["spec"]["upgradeStrategy"]["kind"], "STATELESS",
+        "its own word stays"
+    );
 }
 
 /// "What must hold for existing objects too belongs in an Environment, whose values are set at every change of the spec."

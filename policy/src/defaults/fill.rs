@@ -87,10 +87,14 @@ pub fn fill(
             filler.default(path, value, BUILT_IN);
         },
     );
-    filler.derive(dialect);
+    filler.derive(dialect, &BTreeSet::new());
     let changes_spec = old.is_none_or(|old| old.get("spec") != filler.draft.object().get("spec"));
     if changes_spec {
-        filler.override_with(dialect, &layers.environments);
+        let set = filler.override_with(dialect, &layers.environments);
+        if !set.is_empty() {
+            // What follows from others follows from what stands in the end, or the rules would refuse what nobody wrote.
+            filler.derive(dialect, &set);
+        }
     }
     filler.write_record();
     filler.filled
@@ -179,11 +183,11 @@ impl Filler<'_, '_, '_> {
         }
     }
 
-    /// Values that follow from others, as long as nobody else has set them.
-    fn derive(&mut self, dialect: &dyn Dialect) {
+    /// Values that follow from others, as long as nobody else has set them; `set`: what Environments have.
+    fn derive(&mut self, dialect: &dyn Dialect, set: &BTreeSet<FieldPath>) {
         let before: Vec<Derived> = self.old.map(|old| dialect.derived(old)).unwrap_or_default();
         for Derived { path, value } in dialect.derived(self.draft.object()) {
-            if self.seen.contains(&path) {
+            if self.seen.contains(&path) || set.contains(&path) {
                 continue;
             }
             let stored = self.old.and_then(|old| given(old, &path)).cloned();
@@ -221,7 +225,11 @@ impl Filler<'_, '_, '_> {
     }
 
     /// Environments win over everything but what is frozen, which keeps what it runs with.
-    fn override_with(&mut self, dialect: &dyn Dialect, environments: &[Layer]) {
+    fn override_with(
+        &mut self,
+        dialect: &dyn Dialect,
+        environments: &[Layer],
+    ) -> BTreeSet<FieldPath> {
         let mut seen = BTreeSet::new();
         for layer in environments {
             each_setting(dialect, layer, &mut |path, value| {
@@ -242,6 +250,7 @@ impl Filler<'_, '_, '_> {
                 }
             });
         }
+        seen
     }
 
     fn write_record(&mut self) {
@@ -289,6 +298,7 @@ impl Filler<'_, '_, '_> {
         }
         let done = self.draft.set(path, value.clone());
         if done {
+            self.filled.retain(|filled| filled.path != *path);
             self.filled.push(Filled {
                 path: path.clone(),
                 value: value.clone(),
