@@ -109,7 +109,7 @@ pub fn step(situation: &Situation<'_>, pace: Pace) -> Result<Option<Step>, Error
         }));
     }
     if let Some(next) = &held.next {
-        return Ok(announced(situation, next, pace));
+        return announced(situation, next, pace);
     }
     if request == Some(Request::Now) || held.current.is_ending(now) {
         let generations = Generations {
@@ -143,7 +143,11 @@ pub fn step(situation: &Situation<'_>, pace: Pace) -> Result<Option<Step>, Error
 }
 
 /// The next CA is known: it signs, is given up, or waits.
-fn announced(situation: &Situation<'_>, next: &Arc<Authority>, pace: Pace) -> Option<Step> {
+fn announced(
+    situation: &Situation<'_>,
+    next: &Arc<Authority>,
+    pace: Pace,
+) -> Result<Option<Step>, Error> {
     let Situation { held, now, .. } = *situation;
     // Made by a machine whose clock is wrong: API servers might not take it for valid yet.
     let astray = situation.written.zip(held.since).is_some_and(|(at, ours)| {
@@ -156,23 +160,33 @@ fn announced(situation: &Situation<'_>, next: &Arc<Authority>, pace: Pace) -> Op
             since: held.since.filter(|_| !held.previous.is_empty()),
             ..held.clone()
         };
-        return Some(Step::to(
+        return Ok(Some(Step::to(
             without,
             "the next CA is given up: the clock of whoever announced it is not the API server's; set that machine's clock",
-        ));
+        )));
+    }
+    if !next.is_valid(now) {
+        let another = Generations {
+            next: Some(Arc::new(Authority::generate(now)?)),
+            ..restarted(held, now)
+        };
+        return Ok(Some(Step::to(
+            another,
+            "the clock was set back, or nobody looked for years; another next CA is announced",
+        )));
     }
     let Some(passed) = passed(held, now) else {
-        return Some(Step::to(
+        return Ok(Some(Step::to(
             restarted(held, now),
             "the clock was set back; the next CA waits anew",
-        ));
+        )));
     };
     let pem = next.certificate_pem().trim();
     let trusted =
         !situation.bundles.is_empty() && situation.bundles.iter().all(|held| held.contains(pem));
     // Nothing is gained by waiting while no leaf of the old CA is valid.
     if !trusted || (passed < pace.dwell && held.current.is_valid(now)) {
-        return None;
+        return Ok(None);
     }
     let mut previous = vec![held.current.certificate_pem().to_owned()];
     previous.extend(held.previous.iter().cloned());
@@ -182,7 +196,7 @@ fn announced(situation: &Situation<'_>, next: &Arc<Authority>, pace: Pace) -> Op
         previous,
         since: Some(now),
     };
-    Some(Step::to(generations, "the next CA signs"))
+    Ok(Some(Step::to(generations, "the next CA signs")))
 }
 
 /// How long the phase has lasted; `None`: that cannot be told, since the clock was set back or no time was written.
@@ -318,23 +332,39 @@ mod tests {
     #[test]
     fn a_clock_that_is_set_back_makes_a_phase_begin_anew_and_not_last_for_years() {
         let mut stage = Stage::new();
-        stage.after(SignedDuration::from_hours(24 * 400));
         stage.step(Some(Request::Now));
         stage.bundles_follow();
-        stage.now -= SignedDuration::from_hours(24 * 399);
+        stage.now -= SignedDuration::from_mins(30);
         assert_eq!(
             stage.step(None),
             Some("the clock was set back; the next CA waits anew")
         );
         stage.after(PACE.dwell);
         assert_eq!(stage.step(None), Some("the next CA signs"));
-        stage.now -= SignedDuration::from_hours(1);
+        stage.now -= SignedDuration::from_mins(5);
         let what = stage.step(None);
         assert_eq!(
             what,
             Some("the clock was set back; the previous CA is trusted for its time anew")
         );
         assert_eq!(stage.step(None), None);
+    }
+
+    #[test]
+    fn a_ca_that_is_not_valid_yet_never_signs() {
+        let mut stage = Stage::new();
+        stage.after(SignedDuration::from_hours(24 * 400));
+        stage.step(Some(Request::Now));
+        stage.bundles_follow();
+        let ahead = stage.held.next.clone().unwrap();
+        stage.now -= SignedDuration::from_hours(24 * 399);
+        let what = stage.step(None).unwrap();
+        assert!(what.contains("another next CA is announced"), "{what}");
+        stage.bundles_follow();
+        stage.after(PACE.dwell);
+        assert_eq!(stage.step(None), Some("the next CA signs"));
+        assert!(stage.held.current.is_valid(stage.now));
+        assert!(!stage.held.bundle().contains(ahead.certificate_pem().trim()));
     }
 
     #[test]

@@ -90,10 +90,10 @@ pub fn fill(
     filler.derive(dialect, &BTreeSet::new());
     let changes_spec = old.is_none_or(|old| old.get("spec") != filler.draft.object().get("spec"));
     if changes_spec {
-        let set = filler.override_with(dialect, &layers.environments);
-        if !set.is_empty() {
+        let overridden = filler.override_with(dialect, &layers.environments);
+        if !overridden.is_empty() {
             // What follows from others follows from what stands in the end, or the rules would refuse what nobody wrote.
-            filler.derive(dialect, &set);
+            filler.derive(dialect, &overridden);
         }
     }
     filler.write_record();
@@ -183,11 +183,11 @@ impl Filler<'_, '_, '_> {
         }
     }
 
-    /// Values that follow from others, as long as nobody else has set them; `set`: what Environments have.
-    fn derive(&mut self, dialect: &dyn Dialect, set: &BTreeSet<FieldPath>) {
+    /// Values that follow from others, as long as nobody else has set them; `overridden`: what Environments have.
+    fn derive(&mut self, dialect: &dyn Dialect, overridden: &BTreeSet<FieldPath>) {
         let before: Vec<Derived> = self.old.map(|old| dialect.derived(old)).unwrap_or_default();
         for Derived { path, value } in dialect.derived(self.draft.object()) {
-            if self.seen.contains(&path) || set.contains(&path) {
+            if self.seen.contains(&path) || overridden.contains(&path) {
                 continue;
             }
             let stored = self.old.and_then(|old| given(old, &path)).cloned();
