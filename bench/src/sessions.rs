@@ -87,7 +87,8 @@ async fn measure(options: &Options, cluster: &Cluster) -> anyhow::Result<()> {
         &address,
         "--kubeconfig",
     ])
-    .arg(cluster.kubeconfig());
+    .arg(cluster.kubeconfig())
+    .env("MIMALLOC_ALLOW_THP", "0"); // as in the chart
     let controller = Process::spawn(spec)?;
     let mut table = Table::new([
         "session clusters",

@@ -68,7 +68,7 @@ pub fn run(args: &ControllerArgs) -> Result<Outcome, Failure> {
         Failure::Input(format!("--log {}: {error}; give info or debug", args.log))
     })?;
     // A thousand session clusters are many small things: in pages of 2 MiB, which the allocator asks the kernel for, they take half as
-    // much again. A kernel that has none of these has nothing to switch off.
+    // much again. What the allocator took before this is told by MIMALLOC_ALLOW_THP=0, as the chart does. A kernel that has none of these has nothing to switch off.
     if let Err(error) = nix::sys::prctl::set_thp_disable(true) {
         tracing::debug!(%error, "huge pages stay in use");
     }

@@ -103,7 +103,10 @@ impl Servers {
         };
         let mut specs: Vec<_> = self.webhooks.iter().enumerate().map(webhook).collect();
         // A jar that lies on this machine is what people try first.
-        let controller = spec("controller", "controller").arg("--allow-local-fetch");
+        let controller = spec("controller", "controller")
+            .arg("--allow-local-fetch")
+            // As in the chart: the allocator reads it before our own code runs.
+            .env("MIMALLOC_ALLOW_THP", "0");
         specs.push(match runtime {
             Runtime::Run => controller,
             // Without a node no pod would ever come, nor go.
