@@ -25,6 +25,9 @@ pub(crate) const CONDITION: &str = "emergency-open";
 const ANNOTATION: &str = "sluice.dev/emergency";
 /// How long an API server may take to hear of a changed registration.
 const HEARD_WITHIN: Duration = Duration::from_secs(20);
+/// After a restoration: for how long a dry-run may fail while the API server hears of one registration before the other. Longer, and
+/// it is the webhook that does not answer, which no waiting mends.
+const FAILS_FOR: Duration = Duration::from_secs(5);
 /// Writes that may be overtaken by others, the keeper of the `caBundle` among them.
 const ATTEMPTS: u32 = 5;
 
@@ -325,10 +328,14 @@ async fn status(live: &Live) -> Result<Outcome, Failure> {
 
 /// What admission answers once it answers as wanted, or at last.
 async fn heard(live: &Live, namespace: &str, wanted: &Answer) -> Answer {
-    let deadline = Instant::now() + HEARD_WITHIN;
+    let began = Instant::now();
     loop {
         let answer = canary::ask(&live.client, namespace).await;
-        if answer == *wanted || Instant::now() >= deadline {
+        let patience = match (wanted, &answer) {
+            (Answer::Gate, Answer::Trouble(_)) => FAILS_FOR,
+            _ => HEARD_WITHIN,
+        };
+        if answer == *wanted || began.elapsed() >= patience {
             return answer;
         }
         sleep(Duration::from_millis(250)).await;

@@ -1,0 +1,158 @@
+//! What the API server holds is broken: CRDs, registrations, caBundles, guards.
+
+use super::{SOON, Stage};
+use serde_json::{Value, json};
+use sluice_tests::{Kubectl, eventually};
+
+const CONFIGURATIONS: [&str; 2] = [
+    "mutatingwebhookconfiguration/sluice",
+    "validatingwebhookconfiguration/sluice",
+];
+
+/// An object as somebody else would create it.
+fn fresh(kubectl: &Kubectl, what: &str) -> Value {
+    let mut stored = kubectl.get(what).unwrap();
+    stored["metadata"] = json!({"name": stored["metadata"]["name"]});
+    stored
+}
+
+fn delete(kubectl: &Kubectl, what: &str) {
+    kubectl.run(&["delete", what]).unwrap().admitted().unwrap();
+}
+
+fn create(kubectl: &Kubectl, object: &Value) {
+    kubectl
+        .create(&object.to_string())
+        .unwrap()
+        .admitted()
+        .unwrap();
+}
+
+pub fn crds(stage: &Stage, kubectl: &Kubectl) {
+    let crd = "crd/savepoints.sluice.dev";
+    delete(kubectl, crd);
+    stage.complains(
+        "CustomResourceDefinition savepoints.sluice.dev is not there",
+        "sluice manifests --only crds",
+    );
+    let crds = stage.sluice("manifests --only crds").out;
+    let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+    kubectl.run_with(&apply, &crds).unwrap().admitted().unwrap();
+    stage.recovers();
+    let patch = json!([{"op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema/description", "value": "older"}]).to_string();
+    kubectl
+        .run(&["patch", crd, "--type=json", "-p", &patch])
+        .unwrap()
+        .admitted()
+        .unwrap();
+    stage.complains(
+        "savepoints.sluice.dev is of another version of Sluice",
+        "sluice manifests --only crds",
+    );
+    kubectl.run_with(&apply, &crds).unwrap().admitted().unwrap();
+    stage.recovers();
+}
+
+pub fn registrations(stage: &Stage, kubectl: &Kubectl) {
+    for configuration in CONFIGURATIONS {
+        let stored = fresh(kubectl, configuration);
+        delete(kubectl, configuration);
+        stage.complains(
+            "WebhookConfiguration sluice is not there: the API server does not ask Sluice",
+            "helm upgrade",
+        );
+        let mut narrowed = stored.clone();
+        narrowed["webhooks"][0]["rules"]
+            .as_array_mut()
+            .unwrap()
+            .pop();
+        create(kubectl, &narrowed);
+        stage.complains(
+            "is not what this version of Sluice registers",
+            "helm upgrade",
+        );
+        delete(kubectl, configuration);
+        create(kubectl, &stored);
+        stage.recovers();
+    }
+}
+
+/// Another CA, then none, while the webhook may not write it: where it may, it mends that within a second.
+pub fn bundles(stage: &Stage, kubectl: &Kubectl) {
+    let binding = "clusterrolebinding/sluice";
+    let bound = fresh(kubectl, binding);
+    delete(kubectl, binding);
+    let other = json!([{"op": "replace", "path": "/webhooks/0/clientConfig/caBundle", "value": stranger(stage)}]);
+    let none = json!([{"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"}]);
+    for configuration in CONFIGURATIONS {
+        let sound = fresh(kubectl, configuration);
+        for (patch, what) in [
+            (&other, "does not accept what is served"),
+            (&none, "has no caBundle: the API server trusts nobody"),
+        ] {
+            // Perhaps the API server has not heard yet that the webhook may not.
+            let said = eventually(SOON, || {
+                kubectl
+                    .run(&[
+                        "patch",
+                        configuration,
+                        "--type=json",
+                        "-p",
+                        &patch.to_string(),
+                    ])?
+                    .admitted()?;
+                let said = stage.sluice("doctor --only certificate");
+                anyhow::ensure!(said.code == 1, "{}", said.out);
+                Ok(said)
+            })
+            .unwrap();
+            assert!(
+                said.out.contains(what)
+                    && said.out.contains("the webhook writes the caBundle itself"),
+                "{}",
+                said.out
+            );
+        }
+        if configuration.starts_with("mutating") {
+            // By hand here, so that the other one is what doctor complains about; the webhook mends that one.
+            let path = "/webhooks/0/clientConfig/caBundle";
+            let value = &sound["webhooks"][0]["clientConfig"]["caBundle"];
+            let mend = json!([{"op": "add", "path": path, "value": value}]).to_string();
+            kubectl
+                .run(&["patch", configuration, "--type=json", "-p", &mend])
+                .unwrap()
+                .admitted()
+                .unwrap();
+        }
+    }
+    create(kubectl, &bound);
+    stage.recovers();
+}
+
+/// Somebody else's CA, as base64: the API server's own.
+fn stranger(stage: &Stage) -> String {
+    let text = std::fs::read_to_string(stage.gate.kubeconfig()).unwrap();
+    let config: Value = serde_saphyr::from_str(&text).unwrap();
+    let cluster = &config["clusters"][0]["cluster"];
+    if let Some(data) = cluster["certificate-authority-data"].as_str() {
+        return data.to_owned();
+    }
+    let pem = std::fs::read(cluster["certificate-authority"].as_str().unwrap()).unwrap();
+    serde_json::to_value(k8s_openapi::ByteString(pem))
+        .unwrap()
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+pub fn guards(stage: &Stage, kubectl: &Kubectl) {
+    let guard = "validatingadmissionpolicybinding/sluice-statuses";
+    let stored = fresh(kubectl, guard);
+    delete(kubectl, guard);
+    stage.complains(
+        "ValidatingAdmissionPolicyBinding sluice-statuses is not there",
+        "helm upgrade",
+    );
+    create(kubectl, &stored);
+    stage.recovers();
+}
