@@ -219,7 +219,7 @@ pub(super) async fn certificate(place: &Place<'_>) -> Found {
         Err(found) => return found,
     };
     let log = format!(
-        "the webhook writes the caBundle itself, within a minute; if this lasts: kubectl -n {} logs deployment/{NAME} -c webhook",
+        "the webhook writes the caBundle itself, at once; if this lasts: kubectl -n {} logs deployment/{NAME} -c webhook",
         place.namespace
     );
     let mut first: Option<Timestamp> = None;

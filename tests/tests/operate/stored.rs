@@ -84,8 +84,9 @@ pub fn bundles(stage: &Stage, kubectl: &Kubectl) {
     delete(kubectl, binding);
     let other = json!([{"op": "replace", "path": "/webhooks/0/clientConfig/caBundle", "value": stranger(stage)}]);
     let none = json!([{"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"}]);
-    for configuration in CONFIGURATIONS {
-        let sound = fresh(kubectl, configuration);
+    // The one that is looked at last is broken first.
+    for (configuration, kind) in CONFIGURATIONS.into_iter().zip(["Mutating", "Validating"]) {
+        let named = format!("{kind}WebhookConfiguration sluice");
         for (patch, what) in [
             (&other, "does not accept what is served"),
             (&none, "has no caBundle: the API server trusts nobody"),
@@ -108,21 +109,11 @@ pub fn bundles(stage: &Stage, kubectl: &Kubectl) {
             .unwrap();
             assert!(
                 said.out.contains(what)
+                    && said.out.contains(&named)
                     && said.out.contains("the webhook writes the caBundle itself"),
                 "{}",
                 said.out
             );
-        }
-        if configuration.starts_with("mutating") {
-            // By hand here, so that the other one is what doctor complains about; the webhook mends that one.
-            let path = "/webhooks/0/clientConfig/caBundle";
-            let value = &sound["webhooks"][0]["clientConfig"]["caBundle"];
-            let mend = json!([{"op": "add", "path": path, "value": value}]).to_string();
-            kubectl
-                .run(&["patch", configuration, "--type=json", "-p", &mend])
-                .unwrap()
-                .admitted()
-                .unwrap();
         }
     }
     create(kubectl, &bound);
@@ -146,13 +137,31 @@ fn stranger(stage: &Stage) -> String {
 }
 
 pub fn guards(stage: &Stage, kubectl: &Kubectl) {
-    let guard = "validatingadmissionpolicybinding/sluice-statuses";
-    let stored = fresh(kubectl, guard);
-    delete(kubectl, guard);
+    let policy = "validatingadmissionpolicy/sluice-statuses";
+    let binding = "validatingadmissionpolicybinding/sluice-statuses";
+    for (guard, what) in [
+        (policy, "ValidatingAdmissionPolicy sluice-statuses"),
+        (binding, "ValidatingAdmissionPolicyBinding sluice-statuses"),
+    ] {
+        let stored = fresh(kubectl, guard);
+        delete(kubectl, guard);
+        stage.complains(&format!("{what} is not there"), "helm upgrade");
+        create(kubectl, &stored);
+    }
+    let sound = fresh(kubectl, policy);
+    let weak =
+        json!([{"op": "replace", "path": "/spec/validations/0/expression", "value": "true"}])
+            .to_string();
+    kubectl
+        .run(&["patch", policy, "--type=json", "-p", &weak])
+        .unwrap()
+        .admitted()
+        .unwrap();
     stage.complains(
-        "ValidatingAdmissionPolicyBinding sluice-statuses is not there",
+        "ValidatingAdmissionPolicy sluice-statuses is not what this version of Sluice has",
         "helm upgrade",
     );
-    create(kubectl, &stored);
+    delete(kubectl, policy);
+    create(kubectl, &sound);
     stage.recovers();
 }
