@@ -2,9 +2,23 @@
 
 use super::{SOON, Stage, cluster, docs};
 use nix::sys::signal::Signal;
-use serde_json::json;
-use sluice_tests::{Kubectl, eventually};
+use serde_json::{Value, json};
+use sluice_tests::{Kubectl, Ran, eventually};
 use std::process::Command;
+
+/// Both registrations' webhooks as they are stored.
+fn registered(kubectl: &Kubectl) -> [Value; 2] {
+    ["validating", "mutating"].map(|kind| {
+        kubectl
+            .get(&format!("{kind}webhookconfiguration/sluice"))
+            .unwrap()["webhooks"]
+            .clone()
+    })
+}
+
+fn start(kubectl: &Kubectl, name: &str) -> Ran {
+    kubectl.create(&cluster(name, 1)).unwrap()
+}
 
 pub fn gives_the_cluster_back(stage: &Stage, kubectl: &Kubectl) {
     let said = stage.documented("emergency status");
@@ -15,18 +29,11 @@ pub fn gives_the_cluster_back(stage: &Stage, kubectl: &Kubectl) {
             "ValidatingWebhookConfiguration sluice: asks the webhooks\nMutatingWebhookConfiguration sluice: asks the webhooks\n"
         )
     );
-    let before = |kind: &str| {
-        kubectl
-            .get(&format!("{kind}webhookconfiguration/sluice"))
-            .unwrap()["webhooks"]
-            .clone()
-    };
-    let (validating, mutating) = (before("validating"), before("mutating"));
+    let before = registered(kubectl);
     for pid in stage.gate.children("webhook").unwrap() {
         stage.gate.signal(pid, Signal::SIGKILL).unwrap();
     }
-    let start = |name: &str| kubectl.create(&cluster(name, 1)).unwrap();
-    let refused = eventually(SOON, || start("dead").refused()).unwrap();
+    let refused = eventually(SOON, || start(kubectl, "dead").refused()).unwrap();
     assert!(
         refused.contains("failed calling webhook \"validate.sluice.dev\""),
         "{refused}"
@@ -51,7 +58,7 @@ pub fn gives_the_cluster_back(stage: &Stage, kubectl: &Kubectl) {
         "{}",
         said.out
     );
-    start("given-back").admitted().unwrap();
+    start(kubectl, "given-back").admitted().unwrap();
     // What the guards see to is the API server's own, and stays.
     let said = stage.sluice("emergency status");
     assert_eq!(said.code, 1, "{}", said.out);
@@ -74,20 +81,19 @@ pub fn gives_the_cluster_back(stage: &Stage, kubectl: &Kubectl) {
         "{}",
         said.out
     );
-    assert_eq!(
-        (before("validating"), before("mutating")),
-        (validating.clone(), mutating.clone()),
-        "nothing is left of it"
-    );
+    assert_eq!(registered(kubectl), before, "nothing is left of it");
     assert!(
         kubectl
             .get("validatingwebhookconfiguration/sluice")
             .unwrap()["metadata"]["annotations"]["sluice.dev/emergency"]
             .is_null()
     );
-    start("again").refused().unwrap();
+    start(kubectl, "again").refused().unwrap();
+}
 
-    // The same by kubectl alone, as it is documented; restore undoes that too.
+/// The same by kubectl alone, as it is documented; restore undoes that too.
+pub fn works_by_hand(stage: &Stage, kubectl: &Kubectl) {
+    let before = registered(kubectl);
     let docs = docs();
     let line = docs
         .lines()
@@ -101,7 +107,7 @@ pub fn gives_the_cluster_back(stage: &Stage, kubectl: &Kubectl) {
         .status()
         .unwrap();
     assert!(shell.success(), "{line}");
-    eventually(SOON, || start("by-hand").admitted()).unwrap();
+    eventually(SOON, || start(kubectl, "by-hand").admitted()).unwrap();
     assert!(
         stage
             .sluice("emergency status")
@@ -109,11 +115,10 @@ pub fn gives_the_cluster_back(stage: &Stage, kubectl: &Kubectl) {
             .contains("ValidatingWebhookConfiguration sluice: open by hand")
     );
     stage.sluice("emergency restore");
-    assert_eq!(
-        (before("validating"), before("mutating")),
-        (validating, mutating)
-    );
+    assert_eq!(registered(kubectl), before);
+}
 
+pub fn has_nothing_to_do_where_nothing_is(stage: &Stage, kubectl: &Kubectl) {
     for kind in ["validating", "mutating"] {
         kubectl
             .run(&["delete", &format!("{kind}webhookconfiguration/sluice")])

@@ -17,12 +17,15 @@ mod stored;
 mod wellness;
 
 use anyhow::{Result, ensure};
-use sluice_tests::{Gate, sluice_binary};
+use sluice_tests::{Gate, Kubectl, sluice_binary};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_secs(90);
+
+/// A part of the test, which leaves what it has broken mended.
+type Step = fn(&Stage, &Kubectl);
 
 struct Said {
     code: i32,
@@ -128,23 +131,29 @@ fn quotas_are_shown_broken_things_are_named_and_the_cluster_is_given_back() {
         sluice: sluice_binary().unwrap(),
     };
     let kubectl = stage.gate.kubectl().in_namespace("team-a");
-    let step = |name: &str, body: &dyn Fn()| {
+    let steps: [(&str, Step); 14] = [
+        ("wellness", wellness::all_is_well),
+        ("quotas", quotas::are_shown),
+        ("quotas that are shared", quotas::are_shared),
+        ("quotas tried first", quotas::are_tried_first),
+        ("quotas watched", quotas::are_watched),
+        ("CRDs", stored::crds),
+        ("registrations", stored::registrations),
+        ("caBundles", stored::bundles),
+        ("guards", stored::guards),
+        ("a controller that hangs", running::a_controller_that_hangs),
+        ("a webhook that hangs", running::a_webhook_that_hangs),
+        ("emergency", emergency::gives_the_cluster_back),
+        ("emergency by hand", emergency::works_by_hand),
+        (
+            "emergency without registrations",
+            emergency::has_nothing_to_do_where_nothing_is,
+        ),
+    ];
+    for (name, step) in steps {
         let began = Instant::now();
-        body();
+        step(&stage, &kubectl);
         eprintln!("{name}: {:.1} s", began.elapsed().as_secs_f64());
-    };
-    step("wellness", &|| wellness::all_is_well(&stage));
-    step("quotas", &|| quotas::are_shown(&stage, &kubectl));
-    step("CRDs", &|| stored::crds(&stage, &kubectl));
-    step("registrations", &|| stored::registrations(&stage, &kubectl));
-    step("caBundles", &|| stored::bundles(&stage, &kubectl));
-    step("guards", &|| stored::guards(&stage, &kubectl));
-    step("controller", &|| {
-        running::a_controller_that_hangs(&stage, &kubectl)
-    });
-    step("webhook", &|| running::a_webhook_that_hangs(&stage));
-    step("emergency", &|| {
-        emergency::gives_the_cluster_back(&stage, &kubectl)
-    });
+    }
     assert_eq!(stage.gate.down().unwrap(), Some(0));
 }

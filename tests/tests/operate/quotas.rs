@@ -58,8 +58,10 @@ CpuQuota team-a/default   SessionCluster team-a/analytics   4
             "There is no quota for namespace default: CPU is not limited. kubectl explain cpuquota.spec\n"
         )
     );
+}
 
-    // One that several namespaces share: what others hold is told without them.
+/// One that several namespaces share: what others hold is told without them.
+pub fn are_shared(stage: &Stage, kubectl: &Kubectl) {
     let shared = "{apiVersion: sluice.dev/v1alpha1, kind: ClusterCpuQuota, metadata: {name: all}, spec: {hard: {cpu: 20}, namespaces: ['*']}}";
     kubectl.apply(shared).unwrap().admitted().unwrap();
     eventually(SOON, || {
@@ -79,7 +81,9 @@ CpuQuota team-a/default   SessionCluster team-a/analytics   4
         Ok(())
     })
     .unwrap();
+}
 
+pub fn are_tried_first(stage: &Stage, kubectl: &Kubectl) {
     let small = stage.file("small.yaml", &cluster("more", 2));
     let said = stage.sluice(&format!("quota simulate -f {small}"));
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
@@ -125,8 +129,10 @@ CpuQuota team-a/default   SessionCluster team-a/analytics   4
             .unwrap()
             .contains("NotFound")
     );
+}
 
-    // Watching tells what changes, once.
+/// Watching tells what changes, once.
+pub fn are_watched(stage: &Stage, kubectl: &Kubectl) {
     let mut watching = stage
         .command(&["quota", "-n", "team-a", "-w"])
         .stdout(Stdio::piped())

@@ -52,7 +52,7 @@ pub fn a_controller_that_hangs(stage: &Stage, kubectl: &Kubectl) {
         .unwrap();
 }
 
-pub fn a_webhook_that_hangs(stage: &Stage) {
+pub fn a_webhook_that_hangs(stage: &Stage, _: &Kubectl) {
     signal(stage, "webhook", Signal::SIGSTOP);
     stage.complains("nobody answers at 127.0.0.1:", "sluice emergency open");
     signal(stage, "webhook", Signal::SIGCONT);

@@ -2,8 +2,9 @@
 
 use super::Stage;
 use serde_json::{Value, json};
+use sluice_tests::Kubectl;
 
-pub fn all_is_well(stage: &Stage) {
+pub fn all_is_well(stage: &Stage, _: &Kubectl) {
     let said = stage.documented("doctor");
     assert_eq!(said.code, 0, "{}", said.out);
     let checks = [
