@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_secs(90);
 
-/// A part of the test, which leaves what it has broken mended.
+/// A part of the test; those before `emergency` mend what they have broken.
 type Step = fn(&Stage, &Kubectl);
 
 struct Said {
