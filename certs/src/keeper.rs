@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 /// The wall clock is looked at this often.
 const GLANCE: Duration = Duration::from_secs(2);
 
-/// First and longest wait before another attempt while not ready.
+/// First and longest wait before another attempt while something is left to do.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// Rounds in one tick before the next tick goes on: a rotation takes three, and each may lose a race against another replica.
@@ -74,6 +74,8 @@ pub struct Keeper {
     signed_by: Option<CertificateDer<'static>>,
     /// Bundles as they were read back last.
     bundles: Vec<String>,
+    /// Whether the last tick did all that it had to.
+    settled: bool,
 }
 
 impl Keeper {
@@ -94,20 +96,20 @@ impl Keeper {
             generations: None,
             signed_by: None,
             bundles: Vec::new(),
+            settled: false,
         };
         (keeper, watched)
     }
 
-    /// Reconciles at every tick, and when something changes, until told to stop; more often while not ready.
+    /// Reconciles at every tick, and when something changes, until told to stop; more often while something is left to do.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut news = news::of(&self.client, &self.store, &self.settings.targets);
         let mut retry = RETRY.0;
         loop {
             let began = Timestamp::now();
             let state = self.tick(began).await;
-            let ready = matches!(state, State::Ready { .. });
             self.publish(state);
-            let wait = if ready {
+            let wait = if self.settled {
                 retry = RETRY.0;
                 self.settings.tick.min(self.phase())
             } else {
@@ -118,7 +120,7 @@ impl Keeper {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = wall_clock_sleep(began, wait) => {}
-                () = news.next(), if ready => {}
+                () = news.next(), if self.settled => {}
             }
         }
     }
@@ -148,6 +150,7 @@ impl Keeper {
         let reconciled = self.reconcile(now).await;
         let minted = self.renew(now);
         let verified = self.verify(now);
+        self.settled = verified.is_ok() && reconciled.is_ok() && minted.is_ok();
         match (verified, reconciled.and(minted)) {
             (Ok(state), Ok(())) => state,
             // The API may be away for as long as the leaf is good: what it last stored is still what it trusts.
