@@ -167,7 +167,9 @@ fn charted(bare: &Bare, binary: &Path) -> Result<()> {
         "--timeout",
         "8m",
     ];
-    helm(&[&upgrade[..], &["--take-ownership", "--force-conflicts"]].concat())?;
+    // What `up --context` applied has its name as an owner for good, so each later change of helm's takes by force.
+    let upgrade = [&upgrade[..], &["--force-conflicts"]].concat();
+    helm(&[&upgrade[..], &["--take-ownership"]].concat())?;
     doctor()?;
     let tested = helm(&["test", "sluice", "--timeout", "5m"])?;
     ensure!(tested.contains("Succeeded"), "{tested}");
