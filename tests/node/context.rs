@@ -6,7 +6,7 @@ use sluice_cluster::image::{self, Image};
 use sluice_cluster::{
     Assets, AssetsCache, Binary, Cluster, ClusterOptions, ControllerManager, HostTools, NodeOptions,
 };
-use sluice_tests::sluice_binary;
+use sluice_tests::{eventually, sluice_binary};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -176,20 +176,25 @@ fn charted(bare: &Bare, binary: &Path) -> Result<()> {
     helm(&[&upgrade[..], &["--set", "controller.placement=deployment"]].concat())?;
     doctor()?;
     helm(&["uninstall", "sluice", "--wait", "--timeout", "5m"])?;
-    let left = bare.kubectl(&[
-        "get",
-        "all,secrets,leases,configmaps",
-        "-n",
-        "sluice-system",
-        "-o",
-        "name",
-    ])?;
-    let left = text(&left.stdout);
-    let left: Vec<&str> = left
-        .lines()
-        .filter(|name| name.contains("sluice"))
-        .collect();
-    ensure!(left.is_empty(), "left behind: {left:?}");
+    // Pods end in their own time; and what they made must not come back while they end.
+    eventually(Duration::from_mins(3), || {
+        let left = bare.kubectl(&[
+            "get",
+            "all,secrets,leases,configmaps",
+            "-n",
+            "sluice-system",
+            "-o",
+            "name",
+        ])?;
+        let left = text(&left.stdout);
+        let left: Vec<&str> = left
+            .lines()
+            .filter(|name| name.contains("sluice"))
+            .collect();
+        ensure!(left.is_empty(), "left behind: {left:?}");
+        Ok(())
+    })?;
+    eprintln!("nothing left: {:.1?}", began.elapsed());
     let stored = bare.kubectl(&["get", "fsc", "a", "-o", "name"])?;
     ensure!(stored.status.success(), "{}", text(&stored.stderr));
     Ok(())
