@@ -6,7 +6,7 @@ use sluice_cluster::image::{self, Image};
 use sluice_cluster::{
     Assets, AssetsCache, Binary, Cluster, ClusterOptions, ControllerManager, HostTools, NodeOptions,
 };
-use sluice_tests::{eventually, sluice_binary};
+use sluice_tests::{Helm, eventually, sluice_binary};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -129,21 +129,11 @@ fn charted(bare: &Bare, binary: &Path) -> Result<()> {
     let assets = bare
         .runtime
         .block_on(Assets::obtain(&AssetsCache::Default, &[Binary::Helm]))?;
-    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/sluice");
-    let chart = chart.to_str().context("a path in Unicode")?;
-    let home = tempfile::tempdir()?;
+    let chart = Helm::chart()?;
+    let release = Helm::new(&assets, &kubeconfig)?;
     let began = Instant::now();
     let helm = |arguments: &[&str]| -> Result<String> {
-        let output = Command::new(assets.path(Binary::Helm))
-            .args(arguments)
-            .args(["--namespace", "sluice-system"])
-            .env("KUBECONFIG", &kubeconfig)
-            .env("HELM_CACHE_HOME", home.path())
-            .env("HELM_CONFIG_HOME", home.path())
-            .env("HELM_DATA_HOME", home.path())
-            .output()?;
-        let (out, err) = (text(&output.stdout), text(&output.stderr));
-        ensure!(output.status.success(), "helm {arguments:?}: {out}{err}");
+        let out = release.run(arguments)?;
         eprintln!("helm {}: {:.1?}", arguments[0], began.elapsed());
         Ok(out)
     };

@@ -5,6 +5,7 @@
 
 mod flink;
 mod gate;
+mod helm;
 mod kubectl;
 mod needs;
 mod node;
@@ -13,6 +14,7 @@ mod wait;
 
 pub use flink::{FlinkHere, LocalFlink};
 pub use gate::{Gate, sluice_binary};
+pub use helm::Helm;
 pub use kubectl::{Kubectl, Ran};
 pub use needs::{Fixtures, FlinkParts, control_plane, fixtures, flink_parts, real_node};
 pub use node::node;

@@ -135,7 +135,7 @@ impl Webhook {
         self.ops.local_addr().ok()
     }
 
-    /// Serves until `stop`, then: unready, accept for the grace (or until `hurry`), drain, end.
+    /// Serves until `stop`, then: unready, accept for the grace (or until `hurry`) but keep no connection, drain, end.
     pub async fn serve(
         self,
         stop: CancellationToken,
@@ -206,6 +206,7 @@ impl Webhook {
         let gate = Gate::new(caches, quota, Arc::new(LiveParents::new(client)), events);
         let router = Service::new(gate, Arc::clone(&metrics), Limits::default()).router();
         let drain = CancellationToken::new();
+        let leaving = stop.clone();
         let server = Server {
             listener,
             tls: tls::config(resolver, clients)?,
@@ -224,6 +225,7 @@ impl Webhook {
             std::future::pending::<()>().await;
         };
         let stop_server = Stop {
+            leaving,
             drain: drain.clone(),
             drain_for: config.drain,
         };

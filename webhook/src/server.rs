@@ -47,6 +47,10 @@ pub struct Server {
 /// How a server stops.
 #[derive(Clone, Debug)]
 pub struct Stop {
+    /// Clients are asked to go elsewhere: connections are taken still, but each HTTP/1.1 answer is the last one on its own. Where
+    /// a drain ends a connection that is in use, a request may be just on its way, and is lost: an API server does not send
+    /// a POST again.
+    pub leaving: CancellationToken,
     /// No new connections; open ones finish what they are at and close.
     pub drain: CancellationToken,
     /// What is still open this long after that is cut off.
@@ -84,7 +88,7 @@ impl Server {
                 acceptor.clone(),
                 self.router.clone(),
                 self.patience,
-                stop.drain.clone(),
+                stop.clone(),
             );
             let cut_off = cut_off.clone();
             open.spawn(async move {

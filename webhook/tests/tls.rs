@@ -58,6 +58,7 @@ async fn start_for(patience: Patience, clients: Option<Arc<Clients>>) -> Running
     let address = listener.local_addr().unwrap();
     let (service, metrics) = service(Limits::default());
     let stop = Stop {
+        leaving: CancellationToken::new(),
         drain: CancellationToken::new(),
         drain_for: Duration::from_secs(5),
     };
@@ -357,6 +358,36 @@ async fn draining_ends_idle_connections_and_then_the_server() {
         TcpStream::connect(running.address).await.is_err(),
         "the port is closed"
     );
+}
+
+#[tokio::test]
+async fn while_leaving_each_answer_is_the_last_on_its_connection_and_new_ones_are_taken() {
+    let running = start(Patience::default()).await;
+    let connect = async || {
+        let stream = running.connect(&["http/1.1"]).await.unwrap();
+        let (client, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .unwrap();
+        (client, tokio::spawn(connection))
+    };
+    let (mut client, connection) = connect().await;
+    let answer = client.send_request(post("u-1")).await.unwrap();
+    assert_eq!(answer.headers().get("connection"), None);
+    assert_eq!(uid_of(answer).await, "u-1");
+    running.stop.leaving.cancel();
+    for (uid, mut client, connection) in [("u-2", client, connection), {
+        let (client, connection) = connect().await;
+        ("u-3", client, connection)
+    }] {
+        let answer = client.send_request(post(uid)).await.unwrap();
+        assert_eq!(answer.headers().get("connection").unwrap(), "close");
+        assert_eq!(uid_of(answer).await, uid);
+        tokio::time::timeout(Duration::from_secs(4), connection)
+            .await
+            .expect("the connection ends")
+            .unwrap()
+            .unwrap();
+    }
 }
 
 /// Somebody with a certificate.

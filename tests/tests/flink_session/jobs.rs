@@ -96,7 +96,8 @@ impl Jobs<'_> {
             "/api/v1/namespaces/{}/services/analytics-sc-jobmanager:8081/proxy{path}",
             self.team.namespace()
         );
-        let answer = self.team.run(&["get", "--raw", &path])?.admitted()?;
+        let answer = self.team.run(&["get", "--raw", &path])?;
+        let answer = answer.admitted().with_context(|| path.clone())?;
         Ok(serde_json::from_str(&answer.stdout)?)
     }
 

@@ -1,8 +1,10 @@
 //! One connection: handshake, first request, further requests, each with its time-out.
 
+use super::Stop;
 use super::head::{Head, Noting};
 use axum::Router;
 use axum::extract::Request;
+use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -15,7 +17,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 /// How long clients may take.
@@ -57,13 +58,14 @@ const WINDOW: u32 = 1 << 20;
 /// Header bytes, HTTP/1.1 and HTTP/2.
 const HEADERS: u32 = 16 << 10;
 
-/// Serves one connection until it ends, times out, or is told to drain and has answered what it was at.
+/// Serves one connection until it ends, times out, has given its last answer since the server leaves, or is told to drain
+/// and has answered what it was at.
 pub async fn serve(
     stream: TcpStream,
     acceptor: TlsAcceptor,
     router: Router,
     patience: Patience,
-    drain: CancellationToken,
+    stop: Stop,
 ) {
     let _ = stream.set_nodelay(true); // a reply is one small write; an error shows at that write
     let stream = match tokio::time::timeout(patience.handshake, acceptor.accept(stream)).await {
@@ -83,14 +85,23 @@ pub async fn serve(
     let stream = Noting::new(stream, Arc::clone(&head));
     let asked = Arc::new(AtomicBool::new(false));
     let (seen, heads) = (Arc::clone(&asked), Arc::clone(&head));
+    let leaving = stop.leaving.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         seen.store(true, Ordering::Relaxed);
         let router = router.clone();
         let answering = heads.complete();
+        let leaving = leaving.clone();
         async move {
             let _answering = answering;
-            let response: Result<Response, Infallible> =
+            let mut response: Result<Response, Infallible> =
                 router.oneshot(request.map(axum::body::Body::new)).await;
+            if let Ok(response) = &mut response
+                && is_http1
+                && leaving.is_cancelled()
+            {
+                let headers = response.headers_mut();
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             response
         }
     });
@@ -121,7 +132,7 @@ pub async fn serve(
                     return;
                 }
             }
-            () = drain.cancelled(), if !draining => {
+            () = stop.drain.cancelled(), if !draining => {
                 draining = true;
                 connection.as_mut().graceful_shutdown();
             }
