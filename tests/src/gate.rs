@@ -209,6 +209,11 @@ pub fn sluice_binary() -> Result<PathBuf> {
     bail!("no sluice binary beside the test's own")
 }
 
+/// The kubectl of the control plane, for a shell's PATH.
+pub fn kubectl() -> Result<PathBuf> {
+    Ok(kubectl_binary(&needs::obtain_assets(Binary::ALL)?))
+}
+
 /// The kubectl that was built with the control plane: a bare machine has none, and its version is that of the server.
 /// `SLUICE_KUBECTL` names another.
 fn kubectl_binary(assets: &Assets) -> PathBuf {

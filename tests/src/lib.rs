@@ -13,7 +13,7 @@ mod stage;
 mod wait;
 
 pub use flink::{FlinkHere, LocalFlink};
-pub use gate::{Gate, sluice_binary};
+pub use gate::{Gate, kubectl, sluice_binary};
 pub use helm::Helm;
 pub use kubectl::{Kubectl, Ran};
 pub use needs::{Fixtures, FlinkParts, control_plane, fixtures, flink_parts, real_node};
