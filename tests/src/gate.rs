@@ -188,6 +188,8 @@ impl Drop for Gate {
 pub fn sluice_binary() -> Result<PathBuf> {
     let mut build = Command::new(env!("CARGO"));
     build.args(["test", "--quiet", "--workspace", "--no-run", "--test", "up"]);
+    // Set for us by the cargo that runs this test; to the next one it looks changed, and what reads it is compiled again.
+    build.env_remove("CARGO_PKG_VERSION");
     let profile = std::env::current_exe()?;
     let release = profile
         .components()

@@ -99,9 +99,7 @@ impl Reader {
             "{}: only sluice up stays in the foreground",
             command.at
         );
-        let began = Instant::now();
         let gate = Gate::up(&words[2..]).unwrap();
-        eprintln!("{}: {:.1} s", command.at, began.elapsed().as_secs_f64());
         let log = gate.log().unwrap();
         self.gate = Some(gate);
         let printed = self.masked(&log);
@@ -121,7 +119,11 @@ impl Reader {
             SOON
         };
         loop {
+            let asked = Instant::now();
             let (code, printed) = shell.run(&line);
+            if asked.elapsed() > Duration::from_secs(5) {
+                eprintln!("{}: {:.1} s", command.at, asked.elapsed().as_secs_f64());
+            }
             let printed = self.masked(&printed);
             match how {
                 How::Silent => {
