@@ -188,8 +188,15 @@ impl Drop for Gate {
 pub fn sluice_binary() -> Result<PathBuf> {
     let mut build = Command::new(env!("CARGO"));
     build.args(["test", "--quiet", "--workspace", "--no-run", "--test", "up"]);
-    // Set for us by the cargo that runs this test; to the next one it looks changed, and what reads it is compiled again.
-    build.env_remove("CARGO_PKG_VERSION");
+    // Set by the cargo that runs this test; to the next one they look changed, and what reads them (ring, and so all of TLS) is
+    // compiled again, a minute each time.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| {
+            name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+        }) {
+            build.env_remove(name);
+        }
+    }
     let profile = std::env::current_exe()?;
     let release = profile
         .components()

@@ -32,23 +32,13 @@ fn describe(crd: &CustomResourceDefinition, page: &mut String) {
     if let Some(text) = &schema.description {
         write!(page, "{}\n\n", text.trim().replace('<', "&lt;")).unwrap();
     }
-    write!(
-        page,
-        "{}, `{}`{}.\n",
-        if crd.spec.scope == "Cluster" {
-            "For the whole cluster"
-        } else {
-            "In a namespace"
-        },
-        names.plural,
-        names
-            .short_names
-            .iter()
-            .flatten()
-            .map(|short| format!(", `{short}`"))
-            .collect::<String>()
-    )
-    .unwrap();
+    let scope = match crd.spec.scope.as_str() {
+        "Cluster" => "For the whole cluster",
+        _ => "In a namespace",
+    };
+    let mut words = vec![code(&names.plural)];
+    words.extend(names.short_names.iter().flatten().map(|short| code(short)));
+    writeln!(page, "{scope}, {}.", words.join(", ")).unwrap();
     for part in ["spec", "status"] {
         if let Some(schema) = schema.properties.as_ref().and_then(|all| all.get(part)) {
             page.push_str("\n| field | type | means |\n|---|---|---|\n");

@@ -62,22 +62,21 @@ fn squeezed(line: &str) -> String {
 /// What the page should show: its own lines where they fit, so that what it leaves out stays left out.
 pub fn merged(shown: &str, printed: &str) -> String {
     let shown: Vec<&str> = shown.lines().collect();
-    printed
-        .lines()
-        .enumerate()
-        .map(|(number, line)| {
-            let kept = shown
-                .iter()
-                .filter(|text| text.contains(ELLIPSIS) && text.trim() != ELLIPSIS)
-                .find(|text| line_fits(&squeezed(text), &squeezed(line)))
-                .or_else(|| {
-                    shown
-                        .get(number)
-                        .filter(|text| squeezed(text) == squeezed(line))
-                });
-            format!("{}\n", kept.copied().unwrap_or(line).trim_end())
-        })
-        .collect()
+    let mut merged = String::new();
+    for (number, line) in printed.lines().enumerate() {
+        let kept = shown
+            .iter()
+            .filter(|text| text.contains(ELLIPSIS) && text.trim() != ELLIPSIS)
+            .find(|text| line_fits(&squeezed(text), &squeezed(line)))
+            .or_else(|| {
+                shown
+                    .get(number)
+                    .filter(|text| squeezed(text) == squeezed(line))
+            });
+        merged.push_str(kept.copied().unwrap_or(line).trim_end());
+        merged.push('\n');
+    }
+    merged
 }
 
 #[test]

@@ -36,7 +36,7 @@ fn pages() -> Vec<Page> {
     let mut files = vec!["README.md".to_owned(), "docs/README.md".to_owned()];
     for (link, _) in links::of(&contents) {
         let file = format!("docs/{}", link.split('#').next().unwrap());
-        if file.ends_with(".md")
+        if is_page(Path::new(&file))
             && root.join(&file).is_file()
             && !file.contains("..")
             && !files.contains(&file)
@@ -55,6 +55,10 @@ fn pages() -> Vec<Page> {
     files.iter().map(|file| Page::read(&root, file)).collect()
 }
 
+fn is_page(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "md")
+}
+
 fn below(root: &Path, folder: &Path, found: &mut Vec<String>) {
     let mut entries: Vec<_> = std::fs::read_dir(root.join(folder))
         .unwrap()
@@ -64,7 +68,7 @@ fn below(root: &Path, folder: &Path, found: &mut Vec<String>) {
     for path in entries {
         if root.join(&path).is_dir() {
             below(root, &path, found);
-        } else if path.extension().is_some_and(|end| end == "md") {
+        } else if is_page(&path) {
             found.push(path.display().to_string());
         }
     }
