@@ -18,7 +18,7 @@ use crate::node::{Ground, Lasting, Node};
 use crate::pki::{self, Pki};
 use crate::{Assets, Binary, ClusterError, Process, free_loopback_port};
 use components::Layout;
-pub use options::{ClusterOptions, ControllerManager, DataDir};
+pub use options::{ClusterOptions, ControllerManager, DataDir, EtcdPorts};
 
 /// A free port is not a reserved one: how often a start is tried anew when somebody else was quicker.
 const STARTS: u32 = 3;
@@ -131,6 +131,7 @@ impl Cluster {
             logs,
             pki,
             etcd_client: 0,
+            etcd_front: 0,
             etcd_peer: 0,
             api_server: 0,
             network,
@@ -177,7 +178,18 @@ impl Cluster {
     async fn start_on_free_ports(&mut self) -> Result<(), ClusterError> {
         let mut tries = 1;
         loop {
-            self.layout.etcd_client = free_loopback_port()?;
+            let etcd = match self.options.etcd {
+                Some(ports) => ports,
+                None => {
+                    let port = free_loopback_port()?;
+                    EtcdPorts {
+                        listen: port,
+                        front: port,
+                    }
+                }
+            };
+            self.layout.etcd_client = etcd.listen;
+            self.layout.etcd_front = etcd.front;
             self.layout.etcd_peer = free_loopback_port()?;
             self.layout.api_server = free_loopback_port()?;
             match self.start_all().await {

@@ -34,7 +34,7 @@ mod ports;
 mod process;
 
 pub use assets::{Assets, AssetsCache, Binary, or_skip};
-pub use cluster::{Cluster, ClusterOptions, Component, ControllerManager, DataDir};
+pub use cluster::{Cluster, ClusterOptions, Component, ControllerManager, DataDir, EtcdPorts};
 pub use error::ClusterError;
 pub use node::{BUSYBOX_IMAGE, HostTools, NODE_NAME, Network, Node, NodeOptions, NodePart};
 pub use ports::{free_loopback_port, probe_http};

@@ -25,6 +25,8 @@ pub(super) struct Layout {
     pub logs: PathBuf,
     pub pki: Pki,
     pub etcd_client: u16,
+    /// Where the API server looks for it.
+    pub etcd_front: u16,
     pub etcd_peer: u16,
     pub api_server: u16,
     pub network: Option<NodeNetwork>,
@@ -91,7 +93,7 @@ impl Layout {
     fn api_server_args(&self, options: &ClusterOptions) -> Vec<String> {
         let pki = &self.pki;
         let mut args = vec![
-            format!("--etcd-servers=http://127.0.0.1:{}", self.etcd_client),
+            format!("--etcd-servers=http://127.0.0.1:{}", self.etcd_front),
             format!("--bind-address={}", self.api_server_address()),
             format!("--advertise-address={}", self.api_server_address()),
             format!("--secure-port={}", self.api_server),

@@ -25,6 +25,15 @@ pub enum DataDir {
     Keep(PathBuf),
 }
 
+/// Ports on 127.0.0.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EtcdPorts {
+    /// Where etcd listens for clients, in plain HTTP.
+    pub listen: u16,
+    /// Where the API server looks for it; whoever chooses another than `listen` carries the bytes.
+    pub front: u16,
+}
+
 /// How to start a [`crate::Cluster`].
 #[derive(Debug, Clone)]
 pub struct ClusterOptions {
@@ -33,6 +42,7 @@ pub struct ClusterOptions {
     pub(crate) controller_manager: ControllerManager,
     pub(crate) api_server_args: Vec<String>,
     pub(crate) admission_plugins: Vec<String>,
+    pub(crate) etcd: Option<EtcdPorts>,
     pub(crate) ready_within: Duration,
     pub(crate) node: Option<NodeOptions>,
 }
@@ -46,6 +56,7 @@ impl ClusterOptions {
             controller_manager: ControllerManager::default(),
             api_server_args: Vec::new(),
             admission_plugins: Vec::new(),
+            etcd: None,
             // Two seconds are usual; this is for a machine that builds something else at the same time.
             ready_within: Duration::from_secs(90),
             node: None,
@@ -78,6 +89,13 @@ impl ClusterOptions {
     #[must_use]
     pub fn admission_plugin(mut self, name: impl Into<String>) -> Self {
         self.admission_plugins.push(name.into());
+        self
+    }
+
+    /// Fixes etcd's port and the one by which the API server reaches it: for tests that put something between the two.
+    #[must_use]
+    pub fn etcd(mut self, ports: EtcdPorts) -> Self {
+        self.etcd = Some(ports);
         self
     }
 

@@ -1,0 +1,177 @@
+//! What clients were answered, and what of it breaks a promise.
+
+use crate::check::{Promise, Violation};
+use crate::sibling;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What an operation does to the charge, as computed from the very object that it replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It lowers it.
+    Lower,
+    /// It leaves it.
+    Same,
+    /// It raises it.
+    Rise,
+}
+
+impl Effect {
+    /// From one charge to another.
+    pub fn of(from: u64, to: u64) -> Self {
+        match to.cmp(&from) {
+            std::cmp::Ordering::Less => Effect::Lower,
+            std::cmp::Ordering::Equal => Effect::Same,
+            std::cmp::Ordering::Greater => Effect::Rise,
+        }
+    }
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Answer {
+    /// As asked.
+    Done,
+    /// There was nothing to do.
+    Nothing,
+    /// Refused by Sluice.
+    Refused {
+        /// HTTP status.
+        code: u16,
+        /// The rule at the end of the message.
+        rule: String,
+    },
+    /// Refused by the sibling webhook.
+    Sibling,
+    /// Somebody else was first, or the object came or went.
+    Conflict,
+    /// The API server reached no webhook of Sluice's in time.
+    NoWebhook,
+    /// The API server could not do it: no etcd, its own time-out, too busy.
+    ApiServer(u16),
+    /// No answer of the API server in time, or a broken connection.
+    Silence,
+    /// Anything else.
+    Other(String),
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Answer::Done => f.write_str("done"),
+            Answer::Nothing => f.write_str("nothing to do"),
+            Answer::Refused { code, rule } => write!(f, "refused: {rule} ({code})"),
+            Answer::Sibling => f.write_str("refused by the sibling"),
+            Answer::Conflict => f.write_str("conflict, exists or gone"),
+            Answer::NoWebhook => f.write_str("no webhook answered the API server"),
+            Answer::ApiServer(code) => write!(f, "API server in trouble ({code})"),
+            Answer::Silence => f.write_str("no answer of the API server"),
+            Answer::Other(what) => write!(f, "other: {what}"),
+        }
+    }
+}
+
+impl Answer {
+    /// Reads an error of the API server.
+    pub fn of(error: &kube::Error) -> Self {
+        let kube::Error::Api(status) = error else {
+            return Answer::Silence;
+        };
+        let message = &status.message;
+        if message.contains(sibling::REFUSAL) {
+            return Answer::Sibling;
+        }
+        if message.contains("failed calling webhook") {
+            return Answer::NoWebhook;
+        }
+        if message.contains("sluice.dev\" denied the request") {
+            let rule = message.rsplit_once('[').and_then(|(_, rest)| rest.split_once(']'));
+            return Answer::Refused {
+                code: status.code,
+                rule: rule.map_or_else(|| message.chars().take(120).collect(), |(rule, _)| rule.to_owned()),
+            };
+        }
+        match status.code {
+            404 | 409 => Answer::Conflict,
+            429 | 500..600 => Answer::ApiServer(status.code),
+            code => Answer::Other(format!("{code} {}", message.chars().take(160).collect::<String>())),
+        }
+    }
+
+    /// Whether clients had better wait a moment.
+    pub fn is_trouble(&self) -> bool {
+        matches!(self, Answer::NoWebhook | Answer::ApiServer(_) | Answer::Silence)
+    }
+}
+
+/// The broken promise, if an answer is one: a decrease is never refused. What asks to come again because a component is away (5xx, no
+/// answer) is none, it is counted by cause; neither is a frozen field, or a decrease that another field rides on.
+pub fn judge(operation: u64, what: &str, effect: Effect, is_lever: bool, answer: &Answer) -> Option<Violation> {
+    let Answer::Refused { code, rule } = answer else {
+        return None;
+    };
+    let is_decrease = effect != Effect::Rise;
+    let is_refusal = matches!(code, 400..500);
+    let counts = is_lever || rule.starts_with("quota/");
+    (is_decrease && is_refusal && counts).then(|| Violation {
+        promise: Promise::DecreasesPass,
+        revision: None,
+        operation: Some(operation),
+        seen: format!("{what}: {answer}"),
+    })
+}
+
+/// Answers by verb.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// How many times which verb had which answer.
+    pub counts: BTreeMap<(&'static str, Answer), u64>,
+    /// Broken promises among them.
+    pub violations: Vec<Violation>,
+}
+
+impl Tally {
+    /// One more.
+    pub fn count(&mut self, verb: &'static str, answer: Answer) {
+        *self.counts.entry((verb, answer)).or_default() += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(code: u16, rule: &str) -> Answer {
+        Answer::Refused { code, rule: rule.into() }
+    }
+
+    #[test]
+    fn only_refused_decreases_break_the_promise() {
+        let broken = |effect, lever, answer| judge(3, "stop", effect, lever, &answer).is_some();
+        assert!(broken(Effect::Lower, true, refused(403, "quota/cpu")));
+        assert!(broken(Effect::Same, false, refused(429, "quota/cpu")));
+        assert!(broken(Effect::Lower, true, refused(422, "session-cluster/field")));
+        assert!(!broken(Effect::Rise, true, refused(403, "quota/cpu")));
+        assert!(!broken(Effect::Lower, false, refused(403, "immutable/session-cluster")));
+        assert!(!broken(Effect::Lower, true, refused(503, "review/incomplete")));
+        assert!(!broken(Effect::Lower, true, Answer::NoWebhook));
+        assert!(!broken(Effect::Lower, true, Answer::Sibling));
+        let seen = judge(3, "stop of x", Effect::Lower, true, &refused(403, "quota/cpu"));
+        assert_eq!(seen.unwrap().seen, "stop of x: refused: quota/cpu (403)");
+    }
+
+    #[test]
+    fn answers_are_told_apart_by_who_gave_them() {
+        let of = |code, message: &str| {
+            let status = kube::core::Status { code, message: message.into(), ..kube::core::Status::default() };
+            Answer::of(&kube::Error::Api(Box::new(status)))
+        };
+        let ours = "admission webhook \"validate.sluice.dev\" denied the request: CpuQuota \"a/b\": [1] too much. [quota/cpu]";
+        assert_eq!(of(403, ours), refused(403, "quota/cpu"));
+        let theirs = format!("admission webhook \"{}\" denied the request: {}", sibling::NAME, sibling::REFUSAL);
+        assert_eq!(of(403, &theirs), Answer::Sibling);
+        assert_eq!(of(500, "Internal error occurred: failed calling webhook \"validate.sluice.dev\": EOF"), Answer::NoWebhook);
+        assert_eq!(of(409, "the object has been modified"), Answer::Conflict);
+        assert_eq!(of(500, "etcdserver: leader changed"), Answer::ApiServer(500));
+    }
+}

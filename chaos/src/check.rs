@@ -1,0 +1,246 @@
+//! What every revision must satisfy. Pure: a history and the clients' attempts go in, violations come out.
+//!
+//! What is asserted, and what the words mean:
+//!
+//! * **Within the limit.** A write that raises a workload's charge *through admission* is one that creates an object or raises its
+//!   generation. After it, the sum of the charges of all objects that a quota counts must not exceed the limit *that was in force*:
+//!   the highest that the quota had from the moment the client sent the request until the write. The quota is asked at some instant
+//!   in between, and a limit lowered afterwards does not take back what was admitted (design, "Invariants", S1). A limit that is lowered
+//!   under usage is no violation by itself; every increase sent after that is.
+//! * **Never through a status.** A write that leaves the generation alone must not raise a charge (S9): admission does not see it.
+//! * **Covered.** What the ledger says is used and held is never less than what lives (S1), after each increase and each write to the
+//!   quota's status. This one reads the status as well, and finds a hold that was dropped too early even where the limit has room.
+//! * **Complete.** An admitted object has its defaults.
+//!
+//! Namespaces whose mode is not always `enforce` admit beyond the limit by right, and may do so without a hold. Their objects are left out
+//! of the sum on the left side: what enforcing namespaces hold must fit by itself. This can miss what lenient ones displace, and never
+//! accuses wrongly.
+
+use crate::history::{Change, State, Workload, Written};
+use crate::place::{Place, Quota};
+use std::collections::{BTreeMap, HashMap};
+
+/// What clients sent, by what identifies a write, and the newest revision that was known when they sent it.
+#[derive(Clone, Debug, Default)]
+pub struct Attempts {
+    /// Creates, by operation.
+    pub creates: HashMap<u64, u64>,
+    /// Updates, by the object and the revision that was to be replaced.
+    pub updates: HashMap<(Place, u64), u64>,
+}
+
+/// Which promise is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Promise {
+    /// Live CPU never above the limit through admission.
+    WithinLimit,
+    /// A status write never raises a charge.
+    NeverByStatus,
+    /// What lives is in the ledger.
+    Covered,
+    /// Admitted objects have their defaults.
+    Complete,
+    /// Somebody raises charges whom the run does not know.
+    Accounted,
+    /// A decrease is never refused.
+    DecreasesPass,
+    /// At rest no hold is left and usage is exact.
+    ExactAtRest,
+}
+
+impl Promise {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Promise::WithinLimit => "live CPU above the limit through admission",
+            Promise::NeverByStatus => "a status write raised a charge",
+            Promise::Covered => "the ledger holds less than lives",
+            Promise::Complete => "an admitted object misses its defaults",
+            Promise::Accounted => "an increase that no client sent",
+            Promise::DecreasesPass => "a decrease was refused",
+            Promise::ExactAtRest => "not exact at rest",
+        }
+    }
+}
+
+/// A broken promise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which.
+    pub promise: Promise,
+    /// Where in etcd's history; `None`: in an answer, or at the end.
+    pub revision: Option<u64>,
+    /// The newest operation in the history at that point.
+    pub operation: Option<u64>,
+    /// What was seen.
+    pub seen: String,
+}
+
+/// What the check comes to.
+#[derive(Clone, Debug, Default)]
+pub struct Verdict {
+    /// Changes looked at.
+    pub changes: u64,
+    /// Increases through admission among them.
+    pub increases: u64,
+    /// Sums of live CPU compared with a limit.
+    pub sums: u64,
+    /// In the order of the history.
+    pub violations: Vec<Violation>,
+    /// What stands at the end.
+    pub state: State,
+}
+
+/// Checks a history. `enforces`: whether a namespace's mode was `enforce` throughout.
+pub fn check(
+    history: &[Change],
+    attempts: &Attempts,
+    enforces: impl Fn(&str) -> bool,
+) -> Verdict {
+    let mut checker = Checker {
+        attempts,
+        enforces,
+        limits: BTreeMap::new(),
+        newest: None,
+        verdict: Verdict::default(),
+    };
+    for change in history {
+        checker.step(change);
+    }
+    checker.verdict
+}
+
+struct Checker<'a, E> {
+    attempts: &'a Attempts,
+    enforces: E,
+    /// Limits of each quota, from which revision on.
+    limits: BTreeMap<Quota, Vec<(u64, u64)>>,
+    newest: Option<u64>,
+    verdict: Verdict,
+}
+
+impl<E: Fn(&str) -> bool> Checker<'_, E> {
+    fn step(&mut self, change: &Change) {
+        self.verdict.changes += 1;
+        let before = self.verdict.state.apply(change);
+        match &change.what {
+            Written::Quota(quota, now) => {
+                if let Some(now) = now {
+                    let limits = self.limits.entry(quota.clone()).or_default();
+                    if limits.last().is_none_or(|(_, hard)| *hard != now.hard) {
+                        limits.push((change.revision, now.hard));
+                    }
+                }
+                self.covered(change.revision, |one| one == quota);
+            }
+            Written::Workload(place, Some(now)) => {
+                self.workload(change.revision, place, before.as_ref(), now);
+            }
+            Written::Workload(_, None) => {}
+        }
+    }
+
+    fn workload(
+        &mut self,
+        revision: u64,
+        place: &Place,
+        before: Option<&(Workload, u64)>,
+        now: &Workload,
+    ) {
+        self.newest = self.newest.max(now.operation);
+        let before = before.filter(|(before, _)| before.uid == now.uid);
+        let admitted = before.is_none_or(|(before, _)| before.generation < now.generation);
+        if admitted && !now.missing.is_empty() {
+            let seen = format!("{place} was admitted without {}", now.missing.join(", "));
+            self.report(Promise::Complete, revision, seen);
+        }
+        let (charge, base) = before.map_or((0, 0), |(before, at)| (before.charge, *at));
+        if now.charge <= charge {
+            return;
+        }
+        let rise = format!("{place} from {charge} m to {} m", now.charge);
+        if !admitted {
+            self.report(Promise::NeverByStatus, revision, rise);
+            return;
+        }
+        self.verdict.increases += 1;
+        let sent = if base == 0 {
+            now.operation
+                .and_then(|operation| self.attempts.creates.get(&operation))
+        } else {
+            self.attempts.updates.get(&(place.clone(), base))
+        };
+        let Some(sent) = sent.copied() else {
+            self.report(Promise::Accounted, revision, rise);
+            return;
+        };
+        if (self.enforces)(&place.namespace) {
+            self.within_limits(revision, sent, &place.namespace, &rise);
+        }
+        self.covered(revision, |_| true);
+    }
+
+    fn within_limits(&mut self, revision: u64, sent: u64, namespace: &str, rise: &str) {
+        let mut over = Vec::new();
+        for (quota, limit) in &self.verdict.state.quotas {
+            if !limit.covers(namespace) {
+                continue;
+            }
+            self.verdict.sums += 1;
+            let live = self.verdict.state.live(limit, &self.enforces);
+            let highest = highest(self.limits.get(quota), sent);
+            if live > highest {
+                over.push(format!(
+                    "{rise}: {quota} allowed {highest} m since revision {sent}, and {live} m live"
+                ));
+            }
+        }
+        for seen in over {
+            self.report(Promise::WithinLimit, revision, seen);
+        }
+    }
+
+    fn covered(&mut self, revision: u64, which: impl Fn(&Quota) -> bool) {
+        let mut less = Vec::new();
+        for (quota, limit) in &self.verdict.state.quotas {
+            let Some(told) = limit.ledger.as_ref().filter(|_| which(quota)) else {
+                continue;
+            };
+            let live = self.verdict.state.live(limit, &self.enforces);
+            if live > told.usage {
+                less.push(format!(
+                    "{quota} has {} m used and held, and {live} m live",
+                    told.usage
+                ));
+            }
+        }
+        for seen in less {
+            self.report(Promise::Covered, revision, seen);
+        }
+    }
+
+    fn report(&mut self, promise: Promise, revision: u64, seen: String) {
+        self.verdict.violations.push(Violation {
+            promise,
+            revision: Some(revision),
+            operation: self.newest,
+            seen,
+        });
+    }
+}
+
+/// The highest limit from a revision on.
+fn highest(limits: Option<&Vec<(u64, u64)>>, since: u64) -> u64 {
+    let mut highest = 0;
+    for (from, hard) in limits.into_iter().flatten().rev() {
+        highest = highest.max(*hard);
+        if *from <= since {
+            break;
+        }
+    }
+    highest
+}
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod tests;

@@ -1,0 +1,219 @@
+//! Histories made by hand: a good one, and for each promise one that breaks it.
+
+use super::*;
+use crate::history::{Limit, Told};
+use crate::place::Kind;
+
+fn place(namespace: &str, name: &str) -> Place {
+    Place {
+        kind: Kind::SessionCluster,
+        namespace: namespace.into(),
+        name: name.into(),
+    }
+}
+
+fn workload(uid: &str, generation: i64, charge: u64, operation: u64) -> Workload {
+    Workload {
+        uid: uid.into(),
+        generation,
+        charge,
+        operation: Some(operation),
+        missing: Vec::new(),
+    }
+}
+
+/// A history in the making; revisions count up by themselves.
+#[derive(Default)]
+struct Scene {
+    history: Vec<Change>,
+    attempts: Attempts,
+    limit: (u64, u64),
+}
+
+impl Scene {
+    fn next(&self) -> u64 {
+        self.history.len() as u64 + 10
+    }
+
+    fn push(mut self, what: Written) -> Self {
+        let revision = self.next();
+        self.history.push(Change { revision, what });
+        self
+    }
+
+    /// The quota of namespace `a`: its limit, and what its ledger counts.
+    fn quota(mut self, hard: u64, usage: u64) -> Self {
+        self.limit = (hard, usage);
+        let limit = Limit {
+            hard,
+            generation: 1,
+            namespaces: Some(vec!["a".into(), "lenient".into()]),
+            ledger: Some(Told {
+                observed: 1,
+                confirmed: usage,
+                usage,
+                holds: 0,
+                used: sluice_policy::MilliCpu(usage).to_string(),
+            }),
+        };
+        self.push(Written::Quota(Quota::Of("a".into()), Some(limit)))
+    }
+
+    /// The ledger takes in more.
+    fn usage(self, usage: u64) -> Self {
+        let hard = self.limit.0;
+        self.quota(hard, usage)
+    }
+
+    /// A create that was sent when the newest revision was this long ago.
+    fn create(mut self, at: &Place, charge: u64, operation: u64, ago: u64) -> Self {
+        let sent = self.next() - 1 - ago;
+        self.attempts.creates.insert(operation, sent);
+        let uid = format!("uid-{operation}");
+        self.push(Written::Workload(at.clone(), Some(workload(&uid, 1, charge, operation))))
+    }
+
+    fn check(&self) -> Verdict {
+        check(&self.history, &self.attempts, |namespace| namespace != "lenient")
+    }
+
+    fn broken(&self) -> Vec<(Promise, u64)> {
+        let violations = self.check().violations;
+        violations
+            .iter()
+            .map(|one| (one.promise, one.revision.unwrap()))
+            .collect()
+    }
+}
+
+#[test]
+fn what_fits_is_no_violation() {
+    let scene = Scene::default()
+        .quota(4000, 4000)
+        .create(&place("a", "x"), 3000, 1, 0)
+        .create(&place("a", "y"), 1000, 2, 0);
+    let verdict = scene.check();
+    assert_eq!(verdict.violations, []);
+    assert_eq!((verdict.changes, verdict.increases, verdict.sums), (3, 2, 2));
+}
+
+#[test]
+fn one_thousandth_above_the_limit_is_found() {
+    let scene = Scene::default()
+        .quota(4000, 4001)
+        .create(&place("a", "x"), 3000, 1, 0)
+        .create(&place("a", "y"), 1001, 2, 0);
+    assert_eq!(scene.broken(), [(Promise::WithinLimit, 12)]);
+    let found = &scene.check().violations[0];
+    assert_eq!(found.operation, Some(2));
+    assert_eq!(
+        found.seen,
+        "SessionCluster a/y from 0 m to 1001 m: CpuQuota a/default allowed 4000 m since revision 11, and 4001 m live"
+    );
+}
+
+#[test]
+fn a_lowered_limit_binds_only_who_asks_after_it() {
+    let lowered = Scene::default().quota(4000, 4000).create(&place("a", "x"), 2000, 1, 0);
+    let lowered = lowered.quota(1000, 4000);
+    assert_eq!(lowered.broken(), [], "lowering under usage takes nothing away");
+    // Sent before the limit was lowered: its hold may be older than the edit.
+    let scene = Scene {
+        history: lowered.history.clone(),
+        attempts: lowered.attempts.clone(),
+        limit: lowered.limit,
+    };
+    assert_eq!(scene.create(&place("a", "y"), 1000, 2, 1).broken(), []);
+    // Sent after it.
+    let late = lowered.create(&place("a", "y"), 1000, 2, 0);
+    assert_eq!(late.broken(), [(Promise::WithinLimit, 13)]);
+}
+
+#[test]
+fn what_a_lenient_namespace_holds_is_not_laid_to_the_others() {
+    let scene = Scene::default()
+        .quota(4000, 3000)
+        .create(&place("lenient", "x"), 9000, 1, 0)
+        .create(&place("a", "y"), 3000, 2, 0);
+    assert_eq!(scene.broken(), []);
+    let scene = scene.usage(4001).create(&place("a", "z"), 1001, 3, 0);
+    assert_eq!(scene.broken(), [(Promise::WithinLimit, 14)]);
+}
+
+#[test]
+fn a_status_write_that_raises_a_charge_is_found() {
+    let x = place("a", "x");
+    let scene = Scene::default().quota(4000, 4000).create(&x, 1000, 1, 0);
+    let scene = scene.push(Written::Workload(x, Some(workload("uid-1", 1, 2000, 1))));
+    assert_eq!(scene.broken(), [(Promise::NeverByStatus, 12)]);
+}
+
+#[test]
+fn what_lives_without_a_hold_is_found() {
+    let scene = Scene::default().quota(9000, 0).create(&place("a", "x"), 1000, 1, 0);
+    assert_eq!(scene.broken(), [(Promise::Covered, 11)]);
+    // A hold that is dropped before its object is counted.
+    let scene = Scene::default().quota(9000, 1000).create(&place("a", "x"), 1000, 1, 0);
+    assert_eq!(scene.broken(), []);
+    assert_eq!(scene.usage(0).broken(), [(Promise::Covered, 12)]);
+}
+
+#[test]
+fn an_object_without_its_defaults_is_found() {
+    let mut bare = workload("u", 1, 0, 1);
+    bare.missing = vec!["/spec/logging"];
+    let scene = Scene::default().push(Written::Workload(place("a", "x"), Some(bare)));
+    assert_eq!(scene.broken(), [(Promise::Complete, 10)]);
+}
+
+#[test]
+fn an_increase_that_nobody_sent_is_found() {
+    let x = place("a", "x");
+    let scene = Scene::default().quota(9000, 9000).create(&x, 1000, 1, 0);
+    let mut scene = scene.push(Written::Workload(x.clone(), Some(workload("uid-1", 2, 3000, 2))));
+    assert_eq!(scene.broken(), [(Promise::Accounted, 12)]);
+    scene.attempts.updates.insert((x, 11), 11);
+    assert_eq!(scene.broken(), []);
+}
+
+#[test]
+fn another_object_of_the_same_name_is_charged_anew() {
+    let x = place("a", "x");
+    let scene = Scene::default()
+        .quota(2000, 4000)
+        .create(&x, 2000, 1, 0)
+        .push(Written::Workload(x.clone(), None))
+        .create(&x, 2000, 2, 0);
+    assert_eq!(scene.broken(), []);
+    assert_eq!(scene.create(&place("a", "y"), 1, 3, 0).broken(), [(Promise::WithinLimit, 14)]);
+}
+
+#[test]
+fn rest_is_exact() {
+    let x = place("a", "x");
+    let scene = Scene::default().quota(9000, 2500).create(&x, 2500, 1, 0);
+    assert_eq!(scene.check().state.unrest(), [] as [String; 0]);
+    let unrest = scene.push(Written::Workload(x, None)).check().state.unrest();
+    assert_eq!(unrest, ["CpuQuota a/default says used 2.5 (2500 m), but etcd holds 0 m"]);
+
+    let mut scene = Scene::default().quota(9000, 0);
+    if let Written::Quota(_, Some(limit)) = &mut scene.history[0].what {
+        limit.ledger.as_mut().unwrap().holds = 1;
+        limit.generation = 2;
+    }
+    assert_eq!(
+        scene.check().state.unrest(),
+        ["CpuQuota a/default has 1 holds left", "CpuQuota a/default is not counted for its newest limit"]
+    );
+    assert_eq!(
+        Scene::default()
+            .push(Written::Quota(
+                Quota::Of("a".into()),
+                Some(Limit { hard: 1, generation: 1, namespaces: None, ledger: None }),
+            ))
+            .check()
+            .state
+            .unrest(),
+        ["CpuQuota a/default is not counted"]
+    );
+}

@@ -1,0 +1,267 @@
+//! The users: each takes the next operation, looks at what stands there, decides from exactly that, and sends one request.
+
+use crate::answers::{Answer, Effect, Tally, judge};
+use crate::charge::charge;
+use crate::check::Attempts;
+use crate::etcd::Reader;
+use crate::history::OPERATION;
+use crate::objects::{self, Told};
+use crate::place::{Kind, LENIENT, Place};
+use crate::plan::{self, Operation, Verb};
+use hyper::Method;
+use kube::Client;
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout};
+
+/// How long an answer is waited for: longer than a request may take in the webhooks, shorter than the long faults.
+const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+/// How long to ask what stands there before giving up on the control plane.
+const LOOK_WITHIN: Duration = Duration::from_mins(5);
+const PAUSE: Duration = Duration::from_millis(150);
+
+/// What all clients share.
+#[derive(Debug, Default)]
+pub struct Book {
+    /// Number of the next operation, which is also how many have begun.
+    pub next: AtomicU64,
+    attempts: Mutex<Attempts>,
+    tally: Mutex<Tally>,
+}
+
+impl Book {
+    /// What was sent.
+    pub fn attempts(&self) -> MutexGuard<'_, Attempts> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was answered.
+    pub fn tally(&self) -> MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One of them.
+#[allow(missing_debug_implementations)] // a client has none
+pub struct User {
+    /// With the administrator's rights; resends nothing by itself.
+    pub client: Client,
+    /// For the newest revision.
+    pub reader: Reader,
+    /// What all share.
+    pub book: Arc<Book>,
+    /// The run's seed.
+    pub seed: u64,
+    /// How many operations the run has.
+    pub operations: u64,
+    /// When to stop, however many are left.
+    pub until: Option<Instant>,
+}
+
+/// A request that is about to be sent.
+struct Send {
+    method: Method,
+    path: String,
+    body: Option<Value>,
+    content_type: &'static str,
+}
+
+impl Send {
+    fn json(method: Method, path: String, body: Value) -> Self {
+        Self {
+            method,
+            path,
+            body: Some(body),
+            content_type: "application/json",
+        }
+    }
+
+    fn merge(path: String, body: Value) -> Self {
+        Self {
+            method: Method::PATCH,
+            path,
+            body: Some(body),
+            content_type: "application/merge-patch+json",
+        }
+    }
+
+    fn delete(place: &Place) -> Self {
+        Self {
+            method: Method::DELETE,
+            path: place.path(),
+            body: None,
+            content_type: "application/json",
+        }
+    }
+}
+
+impl User {
+    /// Works until no operation is left.
+    pub async fn work(self) -> anyhow::Result<()> {
+        loop {
+            if self.until.is_some_and(|until| Instant::now() > until) {
+                return Ok(());
+            }
+            let index = self.book.next.fetch_add(1, Ordering::Relaxed);
+            if index >= self.operations {
+                self.book.next.fetch_min(self.operations, Ordering::Relaxed);
+                return Ok(());
+            }
+            let operation = plan::operation(self.seed, index);
+            self.run(&operation).await?;
+        }
+    }
+
+    async fn run(&self, operation: &Operation) -> anyhow::Result<()> {
+        match &operation.verb {
+            Verb::Limit(quota, cpu) => {
+                let send = Send::merge(quota.path(), json!({"spec": {"hard": {"cpu": cpu}}}));
+                self.tell(operation, Effect::Same, true, send).await;
+            }
+            Verb::Mode(word) => {
+                let labels = json!({"metadata": {"labels": {"sluice.dev/quota": word}}});
+                let send = Send::merge(format!("/api/v1/namespaces/{LENIENT}"), labels);
+                self.tell(operation, Effect::Same, true, send).await;
+            }
+            Verb::Delete | Verb::Recreate => {
+                if self.look(&operation.place).await?.is_none() {
+                    self.book.tally().count(operation.verb.name(), Answer::Nothing);
+                } else {
+                    let send = Send::delete(&operation.place);
+                    self.tell(operation, Effect::Lower, true, send).await;
+                }
+                if operation.verb == Verb::Recreate {
+                    self.create(operation).await;
+                }
+            }
+            _ => match self.look(&operation.place).await? {
+                Some(object) => self.change(operation, object).await,
+                None => self.create(operation).await,
+            },
+        }
+        Ok(())
+    }
+
+    async fn create(&self, operation: &Operation) {
+        let told = if operation.verb == Verb::Stop {
+            Told::Stop
+        } else {
+            Told::Run
+        };
+        let place = &operation.place;
+        let object = objects::make(place, operation.index, operation.roll, told);
+        let effect = match told {
+            Told::Run => Effect::Rise,
+            Told::Stop => Effect::Same,
+        };
+        let sent = self.reader.revision();
+        self.book.attempts().creates.insert(operation.index, sent);
+        let send = Send::json(Method::POST, place.collection(), object);
+        let answer = self.send(send).await;
+        self.account(operation, "create", effect, true, answer).await;
+    }
+
+    async fn change(&self, operation: &Operation, old: Value) {
+        let place = &operation.place;
+        let kind = place.kind;
+        let mut new = old.clone();
+        let number = operation.index.to_string();
+        objects::set(&mut new, &["metadata", "annotations", OPERATION], json!(number));
+        match &operation.verb {
+            Verb::Start => objects::tell(kind, &mut new, Told::Run),
+            Verb::Stop => objects::tell(kind, &mut new, Told::Stop),
+            Verb::Count(count) | Verb::Scale(count) => objects::count(kind, &mut new, *count),
+            Verb::Upgrade => objects::upgrade(kind, &mut new, operation.roll),
+            _ => {}
+        }
+        // What the API server does before it asks: a new spec is not what the status speaks of.
+        let mut judged = new.clone();
+        if old.get("spec") != new.get("spec") {
+            let generation = old.pointer("/metadata/generation").and_then(Value::as_i64);
+            let next = generation.unwrap_or_default() + 1;
+            objects::set(&mut judged, &["metadata", "generation"], json!(next));
+        }
+        let effect = Effect::of(charge(kind, &old), charge(kind, &judged));
+        let version = old.pointer("/metadata/resourceVersion").and_then(Value::as_str);
+        let base = version.and_then(|version| version.parse().ok()).unwrap_or_default();
+        let sent = self.reader.revision();
+        self.book
+            .attempts()
+            .updates
+            .entry((place.clone(), base))
+            .or_insert(sent);
+        let is_lever = operation.verb != Verb::Upgrade;
+        let send = match operation.verb {
+            Verb::Scale(count) if kind != Kind::FlinkDeployment => {
+                let scale = json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "spec": {"replicas": count},
+                    "metadata": {"name": place.name, "namespace": place.namespace, "resourceVersion": version}});
+                Send::json(Method::PUT, format!("{}/scale", place.path()), scale)
+            }
+            _ => Send::json(Method::PUT, place.path(), new),
+        };
+        self.tell(operation, effect, is_lever, send).await;
+    }
+
+    async fn tell(&self, operation: &Operation, effect: Effect, is_lever: bool, send: Send) {
+        let answer = self.send(send).await;
+        self.account(operation, operation.verb.name(), effect, is_lever, answer)
+            .await;
+    }
+
+    async fn account(
+        &self,
+        operation: &Operation,
+        verb: &'static str,
+        effect: Effect,
+        is_lever: bool,
+        answer: Answer,
+    ) {
+        let pause = answer.is_trouble();
+        {
+            let what = format!("{verb} of {}", operation.place);
+            let broken = judge(operation.index, &what, effect, is_lever, &answer);
+            let mut tally = self.book.tally();
+            tally.violations.extend(broken);
+            tally.count(verb, answer);
+        }
+        if pause {
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// What stands there. A control plane that is away is waited for: an operation is meant to be tried.
+    async fn look(&self, place: &Place) -> anyhow::Result<Option<Value>> {
+        let deadline = Instant::now() + LOOK_WITHIN;
+        loop {
+            let request = hyper::Request::get(place.path()).body(Vec::new())?;
+            let why = match timeout(ANSWER_WITHIN, self.client.request::<Value>(request)).await {
+                Ok(Ok(object)) => return Ok(Some(object)),
+                Ok(Err(kube::Error::Api(status))) if status.code == 404 => return Ok(None),
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "no answer".to_owned(),
+            };
+            anyhow::ensure!(Instant::now() < deadline, "{place} cannot be read: {why}");
+            sleep(PAUSE).await;
+        }
+    }
+
+    async fn send(&self, send: Send) -> Answer {
+        let body = send.body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
+        let request = hyper::Request::builder()
+            .method(send.method)
+            .uri(send.path)
+            .header(hyper::header::CONTENT_TYPE, send.content_type)
+            .body(body);
+        let request = match request {
+            Ok(request) => request,
+            Err(error) => return Answer::Other(error.to_string()),
+        };
+        match timeout(ANSWER_WITHIN, self.client.request::<Value>(request)).await {
+            Ok(Ok(_)) => Answer::Done,
+            Ok(Err(error)) => Answer::of(&error),
+            Err(_) => Answer::Silence,
+        }
+    }
+}

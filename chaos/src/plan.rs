@@ -1,0 +1,270 @@
+//! What is done and what goes wrong in a run: a pure function of the seed. Who does it is `client` and `faults`.
+
+use crate::dice::Dice;
+use crate::place::{Kind, LENIENT, NAMES, NAMESPACES, Place, Quota};
+use std::fmt;
+use std::time::Duration;
+
+/// An operation of a client. One that needs an object makes it where there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// Its number in the run, from 0.
+    pub index: u64,
+    /// What is done.
+    pub verb: Verb,
+    /// To whom.
+    pub place: Place,
+    /// A roll for everything that the verb leaves open, such as sizes of a new object.
+    pub roll: u64,
+}
+
+/// What is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Make it run.
+    Start,
+    /// Stop or suspend it.
+    Stop,
+    /// Set the number of TaskManagers in the spec.
+    Count(u64),
+    /// Set it through `/scale`.
+    Scale(u64),
+    /// Another version and other CPU per TaskManager.
+    Upgrade,
+    /// Change metadata only.
+    Touch,
+    /// Delete it.
+    Delete,
+    /// Delete it, and make one of the same name at once.
+    Recreate,
+    /// Edit a limit, in CPU.
+    Limit(Quota, u64),
+    /// Edit the label `sluice.dev/quota` of the lenient namespace.
+    Mode(&'static str),
+}
+
+impl Verb {
+    /// For the table.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Verb::Start => "start",
+            Verb::Stop => "stop",
+            Verb::Count(_) => "scale",
+            Verb::Scale(_) => "/scale",
+            Verb::Upgrade => "upgrade",
+            Verb::Touch => "touch",
+            Verb::Delete => "delete",
+            Verb::Recreate => "recreate",
+            Verb::Limit(..) => "limit",
+            Verb::Mode(_) => "mode",
+        }
+    }
+}
+
+/// A process of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Target {
+    /// One of the webhooks.
+    Webhook(usize),
+    /// One of the controllers.
+    Controller(usize),
+    /// kube-apiserver.
+    ApiServer,
+    /// etcd.
+    Etcd,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Target::Webhook(_) => "webhook",
+            Target::Controller(_) => "controller",
+            Target::ApiServer => "kube-apiserver",
+            Target::Etcd => "etcd",
+        })
+    }
+}
+
+/// A way that bytes take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// From the API server to etcd.
+    Etcd,
+    /// From the API server to the webhooks.
+    Webhooks,
+}
+
+/// Something that goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// SIGKILL, and a new process after a while.
+    Kill(Target, Duration),
+    /// SIGSTOP, and SIGCONT after a while.
+    Freeze(Target, Duration),
+    /// All connections of a link are reset.
+    Reset(Link),
+    /// Everything on a link takes this much longer, for a while.
+    Slow(Link, Duration, Duration),
+    /// What a process watches stands still for a while; its requests go on.
+    Stale(Target, Duration),
+    /// The sibling webhook refuses so many of a hundred and takes up to so long, for a while.
+    Sibling(u64, Duration, Duration),
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let long = |time: &Duration| if *time >= LONG { " (40 s)" } else { "" };
+        match self {
+            What::Kill(target, _) => write!(f, "SIGKILL {target}"),
+            What::Freeze(target, time) => write!(f, "SIGSTOP {target}{}", long(time)),
+            What::Reset(Link::Etcd) => f.write_str("connections reset, API server to etcd"),
+            What::Reset(Link::Webhooks) => f.write_str("connections reset, API server to webhook"),
+            What::Slow(Link::Etcd, ..) => f.write_str("slow etcd"),
+            What::Slow(Link::Webhooks, ..) => f.write_str("slow way to the webhooks"),
+            What::Stale(target, time) => write!(f, "stale watches of a {target}{}", long(time)),
+            What::Sibling(..) => f.write_str("sibling webhook refuses"),
+        }
+    }
+}
+
+/// When, in operations begun, and what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// It happens when this operation begins.
+    pub at: u64,
+    /// What.
+    pub what: What,
+}
+
+/// How long the long ones last: longer than a handler's 34 s.
+pub const LONG: Duration = Duration::from_secs(40);
+
+/// The operation with this number.
+pub fn operation(seed: u64, index: u64) -> Operation {
+    let mut dice = Dice::new(seed, 1 + index * 2);
+    let place = Place {
+        kind: dice.weighted(
+            &[
+                (45, Kind::SessionCluster),
+                (30, Kind::Deployment),
+                (25, Kind::FlinkDeployment),
+            ],
+            Kind::SessionCluster,
+        ),
+        namespace: format!("chaos-{}", dice.below(NAMESPACES)),
+        name: format!("w{}", dice.below(NAMES)),
+    };
+    let verb = match dice.below(100) {
+        0..27 => Verb::Start,
+        27..42 => Verb::Stop,
+        42..55 => Verb::Count(dice.between(1, 6)),
+        55..65 => Verb::Scale(dice.between(1, 6)),
+        65..73 => Verb::Upgrade,
+        73..76 => Verb::Touch,
+        76..86 => Verb::Delete,
+        86..91 => Verb::Recreate,
+        91..98 => limit(&mut dice),
+        _ => Verb::Mode(dice.weighted(&[(5, "enforce"), (3, "warn"), (2, "off")], "enforce")),
+    };
+    Operation {
+        index,
+        verb,
+        place,
+        roll: dice.next(),
+    }
+}
+
+/// From far under what is in use to more than all need.
+fn limit(dice: &mut Dice) -> Verb {
+    let quotas = Quota::all();
+    let chosen = usize::try_from(dice.below(quotas.len() as u64)).unwrap_or_default();
+    match quotas.into_iter().nth(chosen) {
+        Some((quota, first, _)) => {
+            let cpu = dice.between(first / 2, first + first / 3);
+            Verb::Limit(quota, cpu)
+        }
+        None => Verb::Touch,
+    }
+}
+
+/// The faults of a run of so many operations, in order.
+pub fn faults(seed: u64, operations: u64) -> Vec<Fault> {
+    let mut dice = Dice::new(seed, 0);
+    let mut faults = Vec::new();
+    let mut at = 20;
+    loop {
+        at += dice.between(20, 90);
+        if at >= operations {
+            return faults;
+        }
+        let what = fault(&mut dice);
+        faults.push(Fault { at, what });
+    }
+}
+
+fn fault(dice: &mut Dice) -> What {
+    let seconds = |dice: &mut Dice, first, last| Duration::from_millis(dice.between(first, last));
+    let index = |dice: &mut Dice, end| usize::try_from(dice.below(end)).unwrap_or_default();
+    let is_long = dice.percent(3);
+    let target = match dice.below(100) {
+        0..45 => Target::Webhook(index(dice, 3)),
+        45..75 => Target::Controller(index(dice, 2)),
+        75..88 => Target::ApiServer,
+        _ => Target::Etcd,
+    };
+    let servant = if dice.percent(60) {
+        Target::Webhook(index(dice, 3))
+    } else {
+        Target::Controller(index(dice, 2))
+    };
+    match dice.below(100) {
+        0..28 => What::Kill(target, seconds(dice, 0, 1500)),
+        28..48 if is_long => What::Freeze(target, LONG),
+        28..48 => What::Freeze(target, seconds(dice, 100, 3000)),
+        48..56 => What::Reset(Link::Etcd),
+        56..66 => What::Reset(Link::Webhooks),
+        66..72 => What::Slow(Link::Etcd, seconds(dice, 5, 100), seconds(dice, 500, 4000)),
+        72..78 => What::Slow(Link::Webhooks, seconds(dice, 5, 300), seconds(dice, 500, 4000)),
+        78..90 if is_long => What::Stale(servant, LONG),
+        78..90 => What::Stale(servant, seconds(dice, 500, 8000)),
+        _ => {
+            let percent = dice.between(10, 70);
+            What::Sibling(percent, seconds(dice, 50, 1500), seconds(dice, 1000, 5000))
+        }
+    }
+}
+
+/// Whether a namespace enforces its quotas throughout.
+pub fn enforces(namespace: &str) -> bool {
+    namespace != LENIENT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_is_a_run() {
+        let run = |seed| (0..200).map(|index| operation(seed, index)).collect::<Vec<_>>();
+        assert_eq!(run(7), run(7));
+        assert_ne!(run(7), run(8));
+        assert_eq!(faults(7, 3000), faults(7, 3000));
+        assert_ne!(faults(7, 3000), faults(8, 3000));
+        let short = faults(7, 1000);
+        assert_eq!(short, faults(7, 3000)[..short.len()], "a longer run begins alike");
+    }
+
+    #[test]
+    fn everything_happens_in_ten_thousand_operations() {
+        let verbs: std::collections::BTreeSet<_> =
+            (0..10_000).map(|index| operation(1, index).verb.name()).collect();
+        assert_eq!(verbs.len(), 10);
+        let faults: std::collections::BTreeSet<_> =
+            faults(1, 10_000).iter().map(|fault| fault.what.to_string()).collect();
+        for one in ["SIGKILL etcd", "SIGKILL kube-apiserver", "SIGKILL webhook", "SIGKILL controller", "slow etcd",
+            "SIGSTOP webhook", "stale watches of a webhook", "sibling webhook refuses"]
+        {
+            assert!(faults.contains(one), "{one} is not among {faults:?}");
+        }
+    }
+}

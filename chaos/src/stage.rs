@@ -1,0 +1,378 @@
+//! The stage: a control plane whose ways can be disturbed, three webhooks behind one address, two controllers, the sibling, and the
+//! namespaces with their quotas and defaults.
+
+use crate::member::Member;
+use crate::place::{NAMESPACES, Quota};
+use crate::proxy::Proxy;
+use crate::sibling::{self, Sibling};
+use anyhow::{Context as _, bail};
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::Client;
+use kube::api::{Api, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use serde_json::{Value, json};
+use sluice_cluster::{
+    Assets, AssetsCache, Binary, Cluster, ClusterOptions, Component, EtcdPorts, ProcessSpec,
+    free_loopback_port, probe_http,
+};
+use sluice_webhook::registration::{Address, Registration};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep};
+
+/// Where Sluice's own Secret and Lease lie.
+const SYSTEM: &str = "sluice-system";
+/// How long anything of the set-up may take.
+const PATIENCE: Duration = Duration::from_mins(3);
+
+/// Everything that runs.
+#[allow(missing_debug_implementations)] // a client has none
+pub struct Stage {
+    /// The control plane.
+    pub cluster: Cluster,
+    /// The port on which etcd itself listens.
+    pub etcd_port: u16,
+    /// From the API server to etcd.
+    pub to_etcd: Proxy,
+    /// From the API server to the webhooks.
+    pub to_webhooks: Proxy,
+    /// The webhooks.
+    pub webhooks: Vec<Member>,
+    /// The controllers.
+    pub controllers: Vec<Member>,
+    /// The other webhook.
+    pub sibling: Sibling,
+    /// The administrator's client; resends nothing by itself.
+    pub client: Client,
+    /// Held while a fault has the API server or etcd.
+    pub busy: [Mutex<()>; 2],
+}
+
+impl Stage {
+    /// Starts all of it and waits until it answers. `sluice` is the binary under fire, `env` goes to its processes.
+    pub async fn set(
+        sluice: &Path,
+        seed: u64,
+        assets: Option<Assets>,
+        env: &[(String, String)],
+    ) -> anyhow::Result<Self> {
+        let assets = match assets {
+            Some(assets) => assets,
+            None => Assets::obtain(&AssetsCache::Default, Binary::ALL).await?,
+        };
+        let ports = EtcdPorts {
+            listen: free_loopback_port()?,
+            front: free_loopback_port()?,
+        };
+        let to_etcd = Proxy::start(ports.front, vec![ports.listen]).await?;
+        let options = ClusterOptions::new(assets)
+            .etcd(ports)
+            // The history is read from its first revision on.
+            .api_server_arg("--etcd-compaction-interval=0");
+        let cluster = Cluster::start(options).await?;
+        let client = client(&cluster.kubeconfig()).await?;
+
+        let front = free_loopback_port()?;
+        let url = format!("https://127.0.0.1:{front}");
+        install(&client, &manifests(sluice)?, &url).await?;
+        let token = token(&client).await?;
+        let mut webhooks = Vec::new();
+        let mut serving = Vec::new();
+        let mut health = Vec::new();
+        for index in 0..3 {
+            let (listen, metrics) = (free_loopback_port()?, free_loopback_port()?);
+            let name = format!("webhook-{index}");
+            let spec = process(sluice, "webhook", &name, &cluster, env).args([
+                format!("--listen=127.0.0.1:{listen}"),
+                format!("--metrics-listen=127.0.0.1:{metrics}"),
+                format!("--url={url}"),
+                "--shutdown-grace=0".to_owned(),
+            ]);
+            webhooks.push(member(spec, &name, &cluster, &token).await?);
+            serving.push(listen);
+            health.push(metrics);
+        }
+        let to_webhooks = Proxy::start(front, serving).await?;
+        let mut controllers = Vec::new();
+        for index in 0..2 {
+            let name = format!("controller-{index}");
+            let spec = process(sluice, "controller", &name, &cluster, env)
+                // Without a node no pod would ever come; the player writes the statuses.
+                .args(["--ledger-only".to_owned(), format!("--instance={name}")]);
+            controllers.push(member(spec, &name, &cluster, &token).await?);
+        }
+        for port in health {
+            eventually("a webhook is ready", async || probe_http(port, "/readyz").await).await?;
+        }
+        let port = free_loopback_port()?;
+        let sibling = Sibling::start(port, seed).await?;
+        let stage = Self {
+            cluster,
+            etcd_port: ports.listen,
+            to_etcd,
+            to_webhooks,
+            webhooks,
+            controllers,
+            sibling,
+            client,
+            busy: [Mutex::new(()), Mutex::new(())],
+        };
+        stage.register_sibling(port).await?;
+        stage.furnish().await?;
+        Ok(stage)
+    }
+
+    /// Ends it all.
+    pub async fn strike(self) -> anyhow::Result<()> {
+        for member in self.webhooks.iter().chain(&self.controllers) {
+            member.stop().await;
+        }
+        Ok(self.cluster.stop().await?)
+    }
+
+    /// Starts again what has ended by itself. Returns whether the API server or etcd had.
+    pub async fn tend(&self) -> anyhow::Result<bool> {
+        for member in self.webhooks.iter().chain(&self.controllers) {
+            member.tend()?;
+        }
+        let mut had_ended = false;
+        for (component, busy) in [Component::Etcd, Component::ApiServer].into_iter().zip(&self.busy) {
+            let Ok(_held) = busy.try_lock() else { continue };
+            let process = self.cluster.process(component);
+            if process.is_ok_and(|process| process.exit_status().is_some()) {
+                had_ended = true;
+                self.cluster.restart(component).await?;
+            }
+        }
+        Ok(had_ended)
+    }
+
+    async fn register_sibling(&self, port: u16) -> anyhow::Result<()> {
+        let names: Vec<String> = (0..NAMESPACES).map(|index| format!("chaos-{index}")).collect();
+        let object = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+            "metadata": {"name": "zz-chaos-sibling"},
+            "webhooks": [{
+                "name": sibling::NAME, "admissionReviewVersions": ["v1"],
+                "clientConfig": {"url": format!("https://127.0.0.1:{port}/"), "caBundle": self.sibling.authority},
+                "rules": [{"apiGroups": ["sluice.dev", "flink.apache.org"], "apiVersions": ["*"], "operations": ["CREATE", "UPDATE"],
+                    "resources": ["sessionclusters", "deployments", "flinkdeployments", "sessionclusters/scale", "deployments/scale"]}],
+                "namespaceSelector": {"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": names}]},
+                "failurePolicy": "Ignore", "sideEffects": "None", "timeoutSeconds": 5,
+            }],
+        });
+        apply(&self.client, &object).await
+    }
+
+    /// Namespaces with defaults and quotas, counted.
+    async fn furnish(&self) -> anyhow::Result<()> {
+        for index in 0..NAMESPACES {
+            let namespace = format!("chaos-{index}");
+            apply(&self.client, &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})).await?;
+            let settings = json!({"flinkConfiguration": {"chaos.default": "1"}});
+            let defaults = json!({
+                "apiVersion": "sluice.dev/v1alpha1", "kind": "DeploymentDefaults", "metadata": {"name": "default", "namespace": namespace},
+                "spec": {"sessionCluster": settings, "template": {"spec": settings}, "flinkDeployment": settings},
+            });
+            eventually("the defaults are admitted", async || {
+                apply(&self.client, &defaults).await.map_err(|error| format!("{error:#}"))
+            })
+            .await?;
+        }
+        for (quota, cpu, namespaces) in Quota::all() {
+            let mut spec = json!({"hard": {"cpu": cpu}, "onGrowth": "Enforce"});
+            let (kind, metadata) = match &quota {
+                Quota::Of(namespace) => ("CpuQuota", json!({"name": "default", "namespace": namespace})),
+                Quota::Cluster(name) => {
+                    crate::objects::set(&mut spec, &["namespaces"], json!(namespaces));
+                    ("ClusterCpuQuota", json!({"name": name}))
+                }
+            };
+            let object = json!({"apiVersion": "sluice.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec});
+            eventually("the quota is admitted", async || {
+                apply(&self.client, &object).await.map_err(|error| format!("{error:#}"))
+            })
+            .await?;
+            eventually("the quota is counted", async || {
+                let request = hyper::Request::get(quota.path()).body(Vec::new()).map_err(|error| error.to_string())?;
+                let stored: Value = self.client.request(request).await.map_err(|error| error.to_string())?;
+                let observed = stored.pointer("/status/observedGeneration");
+                if observed.is_some() { Ok(()) } else { Err(format!("{quota} has no status")) }
+            })
+            .await?;
+        }
+        // The webhooks know of all of it once they have filled in what the defaults say, each of them.
+        let mut probe = json!({
+            "apiVersion": "sluice.dev/v1alpha1", "kind": "SessionCluster", "spec": {"flinkVersion": "1.20", "state": "STOPPED"},
+        });
+        for index in 0..NAMESPACES {
+            let namespace = format!("chaos-{index}");
+            crate::objects::set(&mut probe, &["metadata"], json!({"name": "probe", "namespace": namespace}));
+            let mut full = 0;
+            eventually("the webhooks know the defaults", async || {
+                let path = format!("/apis/sluice.dev/v1alpha1/namespaces/{namespace}/sessionclusters?dryRun=All");
+                let request = hyper::Request::post(path)
+                    .header("content-type", "application/json")
+                    .body(probe.to_string().into_bytes())
+                    .map_err(|error| error.to_string())?;
+                let made: Value = self.client.request(request).await.map_err(|error| error.to_string())?;
+                full = if made.pointer("/spec/flinkConfiguration/chaos.default").is_some() { full + 1 } else { 0 };
+                // Connections take turns among the three.
+                if full < 12 { Err("a default is missing".to_owned()) } else { Ok(()) }
+            })
+            .await?;
+        }
+        Ok(())
+    }
+}
+
+fn process(sluice: &Path, subcommand: &str, name: &str, cluster: &Cluster, env: &[(String, String)]) -> ProcessSpec {
+    let log = cluster.logs_dir().join(format!("{name}.log"));
+    let spec = ProcessSpec::new(name, sluice, log)
+        .arg(subcommand)
+        .env("POD_NAME", name)
+        .env("KUBECONFIG", cluster.data_dir().join(format!("{name}.kubeconfig")));
+    env.iter().fold(spec, |spec, (key, value)| spec.env(key, value))
+}
+
+/// Starts a process with a way of its own to the API server.
+async fn member(spec: ProcessSpec, name: &str, cluster: &Cluster, token: &str) -> anyhow::Result<Member> {
+    let port = free_loopback_port()?;
+    let server = cluster.server_url();
+    let (_, api_server) = server.rsplit_once(':').context("the API server has a port")?;
+    let way = Proxy::start(port, vec![api_server.parse()?]).await?;
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config",
+        "clusters": [{"name": "c", "cluster": {"server": format!("https://127.0.0.1:{port}"), "certificate-authority": cluster.ca_cert()}}],
+        "users": [{"name": "u", "user": {"token": token}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u", "namespace": SYSTEM}}],
+        "current-context": "x",
+    });
+    let path = cluster.data_dir().join(format!("{name}.kubeconfig"));
+    std::fs::write(path, config.to_string())?;
+    Member::start(spec, way)
+}
+
+/// What an installation consists of, as the binary itself prints it.
+fn manifests(sluice: &Path) -> anyhow::Result<Vec<Value>> {
+    let printed = Command::new(sluice).arg("manifests").output().context("sluice manifests")?;
+    let text = String::from_utf8(printed.stdout)?;
+    text.split("\n---\n")
+        .filter(|document| !document.trim().is_empty())
+        .map(|document| serde_saphyr::from_str(document).context("sluice manifests"))
+        .collect()
+}
+
+/// Its CRDs, accounts and rights, then the registration by URL; no Deployment: the processes are ours.
+async fn install(client: &Client, manifests: &[Value], url: &str) -> anyhow::Result<()> {
+    let kinds = ["Namespace", "CustomResourceDefinition", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"];
+    for kind in kinds {
+        for object in manifests.iter().filter(|object| object.get("kind") == Some(&json!(kind))) {
+            apply(client, object).await?;
+        }
+    }
+    apply(client, &flink_deployments()?).await?;
+    for path in ["sluice.dev/v1alpha1/cpuquotas", "sluice.dev/v1alpha1/clustercpuquotas", "sluice.dev/v1alpha1/deployments",
+        "sluice.dev/v1alpha1/sessionclusters", "sluice.dev/v1alpha1/deploymentdefaults", "flink.apache.org/v1beta1/flinkdeployments"]
+    {
+        eventually("the kinds are served", async || {
+            let request = hyper::Request::get(format!("/apis/{path}")).body(Vec::new()).map_err(|error| error.to_string())?;
+            client.request::<Value>(request).await.map(drop).map_err(|error| format!("{path}: {error}"))
+        })
+        .await?;
+    }
+    let registration = Registration { address: Address::Url(url.to_owned()), excluded_namespaces: vec![SYSTEM.to_owned()] };
+    for mut object in [serde_json::to_value(registration.mutating())?, serde_json::to_value(registration.validating())?] {
+        // Kinds as they are, whoever wrote them without.
+        if object.get("kind").is_none() {
+            bail!("a registration without its kind: {object}");
+        }
+        if let Some(status) = object.as_object_mut() {
+            status.remove("status");
+        }
+        apply(client, &object).await?;
+    }
+    Ok(())
+}
+
+/// Apache's CRD where it lies beside the repository, else one that asks for nothing.
+fn flink_deployments() -> anyhow::Result<Value> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let fixture = folder.join("../../shared/fixtures/apache/crds/flinkdeployments.flink.apache.org-v1.yml");
+    if let Ok(text) = std::fs::read_to_string(fixture) {
+        return serde_saphyr::from_str(text.trim_start_matches("---")).context("Apache's CRD");
+    }
+    let open = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    Ok(json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "flinkdeployments.flink.apache.org"},
+        "spec": {
+            "group": "flink.apache.org", "scope": "Namespaced",
+            "names": {"kind": "FlinkDeployment", "plural": "flinkdeployments", "singular": "flinkdeployment"},
+            "versions": [{
+                "name": "v1beta1", "served": true, "storage": true, "subresources": {"status": {}},
+                "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": open, "status": open}}},
+            }],
+        },
+    }))
+}
+
+/// Server-side apply.
+async fn apply(client: &Client, object: &Value) -> anyhow::Result<()> {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
+    let (version, kind) = (text("/apiVersion").context("no apiVersion")?, text("/kind").context("no kind")?);
+    let name = text("/metadata/name").context("no name")?;
+    let root = if version.contains('/') { "apis" } else { "api" };
+    let plural = match kind {
+        "DeploymentDefaults" => "deploymentdefaults".to_owned(),
+        kind => format!("{}s", kind.to_lowercase()),
+    };
+    let namespace = text("/metadata/namespace").map(|namespace| format!("namespaces/{namespace}/")).unwrap_or_default();
+    let path = format!("/{root}/{version}/{namespace}{plural}/{name}?fieldManager=chaos&force=true");
+    let request = hyper::Request::patch(path)
+        .header("content-type", "application/apply-patch+yaml")
+        .body(object.to_string().into_bytes())?;
+    client.request::<Value>(request).await.with_context(|| format!("applying {kind} {name}"))?;
+    Ok(())
+}
+
+async fn token(client: &Client) -> anyhow::Result<String> {
+    let request = TokenRequest {
+        spec: TokenRequestSpec { expiration_seconds: Some(7 * 24 * 60 * 60), ..TokenRequestSpec::default() },
+        ..TokenRequest::default()
+    };
+    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), SYSTEM);
+    let made = accounts.create_token_request("sluice", &PostParams::default(), &request).await?;
+    Ok(made.status.context("the API server made no token")?.token)
+}
+
+async fn client(kubeconfig: &Path) -> anyhow::Result<Client> {
+    let read = Kubeconfig::read_from(kubeconfig)?;
+    let mut config = kube::Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await?;
+    // Every answer counts as it is given.
+    config.default_retry = false;
+    Ok(Client::try_from(config)?)
+}
+
+/// Polls until it holds.
+async fn eventually(what: &str, mut look: impl AsyncFnMut() -> Result<(), String>) -> anyhow::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let last = match look().await {
+            Ok(()) => return Ok(()),
+            Err(last) => last,
+        };
+        if Instant::now() > deadline {
+            bail!("waited {PATIENCE:?} in vain: {what}; the last answer: {last}");
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Where the logs of everything lie while it runs.
+pub fn logs(cluster: &Cluster) -> PathBuf {
+    cluster.logs_dir().to_path_buf()
+}
