@@ -3,6 +3,7 @@
 //! Ratios are taken between sides that alternate in short rounds of one run; absolute times are illustration only.
 
 mod admission;
+mod chaos;
 mod decision;
 mod load;
 mod memory;
@@ -37,6 +38,8 @@ enum What {
     Quota(admission::Options),
     /// Many session clusters on one controller: memory, and how soon it acts.
     Sessions(sessions::Options),
+    /// Seeded operations and faults on a real control plane, and whether every promise held, by etcd's history.
+    Chaos(chaos::Options),
     /// Resident memory of the webhook with many objects known.
     Memory(memory::Options),
 }
@@ -47,6 +50,7 @@ fn main() -> anyhow::Result<()> {
         What::Admission(options) => runtime()?.block_on(admission::admission(&options)),
         What::Quota(options) => runtime()?.block_on(admission::quota(&options)),
         What::Sessions(options) => runtime()?.block_on(sessions::run(&options)),
+        What::Chaos(options) => runtime()?.block_on(chaos::run(&options)),
         What::Memory(options) => runtime()?.block_on(memory::run(&options)),
     }
 }

@@ -411,7 +411,7 @@ fn here() -> &'static Path {
 }
 
 /// Builds the very binary that is shipped; it lands beside ours.
-fn build_sluice() -> anyhow::Result<PathBuf> {
+pub fn build_sluice() -> anyhow::Result<PathBuf> {
     let ours = std::env::current_exe()?;
     let folder = ours.parent().context("our own binary lies in no folder")?;
     let sluice = folder.join("sluice");

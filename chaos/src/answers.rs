@@ -85,28 +85,56 @@ impl Answer {
             return Answer::NoWebhook;
         }
         if message.contains("sluice.dev\" denied the request") {
-            let rule = message.rsplit_once('[').and_then(|(_, rest)| rest.split_once(']'));
+            let rule = message
+                .rsplit_once('[')
+                .and_then(|(_, rest)| rest.split_once(']'));
             return Answer::Refused {
                 code: status.code,
-                rule: rule.map_or_else(|| message.chars().take(120).collect(), |(rule, _)| rule.to_owned()),
+                rule: rule.map_or_else(
+                    || message.chars().take(120).collect(),
+                    |(rule, _)| rule.to_owned(),
+                ),
             };
         }
         match status.code {
             404 | 409 => Answer::Conflict,
             429 | 500..600 => Answer::ApiServer(status.code),
-            code => Answer::Other(format!("{code} {}", message.chars().take(160).collect::<String>())),
+            code => Answer::Other(format!(
+                "{code} {}",
+                message.chars().take(160).collect::<String>()
+            )),
         }
     }
 
-    /// Whether clients had better wait a moment.
+    /// Whether a component was away.
     pub fn is_trouble(&self) -> bool {
-        matches!(self, Answer::NoWebhook | Answer::ApiServer(_) | Answer::Silence)
+        matches!(
+            self,
+            Answer::NoWebhook | Answer::ApiServer(_) | Answer::Silence
+        )
+    }
+
+    /// Whether Sluice asks to come again, as kubectl then does by itself.
+    pub fn asks_again(&self) -> bool {
+        matches!(
+            self,
+            Answer::Refused {
+                code: 429 | 503,
+                ..
+            }
+        )
     }
 }
 
 /// The broken promise, if an answer is one: a decrease is never refused. What asks to come again because a component is away (5xx, no
 /// answer) is none, it is counted by cause; neither is a frozen field, or a decrease that another field rides on.
-pub fn judge(operation: u64, what: &str, effect: Effect, is_lever: bool, answer: &Answer) -> Option<Violation> {
+pub fn judge(
+    operation: u64,
+    what: &str,
+    effect: Effect,
+    is_lever: bool,
+    answer: &Answer,
+) -> Option<Violation> {
     let Answer::Refused { code, rule } = answer else {
         return None;
     };
@@ -142,7 +170,10 @@ mod tests {
     use super::*;
 
     fn refused(code: u16, rule: &str) -> Answer {
-        Answer::Refused { code, rule: rule.into() }
+        Answer::Refused {
+            code,
+            rule: rule.into(),
+        }
     }
 
     #[test]
@@ -150,28 +181,63 @@ mod tests {
         let broken = |effect, lever, answer| judge(3, "stop", effect, lever, &answer).is_some();
         assert!(broken(Effect::Lower, true, refused(403, "quota/cpu")));
         assert!(broken(Effect::Same, false, refused(429, "quota/cpu")));
-        assert!(broken(Effect::Lower, true, refused(422, "session-cluster/field")));
+        assert!(broken(
+            Effect::Lower,
+            true,
+            refused(422, "session-cluster/field")
+        ));
         assert!(!broken(Effect::Rise, true, refused(403, "quota/cpu")));
-        assert!(!broken(Effect::Lower, false, refused(403, "immutable/session-cluster")));
-        assert!(!broken(Effect::Lower, true, refused(503, "review/incomplete")));
+        assert!(!broken(
+            Effect::Lower,
+            false,
+            refused(403, "immutable/session-cluster")
+        ));
+        assert!(!broken(
+            Effect::Lower,
+            true,
+            refused(503, "review/incomplete")
+        ));
         assert!(!broken(Effect::Lower, true, Answer::NoWebhook));
         assert!(!broken(Effect::Lower, true, Answer::Sibling));
-        let seen = judge(3, "stop of x", Effect::Lower, true, &refused(403, "quota/cpu"));
+        let seen = judge(
+            3,
+            "stop of x",
+            Effect::Lower,
+            true,
+            &refused(403, "quota/cpu"),
+        );
         assert_eq!(seen.unwrap().seen, "stop of x: refused: quota/cpu (403)");
     }
 
     #[test]
     fn answers_are_told_apart_by_who_gave_them() {
         let of = |code, message: &str| {
-            let status = kube::core::Status { code, message: message.into(), ..kube::core::Status::default() };
+            let status = kube::core::Status {
+                code,
+                message: message.into(),
+                ..kube::core::Status::default()
+            };
             Answer::of(&kube::Error::Api(Box::new(status)))
         };
         let ours = "admission webhook \"validate.sluice.dev\" denied the request: CpuQuota \"a/b\": [1] too much. [quota/cpu]";
         assert_eq!(of(403, ours), refused(403, "quota/cpu"));
-        let theirs = format!("admission webhook \"{}\" denied the request: {}", sibling::NAME, sibling::REFUSAL);
+        let theirs = format!(
+            "admission webhook \"{}\" denied the request: {}",
+            sibling::NAME,
+            sibling::REFUSAL
+        );
         assert_eq!(of(403, &theirs), Answer::Sibling);
-        assert_eq!(of(500, "Internal error occurred: failed calling webhook \"validate.sluice.dev\": EOF"), Answer::NoWebhook);
+        assert_eq!(
+            of(
+                500,
+                "Internal error occurred: failed calling webhook \"validate.sluice.dev\": EOF"
+            ),
+            Answer::NoWebhook
+        );
         assert_eq!(of(409, "the object has been modified"), Answer::Conflict);
-        assert_eq!(of(500, "etcdserver: leader changed"), Answer::ApiServer(500));
+        assert_eq!(
+            of(500, "etcdserver: leader changed"),
+            Answer::ApiServer(500)
+        );
     }
 }

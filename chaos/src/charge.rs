@@ -38,15 +38,22 @@ fn is_leaving(object: &Value) -> bool {
 }
 
 fn is_observed(object: &Value) -> bool {
-    let generation = object.pointer("/metadata/generation").and_then(Value::as_i64);
+    let generation = object
+        .pointer("/metadata/generation")
+        .and_then(Value::as_i64);
     generation.is_some()
-        && generation == object.pointer("/status/observedGeneration").and_then(Value::as_i64)
+        && generation
+            == object
+                .pointer("/status/observedGeneration")
+                .and_then(Value::as_i64)
 }
 
 /// `settled and observed ? allocated : max(demand, allocated)`.
 fn own(object: &Value, cluster: Option<&Value>, at_rest: &[&str]) -> u64 {
     let figure = |pointer: &str| cluster.and_then(|cluster| cluster.pointer(pointer));
-    let count = figure("/numberOfTaskManagers").and_then(Value::as_u64).unwrap_or(1);
+    let count = figure("/numberOfTaskManagers")
+        .and_then(Value::as_u64)
+        .unwrap_or(1);
     let runs = object.pointer("/spec/state").and_then(Value::as_str) == Some("RUNNING");
     let demand = if runs && !is_leaving(object) {
         milli(figure("/resources/jobmanager/cpu"))
@@ -54,9 +61,15 @@ fn own(object: &Value, cluster: Option<&Value>, at_rest: &[&str]) -> u64 {
     } else {
         0
     };
-    let state = object.pointer("/status/state").and_then(Value::as_str).unwrap_or_default();
+    let state = object
+        .pointer("/status/state")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     let settled = is_observed(object) && at_rest.contains(&state);
-    match object.pointer("/status/allocatedMilli").and_then(Value::as_u64) {
+    match object
+        .pointer("/status/allocatedMilli")
+        .and_then(Value::as_u64)
+    {
         Some(allocated) if settled => allocated,
         Some(allocated) => allocated.max(demand),
         None => demand,
@@ -69,7 +82,10 @@ fn asked(object: &Value) -> u64 {
         .pointer("/spec/flinkConfiguration/taskmanager.numberOfTaskSlots")
         .and_then(|slots| slots.as_str()?.parse::<u64>().ok())
         .unwrap_or(1);
-    let parallelism = object.pointer("/spec/job/parallelism").and_then(Value::as_u64).unwrap_or(0);
+    let parallelism = object
+        .pointer("/spec/job/parallelism")
+        .and_then(Value::as_u64)
+        .unwrap_or(0);
     let count = object
         .pointer("/spec/taskManager/replicas")
         .and_then(Value::as_u64)
@@ -91,12 +107,21 @@ fn flink_deployment(object: &Value) -> u64 {
     let Some(last) = record("lastReconciledSpec") else {
         return wanted;
     };
-    let no_job_manager =
-        matches!(text("/status/jobManagerDeploymentStatus"), None | Some("MISSING"));
+    let no_job_manager = matches!(
+        text("/status/jobManagerDeploymentStatus"),
+        None | Some("MISSING")
+    );
     let gone = no_job_manager
-        && matches!(text("/status/lifecycleState"), Some("CREATED" | "SUSPENDED" | "DELETED"));
+        && matches!(
+            text("/status/lifecycleState"),
+            Some("CREATED" | "SUSPENDED" | "DELETED")
+        );
     if gone {
-        return if is_observed(object) && !runs { 0 } else { wanted };
+        return if is_observed(object) && !runs {
+            0
+        } else {
+            wanted
+        };
     }
     let stable = is_observed(object) && text("/status/lifecycleState") == Some("STABLE");
     if runs && stable {
@@ -132,7 +157,13 @@ mod tests {
         let object = |status: Value| json!({"metadata": {"generation": 2}, "spec": {"state": "STOPPED"}, "status": status});
         let of = |status| charge(Kind::SessionCluster, &object(status));
         assert_eq!(of(json!(null)), 0);
-        assert_eq!(of(json!({"state": "RUNNING", "observedGeneration": 1, "allocatedMilli": 4000})), 4000);
-        assert_eq!(of(json!({"state": "STOPPED", "observedGeneration": 2, "allocatedMilli": 0})), 0);
+        assert_eq!(
+            of(json!({"state": "RUNNING", "observedGeneration": 1, "allocatedMilli": 4000})),
+            4000
+        );
+        assert_eq!(
+            of(json!({"state": "STOPPED", "observedGeneration": 2, "allocatedMilli": 0})),
+            0
+        );
     }
 }

@@ -92,11 +92,7 @@ pub struct Verdict {
 }
 
 /// Checks a history. `enforces`: whether a namespace's mode was `enforce` throughout.
-pub fn check(
-    history: &[Change],
-    attempts: &Attempts,
-    enforces: impl Fn(&str) -> bool,
-) -> Verdict {
+pub fn check(history: &[Change], attempts: &Attempts, enforces: impl Fn(&str) -> bool) -> Verdict {
     let mut checker = Checker {
         attempts,
         enforces,

@@ -70,11 +70,16 @@ impl Scene {
         let sent = self.next() - 1 - ago;
         self.attempts.creates.insert(operation, sent);
         let uid = format!("uid-{operation}");
-        self.push(Written::Workload(at.clone(), Some(workload(&uid, 1, charge, operation))))
+        self.push(Written::Workload(
+            at.clone(),
+            Some(workload(&uid, 1, charge, operation)),
+        ))
     }
 
     fn check(&self) -> Verdict {
-        check(&self.history, &self.attempts, |namespace| namespace != "lenient")
+        check(&self.history, &self.attempts, |namespace| {
+            namespace != "lenient"
+        })
     }
 
     fn broken(&self) -> Vec<(Promise, u64)> {
@@ -94,7 +99,10 @@ fn what_fits_is_no_violation() {
         .create(&place("a", "y"), 1000, 2, 0);
     let verdict = scene.check();
     assert_eq!(verdict.violations, []);
-    assert_eq!((verdict.changes, verdict.increases, verdict.sums), (3, 2, 2));
+    assert_eq!(
+        (verdict.changes, verdict.increases, verdict.sums),
+        (3, 2, 2)
+    );
 }
 
 #[test]
@@ -114,9 +122,15 @@ fn one_thousandth_above_the_limit_is_found() {
 
 #[test]
 fn a_lowered_limit_binds_only_who_asks_after_it() {
-    let lowered = Scene::default().quota(4000, 4000).create(&place("a", "x"), 2000, 1, 0);
+    let lowered = Scene::default()
+        .quota(4000, 4000)
+        .create(&place("a", "x"), 2000, 1, 0);
     let lowered = lowered.quota(1000, 4000);
-    assert_eq!(lowered.broken(), [], "lowering under usage takes nothing away");
+    assert_eq!(
+        lowered.broken(),
+        [],
+        "lowering under usage takes nothing away"
+    );
     // Sent before the limit was lowered: its hold may be older than the edit.
     let scene = Scene {
         history: lowered.history.clone(),
@@ -150,10 +164,14 @@ fn a_status_write_that_raises_a_charge_is_found() {
 
 #[test]
 fn what_lives_without_a_hold_is_found() {
-    let scene = Scene::default().quota(9000, 0).create(&place("a", "x"), 1000, 1, 0);
+    let scene = Scene::default()
+        .quota(9000, 0)
+        .create(&place("a", "x"), 1000, 1, 0);
     assert_eq!(scene.broken(), [(Promise::Covered, 11)]);
     // A hold that is dropped before its object is counted.
-    let scene = Scene::default().quota(9000, 1000).create(&place("a", "x"), 1000, 1, 0);
+    let scene = Scene::default()
+        .quota(9000, 1000)
+        .create(&place("a", "x"), 1000, 1, 0);
     assert_eq!(scene.broken(), []);
     assert_eq!(scene.usage(0).broken(), [(Promise::Covered, 12)]);
 }
@@ -170,7 +188,10 @@ fn an_object_without_its_defaults_is_found() {
 fn an_increase_that_nobody_sent_is_found() {
     let x = place("a", "x");
     let scene = Scene::default().quota(9000, 9000).create(&x, 1000, 1, 0);
-    let mut scene = scene.push(Written::Workload(x.clone(), Some(workload("uid-1", 2, 3000, 2))));
+    let mut scene = scene.push(Written::Workload(
+        x.clone(),
+        Some(workload("uid-1", 2, 3000, 2)),
+    ));
     assert_eq!(scene.broken(), [(Promise::Accounted, 12)]);
     scene.attempts.updates.insert((x, 11), 11);
     assert_eq!(scene.broken(), []);
@@ -185,7 +206,10 @@ fn another_object_of_the_same_name_is_charged_anew() {
         .push(Written::Workload(x.clone(), None))
         .create(&x, 2000, 2, 0);
     assert_eq!(scene.broken(), []);
-    assert_eq!(scene.create(&place("a", "y"), 1, 3, 0).broken(), [(Promise::WithinLimit, 14)]);
+    assert_eq!(
+        scene.create(&place("a", "y"), 1, 3, 0).broken(),
+        [(Promise::WithinLimit, 14)]
+    );
 }
 
 #[test]
@@ -193,8 +217,15 @@ fn rest_is_exact() {
     let x = place("a", "x");
     let scene = Scene::default().quota(9000, 2500).create(&x, 2500, 1, 0);
     assert_eq!(scene.check().state.unrest(), [] as [String; 0]);
-    let unrest = scene.push(Written::Workload(x, None)).check().state.unrest();
-    assert_eq!(unrest, ["CpuQuota a/default says used 2.5 (2500 m), but etcd holds 0 m"]);
+    let unrest = scene
+        .push(Written::Workload(x, None))
+        .check()
+        .state
+        .unrest();
+    assert_eq!(
+        unrest,
+        ["CpuQuota a/default says used 2.5 (2500 m), but etcd holds 0 m"]
+    );
 
     let mut scene = Scene::default().quota(9000, 0);
     if let Written::Quota(_, Some(limit)) = &mut scene.history[0].what {
@@ -203,13 +234,21 @@ fn rest_is_exact() {
     }
     assert_eq!(
         scene.check().state.unrest(),
-        ["CpuQuota a/default has 1 holds left", "CpuQuota a/default is not counted for its newest limit"]
+        [
+            "CpuQuota a/default has 1 holds left",
+            "CpuQuota a/default is not counted for its newest limit"
+        ]
     );
     assert_eq!(
         Scene::default()
             .push(Written::Quota(
                 Quota::Of("a".into()),
-                Some(Limit { hard: 1, generation: 1, namespaces: None, ledger: None }),
+                Some(Limit {
+                    hard: 1,
+                    generation: 1,
+                    namespaces: None,
+                    ledger: None
+                }),
             ))
             .check()
             .state

@@ -20,7 +20,11 @@ use tokio::time::{Instant, sleep, timeout};
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 /// How long to ask what stands there before giving up on the control plane.
 const LOOK_WITHIN: Duration = Duration::from_mins(5);
-const PAUSE: Duration = Duration::from_millis(150);
+/// How often a request that is asked to come again does, and after what; kubectl is more patient.
+const RESENDS: u32 = 3;
+const RESEND_AFTER: Duration = Duration::from_millis(700);
+/// After trouble, and while the control plane is away.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// What all clients share.
 #[derive(Debug, Default)]
@@ -127,7 +131,9 @@ impl User {
             }
             Verb::Delete | Verb::Recreate => {
                 if self.look(&operation.place).await?.is_none() {
-                    self.book.tally().count(operation.verb.name(), Answer::Nothing);
+                    self.book
+                        .tally()
+                        .count(operation.verb.name(), Answer::Nothing);
                 } else {
                     let send = Send::delete(&operation.place);
                     self.tell(operation, Effect::Lower, true, send).await;
@@ -160,7 +166,8 @@ impl User {
         self.book.attempts().creates.insert(operation.index, sent);
         let send = Send::json(Method::POST, place.collection(), object);
         let answer = self.send(send).await;
-        self.account(operation, "create", effect, true, answer).await;
+        self.account(operation, "create", effect, true, answer)
+            .await;
     }
 
     async fn change(&self, operation: &Operation, old: Value) {
@@ -168,7 +175,11 @@ impl User {
         let kind = place.kind;
         let mut new = old.clone();
         let number = operation.index.to_string();
-        objects::set(&mut new, &["metadata", "annotations", OPERATION], json!(number));
+        objects::set(
+            &mut new,
+            &["metadata", "annotations", OPERATION],
+            json!(number),
+        );
         match &operation.verb {
             Verb::Start => objects::tell(kind, &mut new, Told::Run),
             Verb::Stop => objects::tell(kind, &mut new, Told::Stop),
@@ -184,8 +195,12 @@ impl User {
             objects::set(&mut judged, &["metadata", "generation"], json!(next));
         }
         let effect = Effect::of(charge(kind, &old), charge(kind, &judged));
-        let version = old.pointer("/metadata/resourceVersion").and_then(Value::as_str);
-        let base = version.and_then(|version| version.parse().ok()).unwrap_or_default();
+        let version = old
+            .pointer("/metadata/resourceVersion")
+            .and_then(Value::as_str);
+        let base = version
+            .and_then(|version| version.parse().ok())
+            .unwrap_or_default();
         let sent = self.reader.revision();
         self.book
             .attempts()
@@ -247,11 +262,25 @@ impl User {
         }
     }
 
+    /// Sends it, and again where Sluice asks for that; the last answer.
     async fn send(&self, send: Send) -> Answer {
-        let body = send.body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
+        let body = send.body.as_ref().map(|body| body.to_string().into_bytes());
+        let body = body.unwrap_or_default();
+        let mut answer = self.send_once(&send, body.clone()).await;
+        for _ in 0..RESENDS {
+            if !answer.asks_again() {
+                break;
+            }
+            sleep(RESEND_AFTER).await;
+            answer = self.send_once(&send, body.clone()).await;
+        }
+        answer
+    }
+
+    async fn send_once(&self, send: &Send, body: Vec<u8>) -> Answer {
         let request = hyper::Request::builder()
-            .method(send.method)
-            .uri(send.path)
+            .method(send.method.clone())
+            .uri(&send.path)
             .header(hyper::header::CONTENT_TYPE, send.content_type)
             .body(body);
         let request = match request {

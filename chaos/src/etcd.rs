@@ -132,7 +132,9 @@ impl Tape {
         self.revision = self.revision.max(revision);
         let key = text(event.pointer("/kv/key")).context("no key")?;
         let key = String::from_utf8(key)?;
-        if !key.starts_with("/registry/sluice.dev/") && !key.starts_with("/registry/flink.apache.org/") {
+        if !key.starts_with("/registry/sluice.dev/")
+            && !key.starts_with("/registry/flink.apache.org/")
+        {
             return Ok(());
         }
         let is_end = event.get("type").and_then(Value::as_str) == Some("DELETE");

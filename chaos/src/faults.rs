@@ -26,6 +26,10 @@ pub async fn inject(
         while book.next.load(Ordering::Relaxed) < fault.at {
             sleep(Duration::from_millis(5)).await;
         }
+        // The run was ended before its last operation.
+        if book.next.load(Ordering::Relaxed) == u64::MAX {
+            break;
+        }
         let name = fault.what.to_string();
         *counts
             .lock()

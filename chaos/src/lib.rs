@@ -184,7 +184,10 @@ async fn play(settings: &Settings, stage: &Arc<Stage>) -> anyhow::Result<Report>
     report.verdict.violations.extend(at_the_end);
     report.answers = tally.counts;
     report.faults = std::mem::take(&mut *counts.lock().unwrap_or_else(PoisonError::into_inner));
-    for (name, member) in ["webhook", "controller"].into_iter().zip([&stage.webhooks, &stage.controllers]) {
+    for (name, member) in ["webhook", "controller"]
+        .into_iter()
+        .zip([&stage.webhooks, &stage.controllers])
+    {
         let times = member.iter().map(member::Member::ended).sum();
         report.ended.insert(name.to_owned(), times);
     }
@@ -206,7 +209,10 @@ async fn tend(stage: Arc<Stage>, ended: Arc<Mutex<u64>>, book: Arc<Book>, reader
         let begun = book.next.load(Ordering::Relaxed);
         if told.elapsed() > PROGRESS && begun != u64::MAX {
             told = Instant::now();
-            eprintln!("chaos: {begun} operations, etcd's revision {}", reader.revision());
+            eprintln!(
+                "chaos: {begun} operations, etcd's revision {}",
+                reader.revision()
+            );
         }
     }
 }

@@ -57,7 +57,9 @@ impl Member {
         let Ok(mut process) = self.process.try_lock() else {
             return Ok(());
         };
-        let has_ended = process.as_ref().is_none_or(|one| one.exit_status().is_some());
+        let has_ended = process
+            .as_ref()
+            .is_none_or(|one| one.exit_status().is_some());
         if has_ended {
             self.ended.fetch_add(1, Ordering::Relaxed);
             let spawned = Process::spawn(self.spec.clone());

@@ -20,7 +20,7 @@ pub enum Told {
 /// A new object.
 pub fn make(place: &Place, operation: u64, roll: u64, told: Told) -> Value {
     let mut dice = Dice::new(roll, 1);
-    let count = dice.between(1, 5);
+    let count = dice.between(1, 4);
     let cpu = task_manager_cpu(&mut dice);
     let mut object = json!({
         "apiVersion": place.kind.api_version(), "kind": place.kind.name(),
@@ -65,7 +65,11 @@ pub fn tell(kind: Kind, object: &mut Value, told: Told) {
         Kind::Deployment => (&["spec", "state"], "RUNNING", "SUSPENDED"),
         Kind::FlinkDeployment => (&["spec", "job", "state"], "running", "suspended"),
     };
-    set(object, path, json!(if told == Told::Run { run } else { stop }));
+    set(
+        object,
+        path,
+        json!(if told == Told::Run { run } else { stop }),
+    );
 }
 
 /// Sets the number of TaskManagers.
@@ -93,8 +97,16 @@ pub fn upgrade(kind: Kind, object: &mut Value, roll: u64) {
         }
         Kind::Deployment => {
             let cluster = ["spec", "template", "spec"];
-            set(object, &[&cluster[..], &["artifact", "flinkImageTag"]].concat(), json!(tag));
-            set(object, &[&cluster[..], &["resources", "taskmanager", "cpu"]].concat(), cpu);
+            set(
+                object,
+                &[&cluster[..], &["artifact", "flinkImageTag"]].concat(),
+                json!(tag),
+            );
+            set(
+                object,
+                &[&cluster[..], &["resources", "taskmanager", "cpu"]].concat(),
+                cpu,
+            );
         }
         Kind::FlinkDeployment => {
             set(object, &["spec", "image"], json!(format!("flink:{tag}")));

@@ -132,12 +132,16 @@ impl Quota {
         let mut all: Vec<_> = (0..NAMESPACES)
             .map(|index| {
                 let namespace = format!("chaos-{index}");
-                (Quota::Of(namespace.clone()), 24, vec![namespace])
+                (Quota::Of(namespace.clone()), 28, vec![namespace])
             })
             .collect();
-        all.push((Quota::Cluster("everybody".to_owned()), 76, vec!["*".to_owned()]));
+        all.push((
+            Quota::Cluster("everybody".to_owned()),
+            90,
+            vec!["*".to_owned()],
+        ));
         let pair = vec!["chaos-0".to_owned(), "chaos-1".to_owned()];
-        all.push((Quota::Cluster("pair".to_owned()), 42, pair));
+        all.push((Quota::Cluster("pair".to_owned()), 48, pair));
         all
     }
 }

@@ -155,15 +155,15 @@ pub fn operation(seed: u64, index: u64) -> Operation {
         name: format!("w{}", dice.below(NAMES)),
     };
     let verb = match dice.below(100) {
-        0..27 => Verb::Start,
-        27..42 => Verb::Stop,
-        42..55 => Verb::Count(dice.between(1, 6)),
-        55..65 => Verb::Scale(dice.between(1, 6)),
-        65..73 => Verb::Upgrade,
-        73..76 => Verb::Touch,
-        76..86 => Verb::Delete,
-        86..91 => Verb::Recreate,
-        91..98 => limit(&mut dice),
+        0..32 => Verb::Start,
+        32..47 => Verb::Stop,
+        47..60 => Verb::Count(dice.between(1, 5)),
+        60..71 => Verb::Scale(dice.between(1, 5)),
+        71..79 => Verb::Upgrade,
+        79..81 => Verb::Touch,
+        81..88 => Verb::Delete,
+        88..95 => Verb::Recreate,
+        95..98 => limit(&mut dice),
         _ => Verb::Mode(dice.weighted(&[(5, "enforce"), (3, "warn"), (2, "off")], "enforce")),
     };
     Operation {
@@ -193,7 +193,7 @@ pub fn faults(seed: u64, operations: u64) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut at = 20;
     loop {
-        at += dice.between(20, 90);
+        at += dice.between(30, 130);
         if at >= operations {
             return faults;
         }
@@ -207,9 +207,9 @@ fn fault(dice: &mut Dice) -> What {
     let index = |dice: &mut Dice, end| usize::try_from(dice.below(end)).unwrap_or_default();
     let is_long = dice.percent(3);
     let target = match dice.below(100) {
-        0..45 => Target::Webhook(index(dice, 3)),
-        45..75 => Target::Controller(index(dice, 2)),
-        75..88 => Target::ApiServer,
+        0..50 => Target::Webhook(index(dice, 3)),
+        50..72 => Target::Controller(index(dice, 2)),
+        72..87 => Target::ApiServer,
         _ => Target::Etcd,
     };
     let servant = if dice.percent(60) {
@@ -224,7 +224,11 @@ fn fault(dice: &mut Dice) -> What {
         48..56 => What::Reset(Link::Etcd),
         56..66 => What::Reset(Link::Webhooks),
         66..72 => What::Slow(Link::Etcd, seconds(dice, 5, 100), seconds(dice, 500, 4000)),
-        72..78 => What::Slow(Link::Webhooks, seconds(dice, 5, 300), seconds(dice, 500, 4000)),
+        72..78 => What::Slow(
+            Link::Webhooks,
+            seconds(dice, 5, 300),
+            seconds(dice, 500, 4000),
+        ),
         78..90 if is_long => What::Stale(servant, LONG),
         78..90 => What::Stale(servant, seconds(dice, 500, 8000)),
         _ => {
@@ -245,25 +249,43 @@ mod tests {
 
     #[test]
     fn a_seed_is_a_run() {
-        let run = |seed| (0..200).map(|index| operation(seed, index)).collect::<Vec<_>>();
+        let run = |seed| {
+            (0..200)
+                .map(|index| operation(seed, index))
+                .collect::<Vec<_>>()
+        };
         assert_eq!(run(7), run(7));
         assert_ne!(run(7), run(8));
         assert_eq!(faults(7, 3000), faults(7, 3000));
         assert_ne!(faults(7, 3000), faults(8, 3000));
         let short = faults(7, 1000);
-        assert_eq!(short, faults(7, 3000)[..short.len()], "a longer run begins alike");
+        assert_eq!(
+            short,
+            faults(7, 3000)[..short.len()],
+            "a longer run begins alike"
+        );
     }
 
     #[test]
     fn everything_happens_in_ten_thousand_operations() {
-        let verbs: std::collections::BTreeSet<_> =
-            (0..10_000).map(|index| operation(1, index).verb.name()).collect();
+        let verbs: std::collections::BTreeSet<_> = (0..10_000)
+            .map(|index| operation(1, index).verb.name())
+            .collect();
         assert_eq!(verbs.len(), 10);
-        let faults: std::collections::BTreeSet<_> =
-            faults(1, 10_000).iter().map(|fault| fault.what.to_string()).collect();
-        for one in ["SIGKILL etcd", "SIGKILL kube-apiserver", "SIGKILL webhook", "SIGKILL controller", "slow etcd",
-            "SIGSTOP webhook", "stale watches of a webhook", "sibling webhook refuses"]
-        {
+        let faults: std::collections::BTreeSet<_> = faults(1, 10_000)
+            .iter()
+            .map(|fault| fault.what.to_string())
+            .collect();
+        for one in [
+            "SIGKILL etcd",
+            "SIGKILL kube-apiserver",
+            "SIGKILL webhook",
+            "SIGKILL controller",
+            "slow etcd",
+            "SIGSTOP webhook",
+            "stale watches of a webhook",
+            "sibling webhook refuses",
+        ] {
             assert!(faults.contains(one), "{one} is not among {faults:?}");
         }
     }

@@ -55,7 +55,11 @@ async fn put(client: &Client, place: &Place, revision: u64, write: Write) -> any
         Write::Release(object) => (place.path(), object),
     };
     // etcd's revision of the key, which nobody stores in the value: a write that comes late conflicts.
-    set(&mut object, &["metadata", "resourceVersion"], json!(revision.to_string()));
+    set(
+        &mut object,
+        &["metadata", "resourceVersion"],
+        json!(revision.to_string()),
+    );
     let request = hyper::Request::put(path)
         .header(hyper::header::CONTENT_TYPE, "application/json")
         .body(object.to_string().into_bytes())?;
@@ -67,7 +71,12 @@ async fn put(client: &Client, place: &Place, revision: u64, write: Write) -> any
 fn next(kind: Kind, object: &Value, dice: &mut Dice) -> Option<Write> {
     match kind {
         Kind::SessionCluster => own(object, dice, &["STARTING", "RUNNING", "STOPPED"], kind),
-        Kind::Deployment => own(object, dice, &["TRANSITIONING", "RUNNING", "SUSPENDED"], kind),
+        Kind::Deployment => own(
+            object,
+            dice,
+            &["TRANSITIONING", "RUNNING", "SUSPENDED"],
+            kind,
+        ),
         Kind::FlinkDeployment => flink(object).map(Write::Status),
     }
 }
@@ -85,7 +94,11 @@ fn own(object: &Value, dice: &mut Dice, words: &[&str; 3], kind: Kind) -> Option
         set(&mut next, &["status", "state"], json!(state));
         set(&mut next, &["status", "allocatedMilli"], json!(allocated));
         if let Some(observed) = observed {
-            set(&mut next, &["status", "observedGeneration"], json!(observed));
+            set(
+                &mut next,
+                &["status", "observedGeneration"],
+                json!(observed),
+            );
         }
         Some(Write::Status(next))
     };
@@ -104,7 +117,11 @@ fn own(object: &Value, dice: &mut Dice, words: &[&str; 3], kind: Kind) -> Option
         let ends = kind == Kind::Deployment
             && object.pointer("/status/state") == Some(&json!("RUNNING"))
             && dice.percent(1);
-        return if ends { status("FINISHED", 0, None) } else { None };
+        return if ends {
+            status("FINISHED", 0, None)
+        } else {
+            None
+        };
     }
     if object.pointer("/spec/state").and_then(Value::as_str) != Some("RUNNING") {
         return status(stopped, 0, Some(generation));
@@ -134,11 +151,24 @@ fn flink(object: &Value) -> Option<Value> {
     let record = json!({"spec": object.get("spec"), "resource_metadata": {"apiVersion": "flink.apache.org/v1beta1", "firstDeployment": false}})
         .to_string();
     let mut next = object.clone();
-    set(&mut next, &["status", "observedGeneration"], json!(generation));
+    set(
+        &mut next,
+        &["status", "observedGeneration"],
+        json!(generation),
+    );
     set(&mut next, &["status", "lifecycleState"], json!(lifecycle));
-    set(&mut next, &["status", "jobManagerDeploymentStatus"], json!(job_manager));
-    let reconciliation = json!({"state": "DEPLOYED", "lastReconciledSpec": record, "lastStableSpec": record});
-    set(&mut next, &["status", "reconciliationStatus"], reconciliation);
+    set(
+        &mut next,
+        &["status", "jobManagerDeploymentStatus"],
+        json!(job_manager),
+    );
+    let reconciliation =
+        json!({"state": "DEPLOYED", "lastReconciledSpec": record, "lastStableSpec": record});
+    set(
+        &mut next,
+        &["status", "reconciliationStatus"],
+        reconciliation,
+    );
     Some(next)
 }
 
@@ -163,7 +193,11 @@ mod tests {
     #[test]
     fn no_status_raises_a_charge_and_all_come_to_rest() {
         for kind in Kind::ALL {
-            let place = Place { kind, namespace: "n".into(), name: "x".into() };
+            let place = Place {
+                kind,
+                namespace: "n".into(),
+                name: "x".into(),
+            };
             let mut object = make(&place, 1, 7, Told::Run);
             set(&mut object, &["metadata", "generation"], json!(1));
             let object = settle(kind, object);
@@ -173,7 +207,11 @@ mod tests {
             let mut stopping = object;
             tell(kind, &mut stopping, Told::Stop);
             set(&mut stopping, &["metadata", "generation"], json!(2));
-            assert_eq!(charge(kind, &stopping), full, "{kind:?} has its pods until its controller says otherwise");
+            assert_eq!(
+                charge(kind, &stopping),
+                full,
+                "{kind:?} has its pods until its controller says otherwise"
+            );
             let mut stopped = settle(kind, stopping);
             assert_eq!(charge(kind, &stopped), 0);
 

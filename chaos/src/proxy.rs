@@ -126,7 +126,11 @@ async fn ask(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, rules: &Rules, spo
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
         spoke.store(rules.now(), Ordering::Relaxed);
         hold_up(rules).await;
-        if to.write_all(buffer.get(..length).unwrap_or_default()).await.is_err() {
+        if to
+            .write_all(buffer.get(..length).unwrap_or_default())
+            .await
+            .is_err()
+        {
             return;
         }
     }
@@ -141,7 +145,11 @@ async fn answer(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, rules: &Rules, 
             sleep(LOOK).await;
         }
         hold_up(rules).await;
-        if to.write_all(buffer.get(..length).unwrap_or_default()).await.is_err() {
+        if to
+            .write_all(buffer.get(..length).unwrap_or_default())
+            .await
+            .is_err()
+        {
             return;
         }
     }
@@ -205,7 +213,9 @@ mod tests {
                 done.unwrap();
             }
         };
-        tokio::time::timeout(Duration::from_secs(5), drain).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(5), drain)
+            .await
+            .unwrap();
         let mut one = [0];
         plain.write_all(b"x").await.unwrap();
         plain.read_exact(&mut one).await.unwrap();

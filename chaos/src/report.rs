@@ -123,9 +123,20 @@ impl Report {
             writeln!(f, "  the first by operation {first}")?;
         }
         for violation in self.violations().iter().take(SHOWN) {
-            let at = violation.revision.map(|at| format!(" at revision {at}")).unwrap_or_default();
-            let by = violation.operation.map(|by| format!(", operation {by}")).unwrap_or_default();
-            writeln!(f, "VIOLATION{at}{by}: {}: {}", violation.promise.words(), violation.seen)?;
+            let at = violation
+                .revision
+                .map(|at| format!(" at revision {at}"))
+                .unwrap_or_default();
+            let by = violation
+                .operation
+                .map(|by| format!(", operation {by}"))
+                .unwrap_or_default();
+            writeln!(
+                f,
+                "VIOLATION{at}{by}: {}: {}",
+                violation.promise.words(),
+                violation.seen
+            )?;
         }
         writeln!(f, "The same operations and faults again: {}", self.command)
     }

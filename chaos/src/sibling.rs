@@ -122,11 +122,17 @@ async fn answer(
     tokio::time::sleep(pause).await;
     let mut response = json!({"uid": review.pointer("/request/uid"), "allowed": !refuses});
     if refuses {
-        crate::objects::set(&mut response, &["status"], json!({"code": 403, "message": REFUSAL}));
+        crate::objects::set(
+            &mut response,
+            &["status"],
+            json!({"code": 403, "message": REFUSAL}),
+        );
     }
     let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response});
     let mut answer = Response::new(Full::new(Bytes::from(review.to_string())));
     let json = hyper::header::HeaderValue::from_static("application/json");
-    answer.headers_mut().insert(hyper::header::CONTENT_TYPE, json);
+    answer
+        .headers_mut()
+        .insert(hyper::header::CONTENT_TYPE, json);
     Ok(answer)
 }

@@ -105,7 +105,10 @@ impl Stage {
             controllers.push(member(spec, &name, &cluster, &token).await?);
         }
         for port in health {
-            eventually("a webhook is ready", async || probe_http(port, "/readyz").await).await?;
+            eventually("a webhook is ready", async || {
+                probe_http(port, "/readyz").await
+            })
+            .await?;
         }
         let port = free_loopback_port()?;
         let sibling = Sibling::start(port, seed).await?;
@@ -139,7 +142,10 @@ impl Stage {
             member.tend()?;
         }
         let mut had_ended = false;
-        for (component, busy) in [Component::Etcd, Component::ApiServer].into_iter().zip(&self.busy) {
+        for (component, busy) in [Component::Etcd, Component::ApiServer]
+            .into_iter()
+            .zip(&self.busy)
+        {
             let Ok(_held) = busy.try_lock() else { continue };
             let process = self.cluster.process(component);
             if process.is_ok_and(|process| process.exit_status().is_some()) {
@@ -151,7 +157,9 @@ impl Stage {
     }
 
     async fn register_sibling(&self, port: u16) -> anyhow::Result<()> {
-        let names: Vec<String> = (0..NAMESPACES).map(|index| format!("chaos-{index}")).collect();
+        let names: Vec<String> = (0..NAMESPACES)
+            .map(|index| format!("chaos-{index}"))
+            .collect();
         let object = json!({
             "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
             "metadata": {"name": "zz-chaos-sibling"},
@@ -171,21 +179,30 @@ impl Stage {
     async fn furnish(&self) -> anyhow::Result<()> {
         for index in 0..NAMESPACES {
             let namespace = format!("chaos-{index}");
-            apply(&self.client, &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})).await?;
+            apply(
+                &self.client,
+                &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}),
+            )
+            .await?;
             let settings = json!({"flinkConfiguration": {"chaos.default": "1"}});
             let defaults = json!({
                 "apiVersion": "sluice.dev/v1alpha1", "kind": "DeploymentDefaults", "metadata": {"name": "default", "namespace": namespace},
                 "spec": {"sessionCluster": settings, "template": {"spec": settings}, "flinkDeployment": settings},
             });
             eventually("the defaults are admitted", async || {
-                apply(&self.client, &defaults).await.map_err(|error| format!("{error:#}"))
+                apply(&self.client, &defaults)
+                    .await
+                    .map_err(|error| format!("{error:#}"))
             })
             .await?;
         }
         for (quota, cpu, namespaces) in Quota::all() {
             let mut spec = json!({"hard": {"cpu": cpu}, "onGrowth": "Enforce"});
             let (kind, metadata) = match &quota {
-                Quota::Of(namespace) => ("CpuQuota", json!({"name": "default", "namespace": namespace})),
+                Quota::Of(namespace) => (
+                    "CpuQuota",
+                    json!({"name": "default", "namespace": namespace}),
+                ),
                 Quota::Cluster(name) => {
                     crate::objects::set(&mut spec, &["namespaces"], json!(namespaces));
                     ("ClusterCpuQuota", json!({"name": name}))
@@ -193,14 +210,26 @@ impl Stage {
             };
             let object = json!({"apiVersion": "sluice.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec});
             eventually("the quota is admitted", async || {
-                apply(&self.client, &object).await.map_err(|error| format!("{error:#}"))
+                apply(&self.client, &object)
+                    .await
+                    .map_err(|error| format!("{error:#}"))
             })
             .await?;
             eventually("the quota is counted", async || {
-                let request = hyper::Request::get(quota.path()).body(Vec::new()).map_err(|error| error.to_string())?;
-                let stored: Value = self.client.request(request).await.map_err(|error| error.to_string())?;
+                let request = hyper::Request::get(quota.path())
+                    .body(Vec::new())
+                    .map_err(|error| error.to_string())?;
+                let stored: Value = self
+                    .client
+                    .request(request)
+                    .await
+                    .map_err(|error| error.to_string())?;
                 let observed = stored.pointer("/status/observedGeneration");
-                if observed.is_some() { Ok(()) } else { Err(format!("{quota} has no status")) }
+                if observed.is_some() {
+                    Ok(())
+                } else {
+                    Err(format!("{quota} has no status"))
+                }
             })
             .await?;
         }
@@ -210,18 +239,39 @@ impl Stage {
         });
         for index in 0..NAMESPACES {
             let namespace = format!("chaos-{index}");
-            crate::objects::set(&mut probe, &["metadata"], json!({"name": "probe", "namespace": namespace}));
+            crate::objects::set(
+                &mut probe,
+                &["metadata"],
+                json!({"name": "probe", "namespace": namespace}),
+            );
             let mut full = 0;
             eventually("the webhooks know the defaults", async || {
-                let path = format!("/apis/sluice.dev/v1alpha1/namespaces/{namespace}/sessionclusters?dryRun=All");
+                let path = format!(
+                    "/apis/sluice.dev/v1alpha1/namespaces/{namespace}/sessionclusters?dryRun=All"
+                );
                 let request = hyper::Request::post(path)
                     .header("content-type", "application/json")
                     .body(probe.to_string().into_bytes())
                     .map_err(|error| error.to_string())?;
-                let made: Value = self.client.request(request).await.map_err(|error| error.to_string())?;
-                full = if made.pointer("/spec/flinkConfiguration/chaos.default").is_some() { full + 1 } else { 0 };
+                let made: Value = self
+                    .client
+                    .request(request)
+                    .await
+                    .map_err(|error| error.to_string())?;
+                full = if made
+                    .pointer("/spec/flinkConfiguration/chaos.default")
+                    .is_some()
+                {
+                    full + 1
+                } else {
+                    0
+                };
                 // Connections take turns among the three.
-                if full < 12 { Err("a default is missing".to_owned()) } else { Ok(()) }
+                if full < 12 {
+                    Err("a default is missing".to_owned())
+                } else {
+                    Ok(())
+                }
             })
             .await?;
         }
@@ -229,20 +279,37 @@ impl Stage {
     }
 }
 
-fn process(sluice: &Path, subcommand: &str, name: &str, cluster: &Cluster, env: &[(String, String)]) -> ProcessSpec {
+fn process(
+    sluice: &Path,
+    subcommand: &str,
+    name: &str,
+    cluster: &Cluster,
+    env: &[(String, String)],
+) -> ProcessSpec {
     let log = cluster.logs_dir().join(format!("{name}.log"));
     let spec = ProcessSpec::new(name, sluice, log)
         .arg(subcommand)
         .env("POD_NAME", name)
-        .env("KUBECONFIG", cluster.data_dir().join(format!("{name}.kubeconfig")));
-    env.iter().fold(spec, |spec, (key, value)| spec.env(key, value))
+        .env(
+            "KUBECONFIG",
+            cluster.data_dir().join(format!("{name}.kubeconfig")),
+        );
+    env.iter()
+        .fold(spec, |spec, (key, value)| spec.env(key, value))
 }
 
 /// Starts a process with a way of its own to the API server.
-async fn member(spec: ProcessSpec, name: &str, cluster: &Cluster, token: &str) -> anyhow::Result<Member> {
+async fn member(
+    spec: ProcessSpec,
+    name: &str,
+    cluster: &Cluster,
+    token: &str,
+) -> anyhow::Result<Member> {
     let port = free_loopback_port()?;
     let server = cluster.server_url();
-    let (_, api_server) = server.rsplit_once(':').context("the API server has a port")?;
+    let (_, api_server) = server
+        .rsplit_once(':')
+        .context("the API server has a port")?;
     let way = Proxy::start(port, vec![api_server.parse()?]).await?;
     let config = json!({
         "apiVersion": "v1", "kind": "Config",
@@ -258,7 +325,10 @@ async fn member(spec: ProcessSpec, name: &str, cluster: &Cluster, token: &str) -
 
 /// What an installation consists of, as the binary itself prints it.
 fn manifests(sluice: &Path) -> anyhow::Result<Vec<Value>> {
-    let printed = Command::new(sluice).arg("manifests").output().context("sluice manifests")?;
+    let printed = Command::new(sluice)
+        .arg("manifests")
+        .output()
+        .context("sluice manifests")?;
     let text = String::from_utf8(printed.stdout)?;
     text.split("\n---\n")
         .filter(|document| !document.trim().is_empty())
@@ -268,24 +338,52 @@ fn manifests(sluice: &Path) -> anyhow::Result<Vec<Value>> {
 
 /// Its CRDs, accounts and rights, then the registration by URL; no Deployment: the processes are ours.
 async fn install(client: &Client, manifests: &[Value], url: &str) -> anyhow::Result<()> {
-    let kinds = ["Namespace", "CustomResourceDefinition", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"];
+    let kinds = [
+        "Namespace",
+        "CustomResourceDefinition",
+        "ServiceAccount",
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "Role",
+        "RoleBinding",
+    ];
     for kind in kinds {
-        for object in manifests.iter().filter(|object| object.get("kind") == Some(&json!(kind))) {
+        for object in manifests
+            .iter()
+            .filter(|object| object.get("kind") == Some(&json!(kind)))
+        {
             apply(client, object).await?;
         }
     }
     apply(client, &flink_deployments()?).await?;
-    for path in ["sluice.dev/v1alpha1/cpuquotas", "sluice.dev/v1alpha1/clustercpuquotas", "sluice.dev/v1alpha1/deployments",
-        "sluice.dev/v1alpha1/sessionclusters", "sluice.dev/v1alpha1/deploymentdefaults", "flink.apache.org/v1beta1/flinkdeployments"]
-    {
+    for path in [
+        "sluice.dev/v1alpha1/cpuquotas",
+        "sluice.dev/v1alpha1/clustercpuquotas",
+        "sluice.dev/v1alpha1/deployments",
+        "sluice.dev/v1alpha1/sessionclusters",
+        "sluice.dev/v1alpha1/deploymentdefaults",
+        "flink.apache.org/v1beta1/flinkdeployments",
+    ] {
         eventually("the kinds are served", async || {
-            let request = hyper::Request::get(format!("/apis/{path}")).body(Vec::new()).map_err(|error| error.to_string())?;
-            client.request::<Value>(request).await.map(drop).map_err(|error| format!("{path}: {error}"))
+            let request = hyper::Request::get(format!("/apis/{path}"))
+                .body(Vec::new())
+                .map_err(|error| error.to_string())?;
+            client
+                .request::<Value>(request)
+                .await
+                .map(drop)
+                .map_err(|error| format!("{path}: {error}"))
         })
         .await?;
     }
-    let registration = Registration { address: Address::Url(url.to_owned()), excluded_namespaces: vec![SYSTEM.to_owned()] };
-    for mut object in [serde_json::to_value(registration.mutating())?, serde_json::to_value(registration.validating())?] {
+    let registration = Registration {
+        address: Address::Url(url.to_owned()),
+        excluded_namespaces: vec![SYSTEM.to_owned()],
+    };
+    for mut object in [
+        serde_json::to_value(registration.mutating())?,
+        serde_json::to_value(registration.validating())?,
+    ] {
         // Kinds as they are, whoever wrote them without.
         if object.get("kind").is_none() {
             bail!("a registration without its kind: {object}");
@@ -301,7 +399,8 @@ async fn install(client: &Client, manifests: &[Value], url: &str) -> anyhow::Res
 /// Apache's CRD where it lies beside the repository, else one that asks for nothing.
 fn flink_deployments() -> anyhow::Result<Value> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let fixture = folder.join("../../shared/fixtures/apache/crds/flinkdeployments.flink.apache.org-v1.yml");
+    let fixture =
+        folder.join("../../shared/fixtures/apache/crds/flinkdeployments.flink.apache.org-v1.yml");
     if let Ok(text) = std::fs::read_to_string(fixture) {
         return serde_saphyr::from_str(text.trim_start_matches("---")).context("Apache's CRD");
     }
@@ -323,42 +422,60 @@ fn flink_deployments() -> anyhow::Result<Value> {
 /// Server-side apply.
 async fn apply(client: &Client, object: &Value) -> anyhow::Result<()> {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
-    let (version, kind) = (text("/apiVersion").context("no apiVersion")?, text("/kind").context("no kind")?);
+    let (version, kind) = (
+        text("/apiVersion").context("no apiVersion")?,
+        text("/kind").context("no kind")?,
+    );
     let name = text("/metadata/name").context("no name")?;
     let root = if version.contains('/') { "apis" } else { "api" };
     let plural = match kind {
         "DeploymentDefaults" => "deploymentdefaults".to_owned(),
         kind => format!("{}s", kind.to_lowercase()),
     };
-    let namespace = text("/metadata/namespace").map(|namespace| format!("namespaces/{namespace}/")).unwrap_or_default();
-    let path = format!("/{root}/{version}/{namespace}{plural}/{name}?fieldManager=chaos&force=true");
+    let namespace = text("/metadata/namespace")
+        .map(|namespace| format!("namespaces/{namespace}/"))
+        .unwrap_or_default();
+    let path =
+        format!("/{root}/{version}/{namespace}{plural}/{name}?fieldManager=chaos&force=true");
     let request = hyper::Request::patch(path)
         .header("content-type", "application/apply-patch+yaml")
         .body(object.to_string().into_bytes())?;
-    client.request::<Value>(request).await.with_context(|| format!("applying {kind} {name}"))?;
+    client
+        .request::<Value>(request)
+        .await
+        .with_context(|| format!("applying {kind} {name}"))?;
     Ok(())
 }
 
 async fn token(client: &Client) -> anyhow::Result<String> {
     let request = TokenRequest {
-        spec: TokenRequestSpec { expiration_seconds: Some(7 * 24 * 60 * 60), ..TokenRequestSpec::default() },
+        spec: TokenRequestSpec {
+            expiration_seconds: Some(7 * 24 * 60 * 60),
+            ..TokenRequestSpec::default()
+        },
         ..TokenRequest::default()
     };
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), SYSTEM);
-    let made = accounts.create_token_request("sluice", &PostParams::default(), &request).await?;
+    let made = accounts
+        .create_token_request("sluice", &PostParams::default(), &request)
+        .await?;
     Ok(made.status.context("the API server made no token")?.token)
 }
 
 async fn client(kubeconfig: &Path) -> anyhow::Result<Client> {
     let read = Kubeconfig::read_from(kubeconfig)?;
-    let mut config = kube::Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await?;
+    let mut config =
+        kube::Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await?;
     // Every answer counts as it is given.
     config.default_retry = false;
     Ok(Client::try_from(config)?)
 }
 
 /// Polls until it holds.
-async fn eventually(what: &str, mut look: impl AsyncFnMut() -> Result<(), String>) -> anyhow::Result<()> {
+async fn eventually(
+    what: &str,
+    mut look: impl AsyncFnMut() -> Result<(), String>,
+) -> anyhow::Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let last = match look().await {

@@ -21,6 +21,8 @@ pub mod path;
 pub mod quantity;
 pub mod review;
 pub mod rule;
+#[doc(hidden)]
+pub mod sabotage;
 pub mod world;
 
 pub use admit::{Demand, Judgement, Mutation, Rise, mutate, validate};

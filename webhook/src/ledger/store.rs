@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use sluice_api::names::field_managers;
 use sluice_api::quota::{ClusterCpuQuota, CpuQuota, QuotaStatus};
 use sluice_policy::ledger::{Account, Book, QuotaKey, Revision, Unreadable};
+use sluice_policy::sabotage::Sabotage;
 
 /// A quota as of one resource version.
 #[derive(Clone, Debug)]
@@ -175,7 +176,20 @@ impl QuotaStore for KubeStore {
         account: &'a Account,
         book: &'a Book,
     ) -> BoxFuture<'a, Result<Stored, StoreError>> {
-        self.write_live(copy, account, book).boxed()
+        let written = self.write_live(copy, account, book);
+        if !Sabotage::LastWriteWins.is_on() {
+            return written.boxed();
+        }
+        async move {
+            match written.await {
+                Err(StoreError::Conflict) => {
+                    let fresh = self.read_live(&account.key).await?;
+                    self.write_live(&fresh, account, book).await
+                }
+                other => other,
+            }
+        }
+        .boxed()
     }
 }
 

@@ -1,0 +1,56 @@
+//! A short chaos run: three webhooks and two controllers of this build, seeded operations and faults, and a checker that reads etcd. What
+//! happens and what must hold is `sluice-chaos`; `sluice-bench chaos` runs it at length.
+
+use sluice_chaos::check::Promise;
+use sluice_chaos::{Report, Settings};
+use sluice_cluster::{Assets, Binary};
+use sluice_tests::sluice_binary;
+
+/// `None`, with a line that says why, where this machine can have no control plane.
+async fn run(operations: u64, seed: u64, sabotage: Option<&str>) -> Option<Report> {
+    let assets = Assets::for_tests(Binary::ALL).await.unwrap()?;
+    let settings = Settings {
+        sluice: sluice_binary().unwrap(),
+        seed,
+        operations,
+        clients: 8,
+        at_most: None,
+        assets: Some(assets),
+        env: sabotage
+            .map(|word| ("SLUICE_SABOTAGE".to_owned(), word.to_owned()))
+            .into_iter()
+            .collect(),
+        command: format!(
+            "cargo run --release -p sluice-bench -- chaos --operations {operations} --clients 8 --seed {seed}"
+        ),
+    };
+    let report = sluice_chaos::run(&settings).await.unwrap();
+    println!("{report}");
+    Some(report)
+}
+
+#[tokio::test]
+async fn every_promise_holds_under_fire() {
+    let Some(report) = run(700, 11, None).await else {
+        return;
+    };
+    assert!(report.is_clean(), "{report}");
+    assert_eq!(report.operations, 700);
+    // A run in which nothing is admitted or nothing goes wrong proves nothing.
+    assert!(report.verdict.increases >= 30, "{report}");
+    assert!(report.faults.values().sum::<u64>() >= 8, "{report}");
+}
+
+#[tokio::test]
+async fn a_ledger_that_forgets_its_holds_is_found_out() {
+    let Some(report) = run(200, 1, Some("drop-holds")).await else {
+        return;
+    };
+    assert!(
+        report
+            .violations()
+            .iter()
+            .any(|violation| violation.promise == Promise::Covered),
+        "the checker saw nothing: {report}"
+    );
+}
