@@ -162,8 +162,8 @@ impl User {
             Told::Run => Effect::Rise,
             Told::Stop => Effect::Same,
         };
-        let sent = self.reader.revision();
-        self.book.attempts().creates.insert(operation.index, sent);
+        let known = self.reader.revision();
+        self.book.attempts().creates.insert(operation.index, known);
         let send = Send::json(Method::POST, place.collection(), object);
         let answer = self.send(send).await;
         self.account(operation, "create", effect, true, answer)
@@ -201,12 +201,12 @@ impl User {
         let base = version
             .and_then(|version| version.parse().ok())
             .unwrap_or_default();
-        let sent = self.reader.revision();
+        let known = self.reader.revision();
         self.book
             .attempts()
             .updates
             .entry((place.clone(), base))
-            .or_insert(sent);
+            .or_insert(known);
         let is_lever = operation.verb != Verb::Upgrade;
         let send = match operation.verb {
             Verb::Scale(count) if kind != Kind::FlinkDeployment => {

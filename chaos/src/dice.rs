@@ -12,12 +12,12 @@ impl Dice {
         let mut dice = Self {
             state: seed ^ purpose.wrapping_mul(0xD1B5_4A32_D192_ED03),
         };
-        dice.next();
+        dice.roll();
         dice
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn roll(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -27,7 +27,7 @@ impl Dice {
 
     /// A number from 0 to below `end`; 0 if there is none.
     pub fn below(&mut self, end: u64) -> u64 {
-        self.next().checked_rem(end).unwrap_or_default()
+        self.roll().checked_rem(end).unwrap_or_default()
     }
 
     /// A number from `first` to `last`.

@@ -219,10 +219,10 @@ impl State {
                         .insert(place.clone(), (now.clone(), change.revision)),
                     None => self.workloads.remove(place),
                 };
-                let charge = |workload: Option<&Workload>| workload.map_or(0, |one| one.charge);
+                let cost = |workload: Option<&Workload>| workload.map_or(0, |one| one.charge);
                 let sum = self.sums.entry(place.namespace.clone()).or_default();
-                *sum += charge(now.as_ref());
-                *sum -= charge(before.as_ref().map(|(before, _)| before));
+                *sum += cost(now.as_ref());
+                *sum -= cost(before.as_ref().map(|(before, _)| before));
                 before
             }
         }

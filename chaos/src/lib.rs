@@ -109,7 +109,7 @@ async fn play(settings: &Settings, stage: &Arc<Stage>) -> anyhow::Result<Report>
     let reader = Reader::new(stage.etcd_port);
     let mut helpers = JoinSet::new();
     helpers.spawn(reader.clone().read());
-    reader.caught_up(Duration::from_secs(60)).await?;
+    reader.caught_up(Duration::from_mins(1)).await?;
     helpers.spawn(player::play(
         stage.client.clone(),
         reader.clone(),

@@ -170,7 +170,7 @@ pub fn operation(seed: u64, index: u64) -> Operation {
         index,
         verb,
         place,
-        roll: dice.next(),
+        roll: dice.roll(),
     }
 }
 

@@ -177,10 +177,9 @@ mod tests {
                     let mut byte = [0];
                     while stream.read_exact(&mut byte).await.is_ok() {
                         stream.write_all(&byte).await.unwrap();
-                        while byte == *b"w" {
-                            sleep(Duration::from_millis(10)).await;
-                            if stream.write_all(b"!").await.is_err() {
-                                return;
+                        if byte == *b"w" {
+                            while stream.write_all(b"!").await.is_ok() {
+                                sleep(Duration::from_millis(10)).await;
                             }
                         }
                     }

@@ -178,14 +178,13 @@ impl Cluster {
     async fn start_on_free_ports(&mut self) -> Result<(), ClusterError> {
         let mut tries = 1;
         loop {
-            let etcd = match self.options.etcd {
-                Some(ports) => ports,
-                None => {
-                    let port = free_loopback_port()?;
-                    EtcdPorts {
-                        listen: port,
-                        front: port,
-                    }
+            let etcd = if let Some(ports) = self.options.etcd {
+                ports
+            } else {
+                let port = free_loopback_port()?;
+                EtcdPorts {
+                    listen: port,
+                    front: port,
                 }
             };
             self.layout.etcd_client = etcd.listen;

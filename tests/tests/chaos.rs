@@ -7,10 +7,12 @@ use sluice_cluster::{Assets, Binary};
 use sluice_tests::sluice_binary;
 
 /// `None`, with a line that says why, where this machine can have no control plane.
-async fn run(operations: u64, seed: u64, sabotage: Option<&str>) -> Option<Report> {
-    let assets = Assets::for_tests(Binary::ALL).await.unwrap()?;
+async fn run(operations: u64, seed: u64, sabotage: Option<&str>) -> anyhow::Result<Option<Report>> {
+    let Some(assets) = Assets::for_tests(Binary::ALL).await? else {
+        return Ok(None);
+    };
     let settings = Settings {
-        sluice: sluice_binary().unwrap(),
+        sluice: sluice_binary()?,
         seed,
         operations,
         clients: 8,
@@ -24,14 +26,14 @@ async fn run(operations: u64, seed: u64, sabotage: Option<&str>) -> Option<Repor
             "cargo run --release -p sluice-bench -- chaos --operations {operations} --clients 8 --seed {seed}"
         ),
     };
-    let report = sluice_chaos::run(&settings).await.unwrap();
+    let report = sluice_chaos::run(&settings).await?;
     println!("{report}");
-    Some(report)
+    Ok(Some(report))
 }
 
 #[tokio::test]
 async fn every_promise_holds_under_fire() {
-    let Some(report) = run(700, 11, None).await else {
+    let Some(report) = run(700, 11, None).await.unwrap() else {
         return;
     };
     assert!(report.is_clean(), "{report}");
@@ -43,7 +45,7 @@ async fn every_promise_holds_under_fire() {
 
 #[tokio::test]
 async fn a_ledger_that_forgets_its_holds_is_found_out() {
-    let Some(report) = run(200, 1, Some("drop-holds")).await else {
+    let Some(report) = run(200, 1, Some("drop-holds")).await.unwrap() else {
         return;
     };
     assert!(
