@@ -2,7 +2,7 @@
 
 use crate::{
     check, controller, convert, doctor, emergency, fetch, image, manifests, quota, render, rules,
-    shell, up, webhook,
+    shell, testing, up, webhook,
 };
 use clap::{Parser, Subcommand};
 
@@ -28,6 +28,8 @@ pub struct Cli {
 pub enum Command {
     /// Judge manifests as the webhook would, without a cluster.
     Check(check::CheckArgs),
+    /// Play suites of requests and compare the decisions, without a cluster.
+    Test(testing::TestArgs),
     /// Turn manifests of Ververica Platform and REST bodies of sessions into Sluice's kinds.
     Convert(convert::ConvertArgs),
     /// Show manifests as the webhook would store them: normalised, with defaults filled in.

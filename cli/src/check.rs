@@ -8,6 +8,7 @@ use crate::exit::{Failure, Outcome};
 use crate::input::{self, Folders};
 use crate::offline::world::Knowledge;
 use crate::offline::{Gate, Verdict};
+use crate::report as reports;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -52,6 +53,12 @@ enum Format {
     Table,
     /// One array, an element an object.
     Json,
+    /// JUnit XML, a test case an object.
+    Junit,
+    /// SARIF 2.1.0.
+    Sarif,
+    /// GitHub's workflow commands.
+    Github,
 }
 
 /// Judges everything, then prints.
@@ -62,7 +69,7 @@ pub fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
         Folders::Flat
     };
     input::standard_input_once([&args.files, &args.old, &args.policy, &args.inventory])?;
-    let manifests = input::read(&args.files, folders)?;
+    let documents = input::read(&args.files, folders)?;
     let knowledge = if args.inventory.is_empty() {
         Knowledge::Partial
     } else {
@@ -73,7 +80,7 @@ pub fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
     gate.exists(&input::read(&args.inventory, folders)?)?;
     gate.stored(&input::read(&args.old, folders)?)?;
     // Everything is read before anything is judged, so that a bad file is told before half a report.
-    let manifests = manifests
+    let manifests = documents
         .iter()
         .map(|document| gate.manifest(document))
         .collect::<Result<Vec<_>, _>>()?;
@@ -97,9 +104,14 @@ pub fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
         }
         verdicts.push(gate.judge(manifest));
     }
+    let cases = || report::cases(&verdicts, &manifests, &documents);
+    let mut out = std::io::stdout().lock();
     match args.output {
-        Format::Json => report::json(&verdicts)?,
+        Format::Json => report::json(&verdicts, &mut out)?,
         Format::Table => report::table(&verdicts)?,
+        Format::Junit => reports::junit(&cases(), &mut out)?,
+        Format::Sarif => reports::sarif(&cases(), &mut out)?,
+        Format::Github => reports::github(&cases(), &mut out)?,
     }
     Ok(if verdicts.iter().all(Verdict::is_admitted) {
         Outcome::Fine

@@ -22,9 +22,11 @@ pub mod offline;
 pub mod operator;
 pub mod quota;
 pub mod render;
+mod report;
 pub mod rules;
 pub mod shell;
 mod table;
+pub mod testing;
 pub mod up;
 pub mod webhook;
 pub mod yaml;
@@ -64,6 +66,7 @@ fn run(command: Command) -> Result<Outcome, Failure> {
         Command::Completion(args) => shell::completion(&args),
         Command::Man(args) => shell::man(&args),
         Command::Render(args) => render::run(&args),
+        Command::Test(args) => testing::run(&args),
         Command::Rules(args) => rules::list(&args),
         Command::Explain(args) => rules::explain(&args),
         Command::Up(args) => up::run(&args),

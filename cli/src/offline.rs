@@ -193,6 +193,106 @@ impl Gate {
         !self.old.contains_key(id) && self.world.get(id).is_some()
     }
 
+    /// Who asks from now on.
+    pub fn asked_by(&mut self, user: &str) {
+        user.clone_into(&mut self.user);
+    }
+
+    /// Whether an object exists.
+    pub fn has(&self, id: &ObjectId) -> bool {
+        self.world.get(id).is_some()
+    }
+
+    /// Makes the next request for an object that exists an update of it; `false` if it does not exist.
+    pub fn updates(&mut self, id: &ObjectId) -> bool {
+        let stored = self.world.get(id).cloned();
+        if let Some(stored) = stored {
+            self.old.entry(id.clone()).or_insert(stored);
+            return true;
+        }
+        false
+    }
+
+    /// Deletes an object, which nobody is asked about; `false` if it does not exist.
+    pub fn delete(&mut self, id: &ObjectId, dialect: &'static dyn Dialect) -> bool {
+        self.old.remove(id);
+        self.usage.count(id, dialect, MilliCpu::ZERO);
+        self.usage.forget(id);
+        self.world.remove(id)
+    }
+
+    /// Judges `/scale` of an object; `None` if it does not exist or its kind has none.
+    pub fn scale(
+        &mut self,
+        id: &ObjectId,
+        dialect: &'static dyn Dialect,
+        replicas: i64,
+    ) -> Option<Verdict> {
+        let parent = self.world.get(id)?.clone();
+        let object = sluice_policy::review::scaled(dialect, &parent, replicas)?;
+        let review = Review {
+            dialect,
+            operation: Operation::Update { old: &parent },
+            part: Part::Scale,
+            namespace: id.namespace.as_deref().unwrap_or_default(),
+            name: &id.name,
+            object: &object,
+        };
+        let mut warnings = admit::mutate(&review, &self.world).warnings;
+        let mut refused = None;
+        // As the registration says: the API server asks nobody about fewer, or as many.
+        let has = |object: &Value| {
+            let path = dialect.kind().scale?;
+            sluice_policy::json::get(object, path)?.as_i64()
+        };
+        if has(&parent).is_none_or(|had| replicas > had) {
+            let (judged, more) = self.validate(&review, id);
+            refused = judged;
+            warnings.extend(more);
+        }
+        let version = dialect.kind();
+        let verdict = Verdict {
+            id: id.clone(),
+            api_version: format!("{}/{}", version.group, version.version),
+            verb: Verb::Update,
+            refused,
+            warnings,
+            charge: admit::charge(dialect, &object, &self.world),
+            patch: Vec::new(),
+            filled: Vec::new(),
+            object,
+            known: true,
+        };
+        if verdict.is_admitted() {
+            let object = Arc::new(verdict.object.clone());
+            self.world.put(id.clone(), object.clone());
+            self.usage.count(id, dialect, verdict.charge);
+            self.old.insert(id.clone(), object);
+        }
+        Some(verdict)
+    }
+
+    /// The validating call and the ledger: a refusal, and warnings.
+    fn validate(&mut self, review: &Review<'_>, id: &ObjectId) -> (Option<Refused>, Vec<String>) {
+        let judgement = admit::validate(review, &self.world);
+        let mut warnings = judgement.warnings;
+        let mut refused = judgement.refusal.map(Refused::from);
+        if let (None, Some(demand)) = (&refused, judgement.demand) {
+            let answer = self.usage.ask(&Increase {
+                id,
+                dialect: review.dialect,
+                demand,
+                mode: self.world.modes(review.namespace).quota,
+                user: &self.user,
+            });
+            match answer {
+                Answer::Granted(more) => warnings.extend(more),
+                Answer::Refused(why) => refused = Some(why),
+            }
+        }
+        (refused, warnings)
+    }
+
     /// Judges one request. What is admitted exists from then on.
     pub fn judge(&mut self, manifest: &Manifest) -> Verdict {
         let old = self.old.get(&manifest.id).cloned();
@@ -246,22 +346,9 @@ impl Gate {
         let object = server::before_storing(mutation.object.into_owned(), &manifest.id, old);
         let mut refused = mutation.refusal.map(Refused::from);
         if refused.is_none() {
-            let judgement = admit::validate(&review.about(&object), &self.world);
-            warnings.extend(judgement.warnings);
-            refused = judgement.refusal.map(Refused::from);
-            if let (None, Some(demand)) = (&refused, judgement.demand) {
-                let answer = self.usage.ask(&Increase {
-                    id: &manifest.id,
-                    dialect,
-                    demand,
-                    mode: self.world.modes(review.namespace).quota,
-                    user: &self.user,
-                });
-                match answer {
-                    Answer::Granted(more) => warnings.extend(more),
-                    Answer::Refused(why) => refused = Some(why),
-                }
-            }
+            let (judged, more) = self.validate(&review.about(&object), &manifest.id);
+            refused = judged;
+            warnings.extend(more);
         }
         let mut seen = Vec::new();
         warnings.retain(|warning| {

@@ -34,7 +34,7 @@ enum Format {
 }
 
 /// The rules of the decisions, those of the reviews that carry them, and those that the API server judges by itself.
-fn rules() -> Vec<&'static Rule> {
+pub(crate) fn rules() -> Vec<&'static Rule> {
     let mut all = sluice_policy::rule::rules();
     all.extend(sluice_webhook::review::rules::RULES);
     all.extend(guard::RULES);

@@ -1,17 +1,53 @@
 //! Verdicts for people and for programs. The JSON is relied on from outside; its fields are fixed by the CLI's contract.
 
 use crate::exit::Failure;
+use crate::input::Document;
 use crate::offline::Verdict;
+use crate::offline::manifest::Manifest;
+use crate::report::{Case, Finding, Level};
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
 
 /// One array, an element per object, nothing else.
-pub(super) fn json(verdicts: &[Verdict]) -> Result<(), Failure> {
+pub(super) fn json(verdicts: &[Verdict], out: &mut impl Write) -> Result<(), Failure> {
     let all: Vec<Value> = verdicts.iter().map(element).collect();
-    let mut out = std::io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, &all).map_err(std::io::Error::from)?;
+    serde_json::to_writer_pretty(&mut *out, &all).map_err(std::io::Error::from)?;
     writeln!(out)?;
     Ok(())
+}
+
+/// Verdicts as findings in their files, in the order of the documents.
+pub(super) fn cases(
+    verdicts: &[Verdict],
+    manifests: &[Manifest],
+    documents: &[Document],
+) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for ((verdict, manifest), document) in verdicts.iter().zip(manifests).zip(documents) {
+        let refused = verdict.refused.iter().map(|refused| Finding {
+            level: Level::Error,
+            rule: Some(refused.rule),
+            message: refused.message.clone(),
+            at: manifest.at,
+        });
+        let warnings = verdict.warnings.iter().map(|warning| Finding {
+            level: Level::Warning,
+            rule: None,
+            message: warning.clone(),
+            at: manifest.at,
+        });
+        cases.push(Case {
+            suite: document.file.to_string(),
+            name: format!(
+                "{} {}",
+                verdict.verb.word().to_ascii_lowercase(),
+                verdict.id
+            ),
+            file: document.file.to_string(),
+            findings: refused.chain(warnings).collect(),
+        });
+    }
+    cases
 }
 
 fn element(verdict: &Verdict) -> Value {

@@ -69,6 +69,21 @@ impl Usage {
         Ok(())
     }
 
+    /// Forgets an object if it is a quota.
+    pub fn forget(&mut self, id: &ObjectId) {
+        let key = match (id.kind.as_str(), &id.namespace) {
+            ("CpuQuota", Some(namespace)) => QuotaKey::Namespaced {
+                namespace: namespace.clone(),
+                name: id.name.clone(),
+            },
+            ("ClusterCpuQuota", None) => QuotaKey::Cluster {
+                name: id.name.clone(),
+            },
+            _ => return,
+        };
+        self.quotas.remove(&key);
+    }
+
     /// An object costs this from now on.
     pub fn count(&mut self, id: &ObjectId, dialect: &dyn Dialect, charge: MilliCpu) {
         let resource = resource(dialect);

@@ -54,6 +54,14 @@ impl FileWorld {
         self.objects.insert(id, object);
     }
 
+    /// Takes an object away; `false` if it is not there.
+    pub fn remove(&mut self, id: &ObjectId) -> bool {
+        if id.group.is_empty() && id.kind == "Namespace" {
+            self.labels.remove(&id.name);
+        }
+        self.objects.remove(id).is_some()
+    }
+
     /// The Apache operator's own configuration.
     pub fn configure(&mut self, operator: Value) {
         self.operator = Some(Arc::new(operator));

@@ -1,0 +1,190 @@
+//! Findings for other programs: JUnit for CI servers, SARIF for code scanning, workflow commands for GitHub. What was found is the
+//! subcommands' to say ([`crate::check`], [`crate::testing`]).
+
+use crate::exit::Failure;
+use crate::yaml::Position;
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+use serde_json::{Value, json};
+use std::io::Write;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// Something is refused, or not as expected.
+    Error,
+    /// An admission warning.
+    Warning,
+}
+
+impl Level {
+    fn word(self) -> &'static str {
+        match self {
+            Level::Error => "error",
+            Level::Warning => "warning",
+        }
+    }
+}
+
+/// One thing to tell.
+#[derive(Clone, Debug)]
+pub(crate) struct Finding {
+    pub level: Level,
+    /// The rule's id, where one is behind it.
+    pub rule: Option<&'static str>,
+    pub message: String,
+    /// Where in the case's file.
+    pub at: Position,
+}
+
+/// What was looked at: a manifest, a test.
+#[derive(Clone, Debug)]
+pub(crate) struct Case {
+    /// What it is part of: a file, a suite.
+    pub suite: String,
+    pub name: String,
+    pub file: String,
+    pub findings: Vec<Finding>,
+}
+
+/// JUnit: a test suite for each suite, a failure where there is an error.
+pub(crate) fn junit(cases: &[Case], out: &mut impl Write) -> Result<(), Failure> {
+    let mut report = Report::new("sluice");
+    for case in cases {
+        let errors: Vec<&Finding> = errors(case).collect();
+        let mut status = match errors.first() {
+            None => TestCaseStatus::success(),
+            Some(_) => TestCaseStatus::non_success(NonSuccessKind::Failure),
+        };
+        if let Some(first) = errors.first() {
+            let all: Vec<&str> = errors.iter().map(|error| error.message.as_str()).collect();
+            status.set_message(first.message.clone());
+            status.set_type(first.rule.unwrap_or("sluice"));
+            status.set_description(all.join("\n"));
+        }
+        let mut test = TestCase::new(case.name.clone(), status);
+        test.set_classname(case.suite.clone());
+        let mut suites = report.test_suites.iter_mut();
+        if let Some(suite) = suites.find(|suite| suite.name.as_str() == case.suite) {
+            suite.add_test_case(test);
+        } else {
+            let mut suite = TestSuite::new(case.suite.clone());
+            suite.add_test_case(test);
+            report.add_test_suite(suite);
+        }
+    }
+    let text = report
+        .to_string()
+        .map_err(|error| anyhow::Error::new(error).context("writing JUnit"))?;
+    writeln!(out, "{}", text.trim_end())?;
+    Ok(())
+}
+
+fn errors(case: &Case) -> impl Iterator<Item = &Finding> {
+    let all = case.findings.iter();
+    all.filter(|finding| finding.level == Level::Error)
+}
+
+/// SARIF 2.1.0: one run, a result for each finding.
+pub(crate) fn sarif(cases: &[Case], out: &mut impl Write) -> Result<(), Failure> {
+    let mut used: Vec<&str> = Vec::new();
+    let mut results = Vec::new();
+    for case in cases {
+        for finding in &case.findings {
+            let rule = finding.rule.unwrap_or(match finding.level {
+                Level::Error => "test/expectation",
+                Level::Warning => "admission/warning",
+            });
+            if !used.contains(&rule) {
+                used.push(rule);
+            }
+            results.push(json!({
+                "ruleId": rule,
+                "level": finding.level.word(),
+                "message": {"text": format!("{}: {}", case.name, finding.message)},
+                "locations": [{"physicalLocation": {
+                    "artifactLocation": {"uri": case.file},
+                    "region": {"startLine": finding.at.line.max(1), "startColumn": finding.at.column.max(1)},
+                }}],
+            }));
+        }
+    }
+    let known = crate::rules::rules();
+    let rules: Vec<Value> = used
+        .iter()
+        .map(|id| match known.iter().find(|rule| rule.id == *id) {
+            Some(rule) => json!({
+                "id": id,
+                "shortDescription": {"text": rule.summary},
+                "fullDescription": {"text": rule.explain},
+            }),
+            None => json!({"id": id}),
+        })
+        .collect();
+    let log = json!({
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{
+            "tool": {"driver": {"name": "sluice", "version": env!("CARGO_PKG_VERSION"), "rules": rules}},
+            "results": results,
+        }],
+    });
+    serde_json::to_writer_pretty(&mut *out, &log).map_err(std::io::Error::from)?;
+    writeln!(out)?;
+    Ok(())
+}
+
+/// Workflow commands, which GitHub shows beside the lines.
+pub(crate) fn github(cases: &[Case], out: &mut impl Write) -> Result<(), Failure> {
+    for case in cases {
+        for finding in &case.findings {
+            writeln!(
+                out,
+                "::{} file={},line={},col={},title={}::{}",
+                finding.level.word(),
+                property(&case.file),
+                finding.at.line.max(1),
+                finding.at.column.max(1),
+                property(&case.name),
+                data(&finding.message)
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// As GitHub's own toolkit escapes.
+fn data(text: &str) -> String {
+    text.replace('%', "%25")
+        .replace('\r', "%0D")
+        .replace('\n', "%0A")
+}
+
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ends_a_workflow_command_is_escaped() {
+        let case = Case {
+            suite: "s".into(),
+            name: "a: b, c".into(),
+            file: "x.yaml".into(),
+            findings: vec![Finding {
+                level: Level::Error,
+                rule: None,
+                message: "100%\nof it".into(),
+                at: Position { line: 3, column: 1 },
+            }],
+        };
+        let mut out = Vec::new();
+        github(&[case], &mut out).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "::error file=x.yaml,line=3,col=1,title=a%3A b%2C c::100%25%0Aof it\n"
+        );
+    }
+}
