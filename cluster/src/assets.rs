@@ -42,6 +42,10 @@ pub enum Binary {
     CoreDns,
     /// Installs charts. Only the tests of Sluice's own chart need it.
     Helm,
+    /// Reads metrics and evaluates alerts. Only the tests of Sluice's own alerts and dashboard need it.
+    Prometheus,
+    /// Checks alerts and evaluates them over series of a test's own.
+    Promtool,
 }
 
 impl Binary {
@@ -83,6 +87,8 @@ impl Binary {
             Self::Ctr => "ctr",
             Self::CoreDns => "coredns",
             Self::Helm => "helm",
+            Self::Prometheus => "prometheus",
+            Self::Promtool => "promtool",
         }
     }
 
@@ -103,6 +109,8 @@ impl Binary {
             Self::Ctr => "github.com/containerd/containerd/v2/cmd/ctr",
             Self::CoreDns => "github.com/coredns/coredns",
             Self::Helm => "helm.sh/helm/v4/cmd/helm",
+            Self::Prometheus => "github.com/prometheus/prometheus/cmd/prometheus",
+            Self::Promtool => "github.com/prometheus/prometheus/cmd/promtool",
         }
     }
 
@@ -118,6 +126,7 @@ impl Binary {
             Self::Containerd | Self::ContainerdShim | Self::Ctr => &module::CONTAINERD,
             Self::CoreDns => &module::COREDNS,
             Self::Helm => &module::HELM,
+            Self::Prometheus | Self::Promtool => &module::PROMETHEUS,
         }
     }
 }
