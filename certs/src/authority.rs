@@ -172,7 +172,7 @@ pub(crate) fn has_time_left(pem: &str, now: Timestamp) -> bool {
 }
 
 /// From when until when a certificate is valid.
-fn validity(der: &CertificateDer<'_>) -> Result<(Timestamp, Timestamp), String> {
+pub(crate) fn validity(der: &CertificateDer<'_>) -> Result<(Timestamp, Timestamp), String> {
     let (_, certificate) =
         x509_parser::parse_x509_certificate(der).map_err(|error| error.to_string())?;
     let validity = certificate.validity();

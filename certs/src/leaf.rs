@@ -62,6 +62,33 @@ impl Leaf {
         })
     }
 
+    /// Reads what somebody else has made: the leaf first, then what leads from it to its CA; and its key. `what` names both in errors.
+    ///
+    /// # Errors
+    /// One of them is no PEM, or they do not belong together.
+    pub fn from_pem(what: &str, certificates: &[u8], key: &[u8]) -> Result<Self, Error> {
+        let unreadable = |why: String| Error::Unreadable {
+            what: what.to_owned(),
+            why,
+        };
+        let chain = CertificateDer::pem_slice_iter(certificates)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| unreadable(format!("{error:?}")))?;
+        let first = chain
+            .first()
+            .ok_or_else(|| unreadable("there is no certificate in it".to_owned()))?;
+        let (not_before, not_after) = authority::validity(first).map_err(unreadable)?;
+        let key =
+            PrivateKeyDer::from_pem_slice(key).map_err(|error| unreadable(format!("{error:?}")))?;
+        let certified = CertifiedKey::from_der(chain, key, &ring::default_provider())
+            .map_err(|error| unreadable(error.to_string()))?;
+        Ok(Self {
+            certified: Arc::new(certified),
+            not_before,
+            not_after,
+        })
+    }
+
     /// What rustls serves.
     pub fn certified(&self) -> Arc<CertifiedKey> {
         Arc::clone(&self.certified)
@@ -101,7 +128,7 @@ impl Leaf {
         let seconds = u64::try_from(now.as_second()).map_err(|_| Error::Clock(now.to_string()))?;
         verifier.verify_server_cert(
             self.certified.end_entity_cert()?,
-            &[],
+            self.certified.cert.get(1..).unwrap_or_default(),
             &name,
             &[],
             UnixTime::since_unix_epoch(Duration::from_secs(seconds)),

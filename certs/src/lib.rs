@@ -7,6 +7,7 @@
 //! * [`store`]: that Secret, written by compare-and-swap so that all replicas share one CA.
 //! * [`bundle`]: the `caBundle` of the webhook configurations, written by server-side apply and read back.
 //! * [`resolver`]: what rustls asks for the leaf at each handshake.
+//! * [`files`]: the leaf from two files, where somebody else keeps it.
 //! * `news`: changes of what is kept, by watches.
 //! * [`keeper`]: the wall-clock tick that keeps all of it true and tells whether the process may be ready.
 //!
@@ -15,6 +16,7 @@
 pub mod authority;
 pub mod bundle;
 pub mod error;
+pub mod files;
 pub mod generations;
 pub mod keeper;
 pub mod leaf;

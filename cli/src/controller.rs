@@ -7,6 +7,7 @@ use crate::operator::OperatorConfig;
 use clap::Args;
 use sluice_controller::process::{self, Config, LocalFetch, Runtime};
 use sluice_webhook::config::log_json;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Run the controller until SIGTERM: it keeps the quota ledger true, and runs session clusters, their jobs and Deployments.
@@ -29,6 +30,9 @@ pub struct ControllerArgs {
         default_value = "sluice-controller"
     )]
     pub instance: String,
+    /// Where /metrics, /healthz and /readyz are shown, in plain HTTP; without it nowhere. Beside a webhook: another port than its own
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub metrics_listen: Option<SocketAddr>,
     /// Keep the quota ledger and nothing else: no pods are made
     #[arg(long)]
     pub ledger_only: bool,
@@ -77,6 +81,7 @@ pub fn run(args: &ControllerArgs) -> Result<Outcome, Failure> {
         namespace: args.namespace.clone(),
         lease: args.lease.clone(),
         instance: args.instance.clone(),
+        metrics_listen: args.metrics_listen,
         runtime: if args.ledger_only {
             Runtime::LedgerOnly
         } else {
@@ -103,7 +108,7 @@ pub fn run(args: &ControllerArgs) -> Result<Outcome, Failure> {
 fn failure(error: process::Error) -> Failure {
     use process::Error;
     match error {
-        Error::Kubeconfig(_) => Failure::Input(error.to_string()),
+        Error::Kubeconfig(_) | Error::Listen(_) => Failure::Input(error.to_string()),
         Error::NoCluster(_) | Error::Client(_) => Failure::Unreachable(error.into()),
         Error::Flink(_) | Error::SessionJobs(_) | Error::System(_) => {
             Failure::Internal(error.into())

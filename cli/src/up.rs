@@ -227,6 +227,7 @@ async fn start(
     };
     ready.await.map_err(|failure| fleet.explain(&failure))?;
 
+    greeting::metrics(cluster, &servers.targets()).context("writing where metrics are")?;
     greeting::print(cluster).context("writing the greeting")?;
     if let Some(ready_file) = ready_file {
         ready_file.write(&cluster.kubeconfig())?;

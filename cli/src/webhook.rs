@@ -7,6 +7,7 @@ use crate::operator::OperatorConfig;
 use clap::Args;
 use jiff::SignedDuration;
 use sluice_certs::Pace;
+use sluice_certs::files::Pair;
 use sluice_webhook::Config;
 use sluice_webhook::config::log_json;
 use sluice_webhook::registration::Address;
@@ -47,6 +48,15 @@ pub struct WebhookArgs {
     /// ConfigMap with the Apache operator's own configuration, NAMESPACE/NAME; its defaults then count
     #[arg(long, value_name = "NAMESPACE/NAME")]
     pub operator_config: Option<OperatorConfig>,
+    /// Leaf that somebody else keeps (PEM, with what leads to its CA); without it the webhook makes its own
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Key of that leaf (PEM). Both files are read every five seconds, and a new leaf is served at once
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Collector of traces, such as http://otel-collector:4318 (OTLP over HTTP): it is told a span for each review
+    #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<String>,
     /// CAs of clients (PEM): with it only whoever shows a certificate of one gets an answer, such as the API server
     #[arg(long, value_name = "FILE")]
     pub client_ca: Option<PathBuf>,
@@ -94,6 +104,17 @@ impl WebhookArgs {
         config.namespace.clone_from(&self.namespace);
         config.configuration.clone_from(&self.configuration);
         config.operator = self.operator_config.as_ref().map(Into::into);
+        config.leaf = match (&self.tls_cert, &self.tls_key) {
+            (Some(certificate), Some(key)) => Some(Pair {
+                certificate: certificate.clone(),
+                key: key.clone(),
+            }),
+            _ => None,
+        };
+        config.otlp_endpoint = self
+            .otlp_endpoint
+            .clone()
+            .filter(|endpoint| !endpoint.is_empty());
         config.clients = self.client_ca.as_ref().map(|file| Required {
             file: file.clone(),
             names: self.client_name.clone(),
@@ -127,7 +148,7 @@ pub fn run(args: &WebhookArgs) -> Result<Outcome, Failure> {
 fn failure(error: sluice_webhook::Error) -> Failure {
     use sluice_webhook::Error;
     match error {
-        Error::Listen { .. } | Error::Kubeconfig { .. } | Error::Clients(_) => {
+        Error::Listen { .. } | Error::Kubeconfig { .. } | Error::Clients(_) | Error::Traces(_) => {
             Failure::Input(error.to_string())
         }
         Error::NoCluster(_) | Error::Client(_) => Failure::Unreachable(error.into()),

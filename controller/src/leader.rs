@@ -17,6 +17,9 @@ use kube::api::{Api, ObjectMeta, PostParams};
 use tokio::sync::watch;
 use tokio::time::{Instant, interval, sleep_until, timeout};
 
+use crate::metrics::metrics;
+use crate::ops::Pulse;
+
 /// Times of the election; the defaults are client-go's.
 #[derive(Clone, Copy, Debug)]
 pub struct Times {
@@ -99,6 +102,7 @@ pub struct Elector {
     identity: String,
     times: Times,
     until: watch::Sender<Option<Instant>>,
+    pulse: watch::Sender<Pulse>,
     seen: Option<(String, Instant)>,
 }
 
@@ -127,9 +131,15 @@ impl Elector {
             identity: identity.to_owned(),
             times,
             until: sender,
+            pulse: watch::channel(Pulse::begin()).0,
             seen: None,
         };
         (elector, Leadership { until })
+    }
+
+    /// How the election goes on, for probes.
+    pub fn pulse(&self) -> watch::Receiver<Pulse> {
+        self.pulse.subscribe()
     }
 
     /// Takes part until `stop` is ready, then gives the Lease back so that the next one need not wait.
@@ -143,6 +153,10 @@ impl Elector {
             }
             let started = Instant::now();
             let turn = timeout(self.times.renew.min(self.times.retry * 2), self.turn()).await;
+            self.pulse.send_modify(|pulse| {
+                pulse.turned = Instant::now();
+                pulse.held |= matches!(turn, Ok(Ok(_)));
+            });
             match turn {
                 Ok(Ok(true)) => {
                     if self
@@ -150,6 +164,7 @@ impl Elector {
                         .send_replace(Some(started + self.times.renew))
                         .is_none()
                     {
+                        metrics().leads(true);
                         tracing::info!(lease = self.name, identity = self.identity, "leading");
                     }
                 }
@@ -176,6 +191,7 @@ impl Elector {
 
     fn step_down(&self, why: &str) {
         if self.until.send_replace(None).is_some() {
+            metrics().leads(false);
             tracing::warn!(lease = self.name, why, "leading no longer");
         }
     }

@@ -1,9 +1,11 @@
 //! The controller's process: an election, and while it leads, the ledger and the reconcilers.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::deployment::run::Deployments;
@@ -15,6 +17,7 @@ use crate::ledger::facts::Facts;
 use crate::ledger::operator::{Follower, Place};
 use crate::ledger::{LedgerKeeper, Settings, dialects, standing};
 use crate::objects::BuildSettings;
+use crate::ops::{self, PortTaken};
 use crate::savepoint::Savepoints;
 use crate::session_cluster::health::{AddressOf, Pace};
 use crate::session_cluster::run::{self, SessionClusters, by_cluster_ip};
@@ -31,6 +34,8 @@ pub struct Config {
     pub lease: String,
     /// Name of this instance, such as the pod's; made unique for each process.
     pub instance: String,
+    /// Where metrics, health and readiness are shown, in plain HTTP; `None`: nowhere.
+    pub metrics_listen: Option<SocketAddr>,
     /// What is done beside keeping the ledger.
     pub runtime: Runtime,
     /// Image that holds Sluice's own binary: its init containers fetch jars.
@@ -81,6 +86,9 @@ pub enum Error {
     /// Session jobs cannot be seen to.
     #[error(transparent)]
     SessionJobs(#[from] SetupError),
+    /// The port of metrics and probes cannot be had.
+    #[error(transparent)]
+    Listen(#[from] PortTaken),
     /// Signals cannot be listened to.
     #[error("the operating system refused: {0}")]
     System(#[from] std::io::Error),
@@ -126,6 +134,7 @@ fn address(fixed: Option<String>) -> AddressOf {
 
 /// Runs until SIGTERM or SIGINT, then gives the Lease back.
 pub async fn run(config: Config) -> Result<(), Error> {
+    let port = take_port(config.metrics_listen).await?;
     let (client, reach) = client(config.kubeconfig.as_deref(), config.local_fetch).await?;
     let stop = told_to_stop()?;
     let identity = format!("{}-{:08x}", config.instance, rand::random::<u32>());
@@ -136,6 +145,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
         &identity,
         Times::default(),
     );
+    let probes = port.map(|listener| tokio::spawn(ops::serve(listener, elector.pulse())));
     let resources = dialects::resources();
     let facts = Arc::new(Facts::of(&resources));
     let charging = Arc::clone(&facts);
@@ -218,8 +228,19 @@ pub async fn run(config: Config) -> Result<(), Error> {
             }
         } => {}
     }
+    if let Some(probes) = probes {
+        probes.abort();
+    }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The port of metrics and probes, where one is asked for. Taken first, so that a port in use is told at once.
+async fn take_port(address: Option<SocketAddr>) -> Result<Option<TcpListener>, PortTaken> {
+    match address {
+        Some(address) => ops::listen(address).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// Ends at SIGTERM or SIGINT.

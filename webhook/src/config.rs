@@ -5,6 +5,7 @@ use crate::server::clients::Required;
 use crate::server::connection::Patience;
 use crate::world::kinds::Single;
 use sluice_certs::Pace;
+use sluice_certs::files::Pair;
 use sluice_policy::Modes;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -28,6 +29,10 @@ pub struct Config {
     pub configuration: String,
     /// Name of the Secret with the CA.
     pub ca_secret: String,
+    /// Leaf and key that somebody else keeps; `None`: we make our own.
+    pub leaf: Option<Pair>,
+    /// Base address of a collector of traces (OTLP over HTTP); `None`: nothing is traced.
+    pub otlp_endpoint: Option<String>,
     /// What clients have to show; `None`: nothing.
     pub clients: Option<Required>,
     /// How long the phases of the CA's rotation last.
@@ -58,6 +63,8 @@ impl Config {
             address,
             configuration: registration::NAME.to_owned(),
             ca_secret: "sluice-ca".to_owned(),
+            leaf: None,
+            otlp_endpoint: None,
             clients: None,
             ca_pace: Pace::default(),
             modes: Modes::default(),

@@ -15,6 +15,7 @@ use sluice_policy::{
     Dialect, KindInfo, Operation, Part, Refusal, Review, Rule, World, dialect_for,
 };
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
 
 pub use scale::{LiveParents, Parents};
@@ -89,6 +90,8 @@ pub struct Decision {
     pub raw: Option<&'static Rule>,
     /// The kind, where it is known.
     pub kind: Option<&'static KindInfo>,
+    /// How long the ledger took, where it was asked.
+    pub ledger: Option<Duration>,
     /// Holds to be freed unless the answer goes out.
     pub hold: Option<Box<dyn Hold>>,
 }
@@ -237,7 +240,9 @@ impl Gate {
             run,
             mode: self.world.modes(review.namespace).quota,
         };
+        let asked = Instant::now();
         let answer = self.quota.reserve(ask, due).await;
+        decision.ledger = Some(asked.elapsed());
         if run == Run::Real {
             self.tell(review, &answer);
         }

@@ -8,11 +8,12 @@ use crate::review::body::{granted, receive};
 use crate::review::request::parse;
 use crate::review::rules::{self, MALFORMED, SLOW, TOO_LARGE};
 use crate::review::{Limits, Parsed, Received, Reply, Subject};
+use crate::telemetry::{Seen, Traces};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use axum::http::{HeaderValue, Response};
+use axum::http::{HeaderMap, HeaderValue, Response};
 use axum::routing::post;
 use delivery::ReplyBody;
 use sluice_policy::Refusal;
@@ -34,6 +35,7 @@ pub struct Service {
     gate: Gate,
     metrics: Arc<Metrics>,
     limits: Limits,
+    traces: Option<Arc<Traces>>,
 }
 
 impl Service {
@@ -43,7 +45,15 @@ impl Service {
             gate,
             metrics,
             limits,
+            traces: None,
         }
+    }
+
+    /// Tells spans too.
+    #[must_use]
+    pub fn traces(mut self, traces: Option<Arc<Traces>>) -> Self {
+        self.traces = traces;
+        self
     }
 
     /// The routes.
@@ -72,7 +82,7 @@ impl Service {
         let arrived = Instant::now();
         match received {
             Received::Whole(bytes) => {
-                self.judge(endpoint, header(CONTENT_TYPE), &bytes, due, arrived)
+                self.judge(endpoint, &parts.headers, &bytes, due, arrived)
                     .await
             }
             Received::TooLarge { uid } => {
@@ -105,11 +115,14 @@ impl Service {
     async fn judge(
         &self,
         endpoint: Endpoint,
-        content_type: Option<&str>,
+        headers: &HeaderMap,
         bytes: &[u8],
         due: Instant,
         arrived: Instant,
     ) -> Response<Body> {
+        let content_type = headers
+            .get(CONTENT_TYPE)
+            .map(|value| value.to_str().unwrap_or("?"));
         let request = match parse(content_type, bytes) {
             Parsed::Request(request) => request,
             Parsed::Refused { uid, refusal } => {
@@ -150,8 +163,19 @@ impl Service {
             raw: decision.raw.map(|rule| rule.id),
             denied: decision.refusal.is_some(),
             took: arrived.elapsed(),
+            ledger: decision.ledger,
         };
         self.metrics.answered(&answered);
+        if let Some(traces) = &self.traces {
+            let seen = Seen {
+                headers,
+                uid: &request.uid,
+                namespace: &request.namespace,
+                name: &request.name,
+                dry_run: request.dry_run.unwrap_or(false),
+            };
+            traces.review(&seen, &answered);
+        }
         tracing::debug!(
             endpoint = endpoint.word(),
             uid = %request.uid,
@@ -190,6 +214,7 @@ impl Service {
             raw: Some(refusal.rule.id),
             denied: true,
             took: arrived.elapsed(),
+            ledger: None,
         });
         let encoded = Reply {
             uid: &uid,

@@ -16,6 +16,7 @@ pub mod quota;
 pub mod registration;
 pub mod review;
 pub mod server;
+pub mod telemetry;
 pub mod world;
 
 pub use config::Config;

@@ -10,6 +10,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -73,6 +74,8 @@ pub struct Answered {
     pub denied: bool,
     /// From the last byte of the request to the answer.
     pub took: Duration,
+    /// How much of that was waiting for the quota ledger; `None`: it was not asked.
+    pub ledger: Option<Duration>,
 }
 
 /// All metrics of the webhook.
@@ -81,6 +84,7 @@ pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     latency: Family<EndpointLabels, Histogram>,
+    ledger_wait: Histogram,
     ledger: LedgerMetrics,
     events: Family<OutcomeLabels, Counter>,
     synced: Family<ResourceLabels, Gauge>,
@@ -103,6 +107,7 @@ impl Default for Metrics {
             registry: Registry::default(),
             requests: Family::default(),
             latency: Family::new_with_constructor(latency_histogram),
+            ledger_wait: latency_histogram(),
             ledger: LedgerMetrics::default(),
             events: Family::default(),
             synced: Family::default(),
@@ -114,6 +119,16 @@ impl Default for Metrics {
         };
         let registry = &mut metrics.registry;
         metrics.ledger.register(registry);
+        registry.register(
+            "sluice_build",
+            "The webhook's version",
+            Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
+        );
+        registry.register(
+            "sluice_ledger_wait_seconds",
+            "How long reviews that raise CPU waited for the ledger",
+            metrics.ledger_wait.clone(),
+        );
         registry.register(
             "sluice_admission_requests",
             "Reviews answered; verdict and rule before the namespace's mode was applied, answer after",
@@ -180,6 +195,9 @@ impl Metrics {
         self.latency
             .get_or_create(&EndpointLabels { endpoint })
             .observe(answered.took.as_secs_f64());
+        if let Some(waited) = answered.ledger {
+            self.ledger_wait.observe(waited.as_secs_f64());
+        }
     }
 
     /// The ledger's own counters.
@@ -259,6 +277,7 @@ mod tests {
             raw: Some("immutable/session-cluster"),
             denied: false,
             took: Duration::from_micros(40),
+            ledger: Some(Duration::from_micros(20)),
         });
         let text = metrics.encode();
         let line = "sluice_admission_requests_total{endpoint=\"validate\",kind=\"SessionCluster\",operation=\"UPDATE\",verdict=\"denied\",rule=\"immutable/session-cluster\",answer=\"allowed\"} 1";
@@ -267,6 +286,10 @@ mod tests {
             text.contains(
                 "sluice_admission_duration_seconds_bucket{le=\"0.0001\",endpoint=\"validate\"} 1"
             ),
+            "{text}"
+        );
+        assert!(
+            text.contains("sluice_ledger_wait_seconds_count 1"),
             "{text}"
         );
     }

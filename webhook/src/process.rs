@@ -10,9 +10,11 @@ use crate::quota::ByLedger;
 use crate::review::Limits;
 use crate::server::clients::{Clients, Unusable};
 use crate::server::{Server, Stop, ops, tls};
+use crate::telemetry::{Traces, TracesError};
 use crate::world::Caches;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use sluice_certs::bundle::{Target, TargetKind};
+use sluice_certs::files::Files;
 use sluice_certs::{Keeper, LeafResolver, Settings, State};
 use sluice_policy::dialects;
 use sluice_policy::ledger::QuotaKey;
@@ -61,6 +63,9 @@ pub enum Error {
     /// What clients have to show cannot be read.
     #[error(transparent)]
     Clients(#[from] Unusable),
+    /// Traces cannot be told.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// TLS cannot be set up.
     #[error("cannot set up TLS: {0}")]
     Tls(#[from] rustls::Error),
@@ -163,12 +168,8 @@ impl Webhook {
             background.spawn(async move { caches.run(client, end).await });
         }
         let resolver = Arc::new(LeafResolver::default());
-        let (keeper, certificates) = Keeper::new(
-            client.clone(),
-            certificate_settings(&config),
-            Arc::clone(&resolver),
-        );
-        background.spawn(keeper.run(end.clone()));
+        let certificates = keep_certificates(&config, &client, &resolver, &background, &end);
+        let traces = traces(&config)?;
 
         let (events, queue) = Events::queue(Arc::clone(&metrics));
         background.spawn(events::write(
@@ -204,7 +205,9 @@ impl Webhook {
         );
         let quota = Arc::new(ByLedger::new(Arc::clone(&caches), ledger));
         let gate = Gate::new(caches, quota, Arc::new(LiveParents::new(client)), events);
-        let router = Service::new(gate, Arc::clone(&metrics), Limits::default()).router();
+        let router = Service::new(gate, Arc::clone(&metrics), Limits::default())
+            .traces(traces.clone())
+            .router();
         let drain = CancellationToken::new();
         let leaving = stop.clone();
         let server = Server {
@@ -233,6 +236,7 @@ impl Webhook {
             () = server.run(stop_server) => {}
             () = wind_down => {}
         }
+        last_spans(traces).await;
         end.cancel();
         background.close();
         if tokio::time::timeout(config.drain, background.wait())
@@ -243,6 +247,41 @@ impl Webhook {
         }
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+/// Our own leaf of our own CA, or somebody else's of files; kept from now on.
+fn keep_certificates(
+    config: &Config,
+    client: &kube::Client,
+    resolver: &Arc<LeafResolver>,
+    background: &TaskTracker,
+    end: &CancellationToken,
+) -> watch::Receiver<State> {
+    let settings = certificate_settings(config);
+    let (client, resolver) = (client.clone(), Arc::clone(resolver));
+    if let Some(pair) = config.leaf.clone() {
+        let name = settings.names.into_iter().next().unwrap_or_default();
+        let (files, certificates) = Files::new(client, pair, name, settings.targets, resolver);
+        background.spawn(files.run(end.clone()));
+        certificates
+    } else {
+        let (keeper, certificates) = Keeper::new(client, settings, resolver);
+        background.spawn(keeper.run(end.clone()));
+        certificates
+    }
+}
+
+/// Where spans are told, where that is asked for.
+fn traces(config: &Config) -> Result<Option<Arc<Traces>>, TracesError> {
+    let endpoint = config.otlp_endpoint.as_deref();
+    let traces = endpoint.map(|endpoint| Traces::to(endpoint, &config.instance));
+    Ok(traces.transpose()?.map(Arc::new))
+}
+
+async fn last_spans(traces: Option<Arc<Traces>>) {
+    if let Some(traces) = traces {
+        traces.end().await;
     }
 }
 

@@ -51,6 +51,17 @@ pub(super) fn steps(cluster: &Cluster) {
     }
 }
 
+/// Writes where metrics are to a file that a Prometheus can be pointed at (`file_sd_configs`), and tells of it.
+pub(super) fn metrics(cluster: &Cluster, targets: &serde_json::Value) -> anyhow::Result<()> {
+    let path = cluster.data_dir().join("prometheus-targets.json");
+    write_whole(&path, &serde_json::to_vec_pretty(targets)?)?;
+    tell(&format!(
+        "metrics: Prometheus finds them by {}",
+        path.display()
+    ));
+    Ok(())
+}
+
 /// Prints the way in and three commands to try.
 pub(super) fn print(cluster: &Cluster) -> io::Result<()> {
     let examples = cluster.data_dir().join("examples");

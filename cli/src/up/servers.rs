@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use serde_json::json;
 use sluice_cluster::{Cluster, ProcessSpec, free_loopback_port, probe_http};
 use sluice_controller::process::Runtime;
 
@@ -20,6 +21,8 @@ pub(super) struct Servers {
     /// The port that is registered: the balancer's, or that of the only webhook.
     front: u16,
     webhooks: Vec<Webhook>,
+    /// The controller's metrics and probes.
+    controller: u16,
 }
 
 /// One webhook process.
@@ -51,6 +54,7 @@ impl Servers {
             logs: cluster.logs_dir().to_path_buf(),
             front,
             webhooks,
+            controller: port()?,
         })
     }
 
@@ -105,6 +109,7 @@ impl Servers {
         // A jar that lies on this machine is what people try first.
         let controller = spec("controller", "controller")
             .arg("--allow-local-fetch")
+            .arg(format!("--metrics-listen=127.0.0.1:{}", self.controller))
             // As in the chart: the allocator reads it before our own code runs.
             .env("MIMALLOC_ALLOW_THP", "0");
         specs.push(match runtime {
@@ -113,6 +118,28 @@ impl Servers {
             Runtime::LedgerOnly => controller.arg("--ledger-only"),
         });
         Ok(specs)
+    }
+
+    /// Where metrics are, in the form that Prometheus reads as `file_sd_configs`.
+    pub(super) fn targets(&self) -> serde_json::Value {
+        let target = |component: &str, name: String, port: u16| {
+            json!({
+                "targets": [format!("127.0.0.1:{port}")],
+                "labels": {"component": component, "pod": name},
+            })
+        };
+        let mut targets: Vec<_> = self
+            .webhooks
+            .iter()
+            .enumerate()
+            .map(|(index, webhook)| target("webhook", format!("webhook-{index}"), webhook.health))
+            .collect();
+        targets.push(target(
+            "controller",
+            "controller".to_owned(),
+            self.controller,
+        ));
+        targets.into()
     }
 
     /// Waits until every webhook says that it is ready: certificates made and trusted, caches filled.

@@ -17,6 +17,7 @@ use super::place::Place;
 use super::reconcile::{Context, Error, Probe};
 use crate::flink::FlinkHttp;
 use crate::ledger::standing::Asker;
+use crate::metrics::metrics;
 use crate::objects::BuildSettings;
 use crate::runtime::events::Events;
 use crate::runtime::hand::Hand;
@@ -130,7 +131,9 @@ impl Deployments {
             index.listed().await;
             let _ = targets.wait_until_ready().await;
             applier(
-                |deployment, context| Box::pin(see_to(deployment, context)),
+                |deployment, context| {
+                    Box::pin(metrics().reconciling("Deployment", see_to(deployment, context)))
+                },
                 again_after,
                 context,
                 deployments,

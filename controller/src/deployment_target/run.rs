@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::decide::{Observed, decide};
 use super::references::{Named, References};
+use crate::metrics::metrics;
 use crate::runtime::call::{CallError, call};
 use crate::runtime::events::Events;
 use crate::runtime::status::{self, Written};
@@ -144,9 +145,7 @@ impl DeploymentTargets {
                     .map(Arc::new)
             });
         let reconciling = applier(
-            |target: Arc<DeploymentTarget>, context: Arc<Context>| {
-                Box::pin(async move { context.see_to(&target).await })
-            },
+            |target, context| Box::pin(look(target, context)),
             |target, error: &CallError, _| {
                 tracing::warn!(
                     namespace = target.namespace(),
@@ -251,4 +250,10 @@ fn of_deployment(deployment: &Deployment) -> Option<Named> {
         (None, Some(uid)) => Some(Named::Uid(uid.as_str().into())),
         (None, None) => None,
     }
+}
+
+/// One look, counted.
+async fn look(target: Arc<DeploymentTarget>, context: Arc<Context>) -> Result<Action, CallError> {
+    let look = context.see_to(&target);
+    metrics().reconciling("DeploymentTarget", look).await
 }

@@ -16,6 +16,7 @@ use super::quotas::{self, Kind, QuotaCopy, QuotaError, QuotaNews};
 use super::resources::{self, News};
 use super::standing::{Answer, Counted, Question, Questions, Standing};
 use super::undecided;
+use crate::metrics::metrics;
 
 /// Attempts at one count while others keep writing first; then it is due again.
 const ATTEMPTS: u32 = 8;
@@ -47,6 +48,7 @@ struct Keeper<'a> {
 
 /// Keeps all ledgers for ever. Dropping the future ends its watches.
 pub async fn keep(of: &LedgerKeeper, mut questions: Option<Questions>) {
+    let _shown = metrics().keeping();
     let mut watches = JoinSet::new();
     let (tell, mut news) = mpsc::channel(4096);
     for resource in &of.resources {
@@ -163,20 +165,29 @@ impl Keeper<'_> {
                 if !self.listed.contains(&kind) {
                     self.listed.push(kind);
                 }
-                self.quotas
-                    .retain(|key, _| !kind.has(key) || copies.iter().any(|copy| copy.key == *key));
+                self.quotas.retain(|key, _| {
+                    let stays = !kind.has(key) || copies.iter().any(|copy| copy.key == *key);
+                    if !stays {
+                        metrics().no_quota(key);
+                    }
+                    stays
+                });
                 for copy in copies {
                     self.put_quota(copy);
                 }
             }
             QuotaNews::Put(copy) => self.put_quota(copy),
-            QuotaNews::Deleted(key) => {
-                self.quotas.remove(&key);
-            }
+            QuotaNews::Deleted(key) => self.forget(&key),
         }
     }
 
+    fn forget(&mut self, key: &QuotaKey) {
+        self.quotas.remove(key);
+        metrics().no_quota(key);
+    }
+
     fn put_quota(&mut self, copy: QuotaCopy) {
+        show(&copy);
         let now = Instant::now();
         let (due, log) = match &copy.account {
             Err(error) => (None, Some(error.to_string())),
@@ -312,11 +323,9 @@ impl Keeper<'_> {
             }
             let copy = match QuotaCopy::read(&self.of.client, key).await {
                 Ok(copy) => copy,
-                Err(QuotaError::Gone) => {
-                    self.quotas.remove(key);
-                    return;
-                }
+                Err(QuotaError::Gone) => return self.forget(key),
                 Err(error) => {
+                    metrics().failure();
                     tracing::warn!(quota = %key, %error, "reading a quota failed; it is counted later");
                     return self.again(key, RETRY);
                 }
@@ -332,18 +341,18 @@ impl Keeper<'_> {
             };
             match copy.write(&self.of.client, account, &book).await {
                 Ok(written) => {
+                    metrics().counted();
+                    show(&written);
                     if let Some(known) = self.quotas.get_mut(key) {
                         known.copy = written;
                         known.not_before = Instant::now() + LEAST_GAP;
                     }
                     return;
                 }
-                Err(QuotaError::Conflict) => {}
-                Err(QuotaError::Gone) => {
-                    self.quotas.remove(key);
-                    return;
-                }
+                Err(QuotaError::Conflict) => metrics().conflict(),
+                Err(QuotaError::Gone) => return self.forget(key),
                 Err(error) => {
+                    metrics().failure();
                     tracing::warn!(quota = %key, %error, "writing a quota failed; it is counted later");
                     return self.again(key, RETRY);
                 }
@@ -451,6 +460,8 @@ impl Keeper<'_> {
         };
         match copy.write(&self.of.client, account, &book).await {
             Ok(written) => {
+                metrics().expired();
+                show(&written);
                 tracing::info!(quota = %key, hold = hold.id, object = hold.object.name, "dropped the hold of a create that never came");
                 if let Some(known) = self.quotas.get_mut(key) {
                     known.copy = written;
@@ -461,6 +472,14 @@ impl Keeper<'_> {
                 tracing::debug!(quota = %key, hold = hold.id, %error, "a hold is dropped later");
             }
         }
+    }
+}
+
+/// In the metrics. What cannot be read has no figures.
+fn show(copy: &QuotaCopy) {
+    match &copy.account {
+        Ok(account) => metrics().quota(account),
+        Err(_) => metrics().no_quota(&copy.key),
     }
 }
 

@@ -20,6 +20,7 @@ use super::object::{Request, request};
 use super::place::{is_of, trigger_id};
 use super::sight::{Answer, Ask, Life, Observed, Place, Plan, Sight, Told, Whose};
 use crate::flink::{FlinkClient, FlinkError, FlinkHttp, JobId, Snapshot, StopAnswer, TriggerId};
+use crate::metrics::metrics;
 use crate::runtime::call::{CallError, call};
 use crate::runtime::events::Events;
 use crate::runtime::status::{self, Written};
@@ -118,7 +119,13 @@ impl Savepoints {
             }
         });
         applier(
-            |savepoint, this: Arc<Self>| Box::pin(async move { this.see_to(&savepoint).await }),
+            |savepoint, this: Arc<Self>| {
+                Box::pin(async move {
+                    metrics()
+                        .reconciling("Savepoint", this.see_to(&savepoint))
+                        .await
+                })
+            },
             again_after,
             Arc::new(self.clone()),
             store,

@@ -18,6 +18,7 @@ use super::health::{AddressOf, Health, Pace};
 use super::reconcile::{Context, Parts, failed, reconcile};
 use crate::flink::FlinkHttp;
 use crate::ledger::standing::Asker;
+use crate::metrics::metrics;
 use crate::objects::BuildSettings;
 use crate::objects::config::REST_PORT;
 use crate::runtime::events::Events;
@@ -137,7 +138,9 @@ impl SessionClusters {
             index.listed().await;
             let _ = targets.wait_until_ready().await;
             applier(
-                |cluster, context| Box::pin(reconcile(cluster, context)),
+                |cluster, context| {
+                    Box::pin(metrics().reconciling("SessionCluster", reconcile(cluster, context)))
+                },
                 |cluster, error, context| failed(&cluster, error, &context),
                 context,
                 clusters,

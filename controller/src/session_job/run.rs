@@ -18,6 +18,7 @@ use super::reconcile::{Context, Error, Probe, Resolver};
 use super::submit;
 use crate::fetch::{FetchError, Reach};
 use crate::flink::{FlinkError, FlinkHttp, Timeouts};
+use crate::metrics::metrics;
 use crate::runtime::events::Events;
 use crate::runtime::watched::{Watched, touched};
 
@@ -148,7 +149,7 @@ impl SessionJobs {
             })
             .try_flatten();
         applier(
-            |job, context| Box::pin(see_to(job, context)),
+            |job, context| Box::pin(metrics().reconciling("SessionJob", see_to(job, context))),
             again_after,
             context,
             jobs,

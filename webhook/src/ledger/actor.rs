@@ -393,6 +393,7 @@ impl Actor {
             .and_then(|copy| copy.stored.account.as_ref().ok());
         for (waiting, outcome) in self.waiting.drain(..).zip(outcomes) {
             let held = current.is_some_and(|account| account.book.holds(waiting.id()));
+            self.metrics.held(usize::from(held));
             let guard = held.then(|| Guard {
                 id: waiting.id().to_owned(),
                 actor: Some(self.itself.clone()),

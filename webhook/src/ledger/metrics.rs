@@ -13,6 +13,7 @@ pub struct LedgerMetrics {
     late: Counter,
     taken_back: Counter,
     second_looks: Counter,
+    holds: Counter,
 }
 
 impl LedgerMetrics {
@@ -53,6 +54,11 @@ impl LedgerMetrics {
             "Refusals that waited for a count in progress before they were given",
             self.second_looks.clone(),
         );
+        registry.register(
+            "sluice_ledger_holds",
+            "Holds taken for requests",
+            self.holds.clone(),
+        );
     }
 
     pub(super) fn wrote(&self, taken_back: usize) {
@@ -74,6 +80,10 @@ impl LedgerMetrics {
 
     pub(crate) fn second_look(&self) {
         self.second_looks.inc();
+    }
+
+    pub(super) fn held(&self, holds: usize) {
+        self.holds.inc_by(holds as u64);
     }
 
     pub(super) fn late(&self) {
