@@ -209,6 +209,15 @@ async fn values_are_described_and_a_typo_is_an_error_that_names_it() {
         ("webhook.url=http://a", "at '/webhook/url'"),
         ("image.digest=sha256:12", "at '/image/digest'"),
         ("operatorConfig=a", "at '/operatorConfig'"),
+        ("tls.mode=mine", "at '/tls/mode': value must be one of"),
+        ("tls.mode=secret", "at '/tls/secret/name'"),
+        ("tls.secret.caBundle=a", "at '/tls/secret/caBundle'"),
+        ("tls.self.caDwell=1", "at '/tls/self'"),
+        ("tls.clients.names={a}", "names is given without CAs"),
+        (
+            "tracing.otlpEndpoint=collector",
+            "at '/tracing/otlpEndpoint'",
+        ),
     ] {
         let said = helm.template(&[value]).refused();
         assert!(said.contains(named), "{value}: {said}");
@@ -264,6 +273,7 @@ async fn values_do_what_they_say() {
     let deployment = find(&plain, "Deployment", "sluice");
     let pod = &deployment["spec"]["template"]["spec"];
     assert_eq!(deployment["spec"]["replicas"], 2);
+    probed(&plain, &pod["containers"]);
     assert_eq!(pod["securityContext"]["runAsUser"], 65532);
     let containers = pod["containers"].as_array().unwrap();
     assert_eq!(containers.len(), 2, "webhook and sidecar controller");
@@ -303,6 +313,7 @@ async fn values_do_what_they_say() {
 
     let apart = documents(&helm.template(&["controller.placement=deployment"]).ok());
     let webhook = find(&apart, "Deployment", "sluice");
+    probed_apart(&apart);
     assert_eq!(
         webhook["spec"]["template"]["spec"]["containers"]
             .as_array()
@@ -405,46 +416,163 @@ async fn values_do_what_they_say() {
     );
 }
 
-/// Every metric of the webhook: a family shows itself only once it has counted something.
-fn metrics() -> String {
-    let metrics = sluice_webhook::metrics::Metrics::default();
-    let now = k8s_openapi::jiff::Timestamp::now();
-    metrics.certificate("leaf", now);
-    metrics.heard("sessionclusters", now);
-    metrics.cache("sessionclusters", true, 1);
-    metrics.event("written");
-    metrics.answered(&sluice_webhook::metrics::Answered {
-        endpoint: sluice_webhook::gate::Endpoint::Validate,
-        kind: "SessionCluster",
-        verb: sluice_webhook::gate::Verb::Create,
-        raw: None,
-        denied: false,
-        took: Duration::from_millis(1),
-    });
-    metrics.encode()
+/// Beside a webhook: ports of its own, alive, and no say in whether the pod is ready.
+fn probed(all: &[Value], containers: &Value) {
+    let controller = &containers[1];
+    assert_eq!(controller["name"], "controller");
+    assert_eq!(
+        controller["ports"],
+        json!([{"name": "ctl-metrics", "containerPort": 8081}])
+    );
+    assert_eq!(
+        controller["livenessProbe"]["httpGet"],
+        json!({"path": "/healthz", "port": "ctl-metrics"})
+    );
+    assert!(controller.get("readinessProbe").is_none());
+    let args = controller["args"].as_array().unwrap();
+    assert!(args.contains(&json!("--metrics-listen=0.0.0.0:8081")));
+    let ports = find(all, "Service", "sluice")["spec"]["ports"]
+        .as_array()
+        .unwrap();
+    let names: Vec<_> = ports.iter().map(|port| &port["name"]).collect();
+    assert_eq!(names, ["webhook", "metrics", "ctl-metrics"]);
 }
 
-/// Alerts and dashboards must not speak of metrics that nobody has.
-#[test]
-fn alerts_name_metrics_that_exist() {
-    let alerts = std::fs::read_to_string(chart().join("files/alerts.yaml")).unwrap();
-    let metrics = metrics();
-    let groups: Value = serde_saphyr::from_str(&alerts).unwrap();
-    let mut seen = 0;
-    for rule in groups["groups"][0]["rules"].as_array().unwrap() {
-        let expression = rule["expr"].as_str().unwrap();
-        let words = expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-        for word in words.filter(|word| word.starts_with("sluice_")) {
-            seen += 1;
-            let name = word.trim_end_matches("_bucket").trim_end_matches("_total");
-            assert!(
-                metrics.contains(&format!("# TYPE {name} ")),
-                "{word} is no metric of Sluice"
-            );
+fn probed_apart(all: &[Value]) {
+    let controller = find(all, "Deployment", "sluice-controller");
+    let container = &controller["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(
+        container["readinessProbe"]["httpGet"],
+        json!({"path": "/readyz", "port": "ctl-metrics"})
+    );
+    let service = find(all, "Service", "sluice-controller");
+    assert_eq!(
+        service["spec"]["selector"],
+        controller["spec"]["selector"]["matchLabels"]
+    );
+    let ports = find(all, "Service", "sluice")["spec"]["ports"]
+        .as_array()
+        .unwrap();
+    assert_eq!(ports.len(), 2);
+}
+
+#[tokio::test]
+async fn the_certificate_comes_from_whom_the_values_say() {
+    let Some(assets) = helm().await else { return };
+    let helm = Helm::new(&assets, None);
+    let render = |values: &[&str]| documents(&helm.template(values).ok());
+    let webhook = |all: &[Value]| {
+        find(all, "Deployment", "sluice")["spec"]["template"]["spec"]["containers"][0].clone()
+    };
+    let has = |container: &Value, arg: &str| {
+        let args = container["args"].as_array().unwrap();
+        args.contains(&json!(arg))
+    };
+    let registered = |all: &[Value]| find(all, "ValidatingWebhookConfiguration", "sluice").clone();
+
+    let own = render(&[
+        "tls.self.caDwellSeconds=60",
+        "tls.self.caRetireSeconds=700000000",
+    ]);
+    assert!(has(&webhook(&own), "--ca-dwell=60"));
+    assert!(has(&webhook(&own), "--ca-retire=700000000"));
+    assert!(webhook(&own).get("volumeMounts").is_none());
+    find(&own, "Secret", "sluice-ca");
+
+    let ours = render(&["tls.mode=certManager"]);
+    let leaf = find(&ours, "Certificate", "sluice");
+    let names = json!([
+        "sluice.sluice-system.svc",
+        "sluice.sluice-system.svc.cluster.local"
+    ]);
+    assert_eq!(leaf["spec"]["dnsNames"], names);
+    assert_eq!(leaf["spec"]["secretName"], "sluice-tls");
+    let issuer = find(
+        &ours,
+        "Issuer",
+        leaf["spec"]["issuerRef"]["name"].as_str().unwrap(),
+    );
+    let ca = find(&ours, "Certificate", "sluice-ca");
+    assert_eq!(issuer["spec"]["ca"]["secretName"], ca["spec"]["secretName"]);
+    let from = &registered(&ours)["metadata"]["annotations"]["cert-manager.io/inject-ca-from"];
+    assert_eq!(from, "sluice-system/sluice");
+    assert!(has(&webhook(&ours), "--tls-cert=/etc/sluice/tls/tls.crt"));
+    assert_eq!(
+        webhook(&ours)["volumeMounts"][0]["mountPath"],
+        "/etc/sluice/tls"
+    );
+    assert!(ours.iter().all(|object| object["kind"] != "Secret"));
+
+    let theirs = render(&[
+        "tls.mode=certManager",
+        "tls.certManager.issuerRef.name=company",
+        "tls.certManager.issuerRef.kind=ClusterIssuer",
+        "webhook.url=https://[fd00::1]:9443",
+    ]);
+    let leaf = find(&theirs, "Certificate", "sluice");
+    assert_eq!(leaf["spec"]["ipAddresses"], json!(["fd00::1"]));
+    assert_eq!(leaf["spec"]["issuerRef"]["kind"], "ClusterIssuer");
+    assert!(theirs.iter().all(|object| object["kind"] != "Issuer"));
+
+    let pem = "-----BEGIN CERTIFICATE-----";
+    let given = render(&[
+        "tls.mode=secret",
+        "tls.secret.name=mine",
+        &format!("tls.secret.caBundle={pem}"),
+        "tls.clients.secret=clients",
+        "tls.clients.names={kube-apiserver}",
+    ]);
+    let bundle = &registered(&given)["webhooks"][0]["clientConfig"]["caBundle"];
+    assert_eq!(bundle, "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t");
+    let volumes = &find(&given, "Deployment", "sluice")["spec"]["template"]["spec"]["volumes"];
+    assert_eq!(volumes[0]["secret"]["secretName"], "mine");
+    assert_eq!(volumes[1]["secret"]["secretName"], "clients");
+    assert!(has(
+        &webhook(&given),
+        "--client-ca=/etc/sluice/clients/ca.crt"
+    ));
+    assert!(has(&webhook(&given), "--client-name=kube-apiserver"));
+}
+
+#[tokio::test]
+async fn what_watches_is_switched_on_by_values() {
+    let Some(assets) = helm().await else { return };
+    let helm = Helm::new(&assets, None);
+    let said = helm.template(&["controller.metricsPort=8080"]).refused();
+    assert!(said.contains("give one of them another port"), "{said}");
+    for placement in ["sidecar", "deployment"] {
+        let all = documents(
+            &helm
+                .template(&[
+                    &format!("controller.placement={placement}"),
+                    "networkPolicy.enabled=true",
+                    "monitoring.serviceMonitor.enabled=true",
+                    "monitoring.dashboard.enabled=true",
+                    "monitoring.dashboard.labels.folder=flink",
+                ])
+                .ok(),
+        );
+        let dashboard = find(&all, "ConfigMap", "sluice-dashboard");
+        assert_eq!(dashboard["metadata"]["labels"]["grafana_dashboard"], "1");
+        assert_eq!(dashboard["metadata"]["labels"]["folder"], "flink");
+        let shipped: Value =
+            serde_json::from_str(dashboard["data"]["sluice.json"].as_str().unwrap()).unwrap();
+        let stored = std::fs::read_to_string(chart().join("files/dashboard.json")).unwrap();
+        assert_eq!(shipped, serde_json::from_str::<Value>(&stored).unwrap());
+        // Each port that is read is one of a Service that it selects, and the policy lets it through.
+        let monitor = &find(&all, "ServiceMonitor", "sluice")["spec"];
+        for endpoint in monitor["endpoints"].as_array().unwrap() {
+            let port = &endpoint["port"];
+            let has = |kind: &str, pointer: &str| {
+                all.iter()
+                    .filter(|object| object["kind"] == kind)
+                    .filter_map(|object| object.pointer(pointer))
+                    .any(|found| found.to_string().contains(&port.to_string()))
+            };
+            assert!(has("Service", "/spec/ports"), "{placement} {port}");
+            assert!(has("NetworkPolicy", "/spec/ingress"), "{placement} {port}");
         }
-        assert!(rule["annotations"]["description"].is_string(), "{rule}");
     }
-    assert!(seen >= 5);
 }
 
 /// A control plane, kubectl, helm, and what runs in place of pods.
@@ -537,20 +665,22 @@ fn everything_that_renders_is_valid(stage: &Stage) {
     for namespace in [SYSTEM, "flink-operator"] {
         stage.kubectl(&["create", "namespace", namespace], "").ok();
     }
-    for (plural, kind) in [
-        ("servicemonitors", "ServiceMonitor"),
-        ("prometheusrules", "PrometheusRule"),
+    for (group, plural, kind) in [
+        ("monitoring.coreos.com", "servicemonitors", "ServiceMonitor"),
+        ("monitoring.coreos.com", "prometheusrules", "PrometheusRule"),
+        ("cert-manager.io", "certificates", "Certificate"),
+        ("cert-manager.io", "issuers", "Issuer"),
     ] {
         let crd = json!({
             "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-            "metadata": {"name": format!("{plural}.monitoring.coreos.com")},
-            "spec": {"group": "monitoring.coreos.com", "scope": "Namespaced",
+            "metadata": {"name": format!("{plural}.{group}")},
+            "spec": {"group": group, "scope": "Namespaced",
                 "names": {"plural": plural, "kind": kind, "singular": kind.to_lowercase(), "listKind": format!("{kind}List")},
                 "versions": [{"name": "v1", "served": true, "storage": true,
                     "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}}}]},
         });
         stage.kubectl(&["apply", "-f", "-"], &crd.to_string()).ok();
-        let name = format!("crd/{plural}.monitoring.coreos.com");
+        let name = format!("crd/{plural}.{group}");
         stage
             .kubectl(
                 &[
@@ -563,7 +693,7 @@ fn everything_that_renders_is_valid(stage: &Stage) {
             )
             .ok();
     }
-    let combinations: [&[&str]; 6] = [
+    let combinations: [&[&str]; 8] = [
         &[],
         &[
             "crds.enabled=false",
@@ -591,7 +721,22 @@ fn everything_that_renders_is_valid(stage: &Stage) {
             "monitoring.serviceMonitor.enabled=true",
             "monitoring.serviceMonitor.labels.release=p",
             "monitoring.prometheusRule.enabled=true",
+            "monitoring.dashboard.enabled=true",
             "podDisruptionBudget.maxUnavailable=50%",
+        ],
+        &[
+            "crds.enabled=false",
+            "tls.mode=certManager",
+            "tls.clients.secret=clients",
+            "tls.clients.names={kube-apiserver}",
+            "tracing.otlpEndpoint=http://collector:4318",
+        ],
+        &[
+            "crds.enabled=false",
+            "tls.mode=secret",
+            "tls.secret.name=mine",
+            "tls.clients.configMap=clients",
+            "controller.placement=deployment",
         ],
         &[
             "crds.enabled=false",

@@ -65,10 +65,69 @@ app.kubernetes.io/component: {{ index . 0 }}
       drop: [ALL]
 {{- end }}
 
+{{/* What a container has besides: files that are mounted read-only. (dict "name" "path") each. */}}
+{{- define "sluice.mounts" -}}
+{{- with . }}
+  volumeMounts:
+  {{- range . }}
+  - name: {{ .name }}
+    mountPath: {{ .path }}
+    readOnly: true
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The name of the Secret with the webhook's leaf, where it does not make its own. */}}
+{{- define "sluice.leaf" -}}
+{{- if eq .Values.tls.mode "certManager" }}sluice-tls{{ else if eq .Values.tls.mode "secret" }}{{ .Values.tls.secret.name }}{{ end -}}
+{{- end }}
+
+{{/* Volumes of the webhook's pod. */}}
+{{- define "sluice.volumes" -}}
+{{- with include "sluice.leaf" . }}
+- name: leaf
+  secret:
+    secretName: {{ . }}
+{{- end }}
+{{- $clients := .Values.tls.clients }}
+{{- if and $clients.configMap $clients.secret }}
+{{- fail "tls.clients.configMap and tls.clients.secret are both given; give one of them" }}
+{{- end }}
+{{- if $clients.configMap }}
+- name: clients
+  configMap:
+    name: {{ $clients.configMap }}
+{{- else if $clients.secret }}
+- name: clients
+  secret:
+    secretName: {{ $clients.secret }}
+    items:
+    - {key: {{ $clients.key }}, path: {{ $clients.key }}}
+{{- else if $clients.names }}
+{{- fail "tls.clients.names is given without CAs; give tls.clients.configMap or tls.clients.secret" }}
+{{- end }}
+{{- end }}
+
 {{- define "sluice.webhook" -}}
 {{- $args := list "webhook" (printf "--namespace=%s" .Release.Namespace) (printf "--listen=0.0.0.0:%v" .Values.webhook.port) (printf "--metrics-listen=0.0.0.0:%v" .Values.webhook.metricsPort) (printf "--shutdown-grace=%v" .Values.webhook.shutdownGraceSeconds) -}}
 {{- $args = append $args (.Values.webhook.url | empty | ternary "--service=sluice" (printf "--url=%s" .Values.webhook.url)) -}}
+{{- with .Values.tracing.otlpEndpoint }}{{ $args = append $args (printf "--otlp-endpoint=%s" .) }}{{ end -}}
+{{- $mounts := list -}}
+{{- if include "sluice.leaf" . -}}
+{{- $mounts = append $mounts (dict "name" "leaf" "path" "/etc/sluice/tls") -}}
+{{- $args = concat $args (list "--tls-cert=/etc/sluice/tls/tls.crt" "--tls-key=/etc/sluice/tls/tls.key") -}}
+{{- else -}}
+{{- $args = concat $args (list (printf "--ca-dwell=%v" (int64 .Values.tls.self.caDwellSeconds)) (printf "--ca-retire=%v" (int64 .Values.tls.self.caRetireSeconds))) -}}
+{{- end -}}
+{{- with .Values.tls.clients -}}
+{{- if or .configMap .secret -}}
+{{- $mounts = append $mounts (dict "name" "clients" "path" "/etc/sluice/clients") -}}
+{{- $args = append $args (printf "--client-ca=/etc/sluice/clients/%s" .key) -}}
+{{- range .names }}{{ $args = append $args (printf "--client-name=%s" .) }}{{ end -}}
+{{- end -}}
+{{- end -}}
 {{ include "sluice.container" (dict "root" . "name" "webhook" "args" $args "of" .Values.webhook) }}
+{{- include "sluice.mounts" $mounts }}
   ports:
   - name: webhook
     containerPort: {{ .Values.webhook.port }}
@@ -87,12 +146,33 @@ app.kubernetes.io/component: {{ index . 0 }}
 {{- end }}
 
 {{- define "sluice.controller" -}}
-{{- $args := list "controller" (printf "--namespace=%s" .Release.Namespace) (printf "--sluice-image=%s" (include "sluice.image" .)) -}}
+{{- $apart := eq .Values.controller.placement "deployment" -}}
+{{- if and (not $apart) (eq (int .Values.controller.metricsPort) (int .Values.webhook.metricsPort)) }}
+{{- fail "controller.metricsPort and webhook.metricsPort are the same, and a sidecar shares the pod's ports with the webhook; give one of them another port" }}
+{{- end -}}
+{{- $args := list "controller" (printf "--namespace=%s" .Release.Namespace) (printf "--metrics-listen=0.0.0.0:%v" .Values.controller.metricsPort) (printf "--sluice-image=%s" (include "sluice.image" .)) -}}
 {{- if .Values.controller.ledgerOnly }}{{ $args = append $args "--ledger-only" }}{{ end -}}
 {{- if .Values.controller.allowLocalFetch }}{{ $args = append $args "--allow-local-fetch" }}{{ end -}}
 {{- /* Many small things: in pages of 2 MiB they take half as much again. Set before the allocator begins. */ -}}
 {{- $more := list (dict "name" "MIMALLOC_ALLOW_THP" "value" "0") -}}
 {{ include "sluice.container" (dict "root" . "name" "controller" "args" $args "of" .Values.controller "more" $more) }}
+  ports:
+  - name: ctl-metrics
+    containerPort: {{ .Values.controller.metricsPort }}
+  {{- if $apart }}
+  readinessProbe:
+    httpGet:
+      path: /readyz
+      port: ctl-metrics
+    periodSeconds: 5
+  {{- end }}
+  # Beside a webhook there is no readiness: it would take the webhook out of its Service.
+  livenessProbe:
+    httpGet:
+      path: /healthz
+      port: ctl-metrics
+    periodSeconds: 10
+    failureThreshold: 3
 {{- end }}
 
 {{/* What both Deployments' pods have: (dict "root" $ "component" "webhook" "account" "sluice" "containers" TEXT). */}}
@@ -154,4 +234,8 @@ spec:
   {{- end }}
   containers:
   {{- .containers | nindent 2 }}
+  {{- with .volumes | default "" | trim }}
+  volumes:
+  {{- . | nindent 2 }}
+  {{- end }}
 {{- end }}

@@ -11,6 +11,7 @@
 
 mod around;
 mod judging;
+mod outside;
 mod proxy;
 mod quotas;
 mod scale;

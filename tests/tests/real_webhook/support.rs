@@ -137,10 +137,15 @@ pub struct Running {
 }
 
 pub async fn start(kubeconfig: &Path, port: u16) -> Running {
+    start_with(kubeconfig, port, |_| {}).await
+}
+
+pub async fn start_with(kubeconfig: &Path, port: u16, change: impl FnOnce(&mut Config)) -> Running {
     let mut config = Config::new(Address::Url(format!("https://127.0.0.1:{port}")));
     config.listen = SocketAddr::from(([127, 0, 0, 1], port));
     config.metrics_listen = SocketAddr::from(([127, 0, 0, 1], 0));
     config.kubeconfig = Some(kubeconfig.to_owned());
+    change(&mut config);
     let webhook = Webhook::bind(config).await.unwrap();
     let ops = webhook.ops_address().unwrap();
     let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
