@@ -51,14 +51,10 @@ pub(super) fn steps(cluster: &Cluster) {
     }
 }
 
-/// Writes where metrics are to a file that a Prometheus can be pointed at (`file_sd_configs`), and tells of it.
+/// Writes where metrics are to a file beside the kubeconfig that a Prometheus can be pointed at (`file_sd_configs`).
 pub(super) fn metrics(cluster: &Cluster, targets: &serde_json::Value) -> anyhow::Result<()> {
     let path = cluster.data_dir().join("prometheus-targets.json");
     write_whole(&path, &serde_json::to_vec_pretty(targets)?)?;
-    tell(&format!(
-        "metrics: Prometheus finds them by {}",
-        path.display()
-    ));
     Ok(())
 }
 
