@@ -1,6 +1,8 @@
 //! `sluice image`: container images without a container engine. How they are made is in `sluice-cluster`; this is the
 //! command line in front of it.
 
+mod sbom;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -64,6 +66,9 @@ pub struct SluiceArgs {
     /// Binary to put into the image, built for this machine [default: this one]
     #[arg(long, value_name = "FILE")]
     pub binary: Option<PathBuf>,
+    /// File to which a bill of materials is written: what this very Sluice was built of, as CycloneDX JSON
+    #[arg(long, value_name = "FILE")]
+    pub sbom: Option<PathBuf>,
     /// Where it goes.
     #[command(flatten)]
     pub to: Where,
@@ -87,6 +92,9 @@ pub fn run(args: &ImageArgs) -> Result<Outcome, Failure> {
             &args.to,
         ),
         Which::Sluice(args) => {
+            if let Some(sbom) = &args.sbom {
+                write_sbom(sbom)?;
+            }
             let binary = match &args.binary {
                 Some(binary) => binary.clone(),
                 None => std::env::current_exe().context("looking for this very binary")?,
@@ -116,6 +124,17 @@ pub fn run(args: &ImageArgs) -> Result<Outcome, Failure> {
     ));
     writeln!(std::io::stdout(), "{}", path.display())?;
     Ok(Outcome::Fine)
+}
+
+fn write_sbom(file: &Path) -> Result<(), Failure> {
+    let mut text = serde_json::to_string_pretty(&sbom::cyclonedx()).context("writing JSON")?;
+    text.push('\n');
+    std::fs::write(file, text).map_err(|error| {
+        Failure::Input(format!(
+            "--sbom {}: {error}. Name a file in a folder that can be written to",
+            file.display()
+        ))
+    })
 }
 
 fn cache(to: &Where) -> AssetsCache {

@@ -114,3 +114,25 @@ async fn digest(path: &Path) -> Result<String, ClusterError> {
         .flatten()
         .map_err(ClusterError::io("reading", &path))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn two_builds_of_one_binary_are_the_same_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut archives = Vec::new();
+        for name in ["one", "two"] {
+            // Another path, another time, other rights: none of these is the image's.
+            let binary = dir.path().join(name);
+            std::fs::copy("/bin/true", &binary).unwrap();
+            let cache = AssetsCache::Dir(dir.path().join(format!("cache-{name}")));
+            let image = sluice(&cache, &binary).await.unwrap();
+            assert_eq!(image.names(), [SLUICE_IMAGE]);
+            archives.push(std::fs::read(image.path()).unwrap());
+        }
+        assert!(archives[0].len() > 100_000, "{}", archives[0].len());
+        assert!(archives[0] == archives[1], "the archives differ");
+    }
+}
