@@ -92,7 +92,7 @@ impl Answer {
                 code: status.code,
                 rule: rule.map_or_else(
                     || message.chars().take(120).collect(),
-                    |(rule, _)| rule.to_owned(),
+                    |(rule, _)| format!("{rule}{}", why(message)),
                 ),
             };
         }
@@ -124,6 +124,18 @@ impl Answer {
             }
         )
     }
+}
+
+/// What the ledger's 429s are about, by the words of its messages.
+fn why(message: &str) -> &'static str {
+    let reasons = [
+        ("in flight). Try again", ", holds in the way"),
+        ("has not been counted", ", not counted yet"),
+        ("came first", ", contended"),
+        ("could not be written", ", not written"),
+    ];
+    let found = reasons.iter().find(|(words, _)| message.contains(words));
+    found.map_or("", |(_, why)| why)
 }
 
 /// The broken promise, if an answer is one: a decrease is never refused. What asks to come again because a component is away (5xx, no
@@ -221,6 +233,9 @@ mod tests {
         };
         let ours = "admission webhook \"validate.sluice.dev\" denied the request: CpuQuota \"a/b\": [1] too much. [quota/cpu]";
         assert_eq!(of(403, ours), refused(403, "quota/cpu"));
+        let waits = "admission webhook \"validate.sluice.dev\" denied the request: 4 of 9 are free (5 in use, 4 reserved for requests in \
+            flight). Try again in a moment. [quota/cpu]";
+        assert_eq!(of(429, waits), refused(429, "quota/cpu, holds in the way"));
         let theirs = format!(
             "admission webhook \"{}\" denied the request: {}",
             sibling::NAME,

@@ -10,6 +10,8 @@
 //! * **Never through a status.** A write that leaves the generation alone must not raise a charge (S9): admission does not see it.
 //! * **Covered.** What the ledger says is used and held is never less than what lives (S1), after each increase and each write to the
 //!   quota's status. This one reads the status as well, and finds a hold that was dropped too early even where the limit has room.
+//! * **Held.** At the write that raises a charge, each quota that counts it has a hold for this very transition (S3, S8). Holds whose write never
+//!   came are left standing for a while and would hide a missing one in a sum; this looks for the one that must be there.
 //! * **Complete.** An admitted object has its defaults.
 //!
 //! Namespaces whose mode is not always `enforce` admit beyond the limit by right, and may do so without a hold. Their objects are left out
@@ -38,6 +40,8 @@ pub enum Promise {
     NeverByStatus,
     /// What lives is in the ledger.
     Covered,
+    /// An increase has its hold in every quota.
+    Held,
     /// Admitted objects have their defaults.
     Complete,
     /// Somebody raises charges whom the run does not know.
@@ -55,6 +59,7 @@ impl Promise {
             Promise::WithinLimit => "live CPU above the limit through admission",
             Promise::NeverByStatus => "a status write raised a charge",
             Promise::Covered => "the ledger holds less than lives",
+            Promise::Held => "an increase without its hold",
             Promise::Complete => "an admitted object misses its defaults",
             Promise::Accounted => "an increase that no client sent",
             Promise::DecreasesPass => "a decrease was refused",
@@ -172,6 +177,7 @@ impl<E: Fn(&str) -> bool> Checker<'_, E> {
         };
         if (self.enforces)(&place.namespace) {
             self.within_limits(revision, sent, &place.namespace, &rise);
+            self.held(revision, base, &place.namespace, now, &rise);
         }
         self.covered(revision, |_| true);
     }
@@ -193,6 +199,27 @@ impl<E: Fn(&str) -> bool> Checker<'_, E> {
         }
         for seen in over {
             self.report(Promise::WithinLimit, revision, seen);
+        }
+    }
+
+    fn held(&mut self, revision: u64, base: u64, namespace: &str, now: &Workload, rise: &str) {
+        let mut without = Vec::new();
+        for (quota, limit) in &self.verdict.state.quotas {
+            let Some(told) = limit.ledger.as_ref().filter(|_| limit.covers(namespace)) else {
+                continue;
+            };
+            let is_held = told
+                .holds
+                .iter()
+                .any(|hold| hold.uid == now.uid && hold.base == base && hold.to >= now.charge);
+            if !is_held {
+                without.push(format!(
+                    "{rise}: {quota} has no hold for it at revision {base}"
+                ));
+            }
+        }
+        for seen in without {
+            self.report(Promise::Held, revision, seen);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Histories made by hand: a good one, and for each promise one that breaks it.
 
 use super::*;
-use crate::history::{Limit, Told};
+use crate::history::{Held, Limit, Told};
 use crate::place::Kind;
 
 fn place(namespace: &str, name: &str) -> Place {
@@ -52,7 +52,7 @@ impl Scene {
                 observed: 1,
                 confirmed: usage,
                 usage,
-                holds: 0,
+                holds: Vec::new(),
                 used: sluice_policy::MilliCpu(usage).to_string(),
             }),
         };
@@ -70,10 +70,30 @@ impl Scene {
         let sent = self.next() - 1 - ago;
         self.attempts.creates.insert(operation, sent);
         let uid = format!("uid-{operation}");
-        self.push(Written::Workload(
+        self.hold(&uid, 0, charge).push(Written::Workload(
             at.clone(),
             Some(workload(&uid, 1, charge, operation)),
         ))
+    }
+
+    /// The newest writing of the quota has a hold more.
+    fn hold(mut self, uid: &str, base: u64, to: u64) -> Self {
+        let newest = self
+            .history
+            .iter_mut()
+            .rev()
+            .find_map(|change| match &mut change.what {
+                Written::Quota(_, Some(limit)) => limit.ledger.as_mut(),
+                _ => None,
+            });
+        if let Some(told) = newest {
+            told.holds.push(Held {
+                uid: uid.into(),
+                base,
+                to,
+            });
+        }
+        self
     }
 
     fn check(&self) -> Verdict {
@@ -177,6 +197,22 @@ fn what_lives_without_a_hold_is_found() {
 }
 
 #[test]
+fn an_increase_without_its_very_hold_is_found() {
+    let x = place("a", "x");
+    for (uid, base, to) in [("uid-2", 0, 1000), ("uid-1", 7, 1000), ("uid-1", 0, 999)] {
+        let mut scene = Scene::default().quota(9000, 9000).create(&x, 1000, 1, 0);
+        if let Written::Quota(_, Some(limit)) = &mut scene.history[0].what {
+            limit.ledger.as_mut().unwrap().holds.clear();
+        }
+        assert_eq!(
+            scene.hold(uid, base, to).broken(),
+            [(Promise::Held, 11)],
+            "room enough, but for another transition: {uid} {base} {to}"
+        );
+    }
+}
+
+#[test]
 fn an_object_without_its_defaults_is_found() {
     let mut bare = workload("u", 1, 0, 1);
     bare.missing = vec!["/spec/logging"];
@@ -194,7 +230,8 @@ fn an_increase_that_nobody_sent_is_found() {
     ));
     assert_eq!(scene.broken(), [(Promise::Accounted, 12)]);
     scene.attempts.updates.insert((x, 11), 11);
-    assert_eq!(scene.broken(), []);
+    assert_eq!(scene.broken(), [(Promise::Held, 12)]);
+    assert_eq!(scene.hold("uid-1", 11, 3000).broken(), []);
 }
 
 #[test]
@@ -215,7 +252,10 @@ fn another_object_of_the_same_name_is_charged_anew() {
 #[test]
 fn rest_is_exact() {
     let x = place("a", "x");
-    let scene = Scene::default().quota(9000, 2500).create(&x, 2500, 1, 0);
+    let scene = Scene::default().quota(9000, 2500).push(Written::Workload(
+        x.clone(),
+        Some(workload("u", 1, 2500, 1)),
+    ));
     assert_eq!(scene.check().state.unrest(), [] as [String; 0]);
     let unrest = scene
         .push(Written::Workload(x, None))
@@ -229,7 +269,11 @@ fn rest_is_exact() {
 
     let mut scene = Scene::default().quota(9000, 0);
     if let Written::Quota(_, Some(limit)) = &mut scene.history[0].what {
-        limit.ledger.as_mut().unwrap().holds = 1;
+        limit.ledger.as_mut().unwrap().holds = vec![Held {
+            uid: "u".into(),
+            base: 0,
+            to: 1,
+        }];
         limit.generation = 2;
     }
     assert_eq!(

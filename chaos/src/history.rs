@@ -57,6 +57,17 @@ pub struct Limit {
     pub ledger: Option<Told>,
 }
 
+/// A hold: the transition that it is for, and how far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The object's uid.
+    pub uid: String,
+    /// The revision that is to be replaced; 0 for a create.
+    pub base: u64,
+    /// The charge after it, in thousandths.
+    pub to: u64,
+}
+
 /// What a quota's status says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
@@ -66,8 +77,8 @@ pub struct Told {
     pub confirmed: u64,
     /// Confirmed and held, in thousandths.
     pub usage: u64,
-    /// Number of holds.
-    pub holds: usize,
+    /// The holds.
+    pub holds: Vec<Held>,
     /// `status.used`, for people.
     pub used: String,
 }
@@ -175,7 +186,15 @@ fn limit(object: &Value, namespaces: Option<Vec<String>>) -> anyhow::Result<Limi
                 observed: book.observed_generation,
                 confirmed: book.confirmed.0,
                 usage: book.usage().0,
-                holds: book.pending.len(),
+                holds: book
+                    .pending
+                    .iter()
+                    .map(|hold| Held {
+                        uid: hold.uid.clone(),
+                        base: hold.base.0,
+                        to: hold.to.0,
+                    })
+                    .collect(),
                 used: status.used.clone().unwrap_or_default(),
             })
         }
@@ -246,8 +265,8 @@ impl State {
                 unrest.push(format!("{quota} is not counted"));
                 continue;
             };
-            if told.holds > 0 {
-                unrest.push(format!("{quota} has {} holds left", told.holds));
+            if !told.holds.is_empty() {
+                unrest.push(format!("{quota} has {} holds left", told.holds.len()));
             }
             if told.confirmed != live || told.used != sluice_policy::MilliCpu(live).to_string() {
                 unrest.push(format!(

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// Namespaces of a run: `chaos-0` and so on.
 pub const NAMESPACES: u64 = 4;
-/// Names per kind and namespace: few, so that the same name comes again and again.
+/// Names per kind and namespace: few, so that the same name comes again and again, and about two thirds of what the limits let run.
 pub const NAMES: u64 = 6;
 /// The only namespace whose mode is ever edited. What it holds counts in a ClusterCpuQuota, but only what enforcing namespaces
 /// hold is checked against the limit there.
@@ -132,16 +132,16 @@ impl Quota {
         let mut all: Vec<_> = (0..NAMESPACES)
             .map(|index| {
                 let namespace = format!("chaos-{index}");
-                (Quota::Of(namespace.clone()), 28, vec![namespace])
+                (Quota::Of(namespace.clone()), 40, vec![namespace])
             })
             .collect();
         all.push((
             Quota::Cluster("everybody".to_owned()),
-            90,
+            150,
             vec!["*".to_owned()],
         ));
         let pair = vec!["chaos-0".to_owned(), "chaos-1".to_owned()];
-        all.push((Quota::Cluster("pair".to_owned()), 48, pair));
+        all.push((Quota::Cluster("pair".to_owned()), 75, pair));
         all
     }
 }

@@ -232,7 +232,7 @@ fn fault(dice: &mut Dice) -> What {
         78..90 if is_long => What::Stale(servant, LONG),
         78..90 => What::Stale(servant, seconds(dice, 500, 8000)),
         _ => {
-            let percent = dice.between(10, 70);
+            let percent = dice.between(5, 40);
             What::Sibling(percent, seconds(dice, 50, 1500), seconds(dice, 1000, 5000))
         }
     }
