@@ -1,8 +1,8 @@
 //! Raw arguments: the subcommands and what they share. What an argument means is decided by its subcommand.
 
 use crate::{
-    check, controller, convert, doctor, emergency, fetch, image, manifests, quota, render, rules,
-    shell, testing, up, webhook,
+    check, controller, convert, doctor, emergency, fetch, image, manifests, quota, render, replay,
+    rules, shell, testing, up, webhook,
 };
 use clap::{Parser, Subcommand};
 
@@ -30,6 +30,8 @@ pub enum Command {
     Check(check::CheckArgs),
     /// Play suites of requests and compare the decisions, without a cluster.
     Test(testing::TestArgs),
+    /// Say what settings would have refused of recorded requests, without a cluster.
+    Replay(replay::ReplayArgs),
     /// Turn manifests of Ververica Platform and REST bodies of sessions into Sluice's kinds.
     Convert(convert::ConvertArgs),
     /// Show manifests as the webhook would store them: normalised, with defaults filled in.

@@ -22,6 +22,7 @@ pub mod offline;
 pub mod operator;
 pub mod quota;
 pub mod render;
+pub mod replay;
 mod report;
 pub mod rules;
 pub mod shell;
@@ -66,6 +67,7 @@ fn run(command: Command) -> Result<Outcome, Failure> {
         Command::Completion(args) => shell::completion(&args),
         Command::Man(args) => shell::man(&args),
         Command::Render(args) => render::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Test(args) => testing::run(&args),
         Command::Rules(args) => rules::list(&args),
         Command::Explain(args) => rules::explain(&args),

@@ -1,0 +1,219 @@
+//! `sluice replay`: what settings would have made of requests that were recorded, as AdmissionReviews or as an API server's audit
+//! log, both in JSON lines. What a line says is in [`record`]; the gate is that of `sluice check`.
+
+mod record;
+
+use crate::exit::{Failure, Outcome};
+use crate::input::{self, Document, Folders};
+use crate::offline::Gate;
+use crate::offline::manifest::ObjectId;
+use crate::offline::world::Knowledge;
+use crate::table;
+use clap::{Args, ValueEnum};
+use record::{Asked, Record};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+/// Arguments of `sluice replay`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  sluice replay -f audit.log --policy policy/\n  sluice replay -f reviews.jsonl --policy policy/ --inventory \
+                        before.yaml -o json"
+)]
+pub struct ReplayArgs {
+    /// Recorded requests in JSON lines, in their order: files, or - for standard input. May be repeated.
+    #[arg(short, long = "filename", value_name = "FILE", required = true, num_args = 1..)]
+    files: Vec<PathBuf>,
+    /// Defaults, environments, quotas, targets, namespaces with their mode labels.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    policy: Vec<PathBuf>,
+    /// What existed before the first request: its running CPU counts.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    inventory: Vec<PathBuf>,
+    /// How to print what would have been refused.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A line a rule and namespace.
+    #[default]
+    Table,
+    /// One object: the counts, and an element for each request that would have been refused.
+    Json,
+}
+
+/// A request that would have been refused.
+struct Refused {
+    at: String,
+    id: ObjectId,
+    user: String,
+    rule: &'static str,
+    message: String,
+}
+
+#[derive(Default)]
+struct Found {
+    judged: usize,
+    refused: Vec<Refused>,
+    /// Of kinds that never reach the gate, refused at the time, or without the object that they were about.
+    passed_over: usize,
+}
+
+/// Replays everything, then prints.
+///
+/// # Errors
+/// [`Failure::Input`] for a line that is none of the two.
+pub fn run(args: &ReplayArgs) -> Result<Outcome, Failure> {
+    input::standard_input_once([&args.files, &args.policy, &args.inventory])?;
+    let mut gate = Gate::new("default", "sluice-replay", Knowledge::Partial);
+    gate.settings(&input::read(&args.policy, Folders::Flat)?)?;
+    gate.exists(&input::read(&args.inventory, Folders::Flat)?)?;
+    let mut found = Found::default();
+    for path in &args.files {
+        replay(path, &mut gate, &mut found)?;
+    }
+    let mut out = std::io::stdout().lock();
+    match args.output {
+        Format::Table => summary(&found, &mut out)?,
+        Format::Json => {
+            let refused = found.refused.iter().map(|refused| {
+                json!({"at": refused.at, "kind": refused.id.kind, "namespace": refused.id.namespace, "name": refused.id.name,
+                    "user": refused.user, "rule": refused.rule, "message": refused.message})
+            });
+            let all = json!({"judged": found.judged, "passedOver": found.passed_over, "refused": refused.collect::<Vec<_>>()});
+            serde_json::to_writer_pretty(&mut out, &all).map_err(std::io::Error::from)?;
+            writeln!(out)?;
+        }
+    }
+    Ok(if found.refused.is_empty() {
+        Outcome::Fine
+    } else {
+        Outcome::Negative
+    })
+}
+
+/// Line by line: a log of a week is larger than memory.
+fn replay(path: &Path, gate: &mut Gate, found: &mut Found) -> Result<(), Failure> {
+    let name = if path.as_os_str() == "-" {
+        "standard input".to_owned()
+    } else {
+        path.display().to_string()
+    };
+    let fault = |error: std::io::Error| Failure::Input(format!("{name}: {error}"));
+    let lines: Box<dyn BufRead> = if path.as_os_str() == "-" {
+        Box::new(BufReader::new(std::io::stdin()))
+    } else {
+        Box::new(BufReader::new(std::fs::File::open(path).map_err(fault)?))
+    };
+    let mut seen = false;
+    for (number, line) in lines.lines().enumerate() {
+        let line = line.map_err(fault)?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        seen = true;
+        let place = format!("{name}: line {}", number + 1);
+        let record =
+            record::read(&line).map_err(|why| Failure::Input(format!("{place}: {why}")))?;
+        match record {
+            Some(record) => one(&place, record, gate, found)?,
+            None => found.passed_over += 1,
+        }
+    }
+    if seen {
+        Ok(())
+    } else {
+        Err(Failure::Input(format!(
+            "{name}: there is no request in it; is this the right file?"
+        )))
+    }
+}
+
+fn one(place: &str, record: Record, gate: &mut Gate, found: &mut Found) -> Result<(), Failure> {
+    let document = |object: &serde_json::Value| Document {
+        file: place.into(),
+        root: object.into(),
+    };
+    let manifest = gate.manifest(&document(&record.object))?;
+    let Some(dialect) = manifest.dialect else {
+        found.passed_over += 1;
+        return Ok(());
+    };
+    gate.asked_by(&record.user);
+    match record.asked {
+        Asked::Delete => {
+            gate.delete(&manifest.id, dialect);
+            return Ok(());
+        }
+        // It was possible at the time, so what had this name was gone.
+        Asked::Create => drop(gate.delete(&manifest.id, dialect)),
+        Asked::Update(Some(old)) => gate.stored(&[document(&old)])?,
+        Asked::Update(None) => {
+            if !gate.updates(&manifest.id) {
+                // An audit log tells only what came out of it. It is known from here on.
+                gate.exists(&[document(&record.object)])?;
+                found.passed_over += 1;
+                return Ok(());
+            }
+        }
+    }
+    found.judged += 1;
+    if let Some(refused) = gate.judge(&manifest).refused {
+        found.refused.push(Refused {
+            at: record.at.unwrap_or_else(|| place.to_owned()),
+            id: manifest.id,
+            user: record.user,
+            rule: refused.rule,
+            message: refused.message,
+        });
+    }
+    Ok(())
+}
+
+fn summary(found: &Found, out: &mut impl Write) -> Result<(), Failure> {
+    let mut groups: BTreeMap<(&str, &str), Vec<&Refused>> = BTreeMap::new();
+    for refused in &found.refused {
+        let namespace = refused.id.namespace.as_deref().unwrap_or("-");
+        groups
+            .entry((refused.rule, namespace))
+            .or_default()
+            .push(refused);
+    }
+    let rows: Vec<Vec<String>> = groups
+        .iter()
+        .map(|((rule, namespace), refused)| {
+            let first = refused
+                .first()
+                .map(|first| format!("{} {}", first.id.kind, first.id.name));
+            vec![
+                (*rule).to_owned(),
+                (*namespace).to_owned(),
+                refused.len().to_string(),
+                first.unwrap_or_default(),
+            ]
+        })
+        .collect();
+    if !rows.is_empty() {
+        table::write(out, &["RULE", "NAMESPACE", "REFUSED", "FIRST"], &rows)?;
+        for refused in groups.values().filter_map(|refused| refused.first()) {
+            writeln!(
+                out,
+                "\n{}, {}:\n    {}",
+                refused.at, refused.user, refused.message
+            )?;
+        }
+        writeln!(out)?;
+    }
+    writeln!(
+        out,
+        "{} of {} would have been refused; {} passed over",
+        found.refused.len(),
+        found.judged,
+        found.passed_over
+    )?;
+    Ok(())
+}
