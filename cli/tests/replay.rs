@@ -97,8 +97,8 @@ fn an_audit_log_tells_what_has_taken_place() {
         "{}",
         run.stdout
     );
-    let fine = folder.file("fine.log", &lines[0]);
-    sluice(&["replay", "-f", &fine, "--policy", &policy]).expect_code(0);
+    let short = folder.file("fine.log", &lines[0]);
+    sluice(&["replay", "-f", &short, "--policy", &policy]).expect_code(0);
 }
 
 #[test]
