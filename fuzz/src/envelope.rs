@@ -5,7 +5,7 @@ use serde_json::Value;
 use sluice_policy::KindInfo;
 use sluice_policy::world::EmptyWorld;
 use sluice_webhook::events::Events;
-use sluice_webhook::gate::{Endpoint, Gate, Parents};
+use sluice_webhook::gate::{Endpoint, Gate, StoredObjects};
 use sluice_webhook::metrics::Metrics;
 use sluice_webhook::quota::NoQuota;
 use sluice_webhook::review::{Parsed, Reply, request};
@@ -14,10 +14,10 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
-/// Parents of `/scale`: whatever is asked for is gone.
-struct NoParents;
+/// StoredObjects of `/scale`: whatever is asked for is gone.
+struct NoObjects;
 
-impl Parents for NoParents {
+impl StoredObjects for NoObjects {
     fn get<'a>(
         &'a self,
         _: &'static KindInfo,
@@ -59,7 +59,7 @@ pub fn fuzz(data: &[u8]) {
             let gate = Gate::new(
                 Arc::new(EmptyWorld),
                 Arc::new(NoQuota),
-                Arc::new(NoParents),
+                Arc::new(NoObjects),
                 events,
             );
             for endpoint in [Endpoint::Mutate, Endpoint::Validate] {

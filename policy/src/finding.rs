@@ -11,6 +11,8 @@ pub enum Code {
     Forbidden,
     /// 409: the object changed meanwhile; read it again.
     Conflict,
+    /// 409: the name of a new object is taken.
+    AlreadyExists,
     /// 413: the review is larger than we read.
     TooLarge,
     /// 422: the object is malformed.
@@ -26,7 +28,7 @@ impl Code {
     pub fn number(self) -> u16 {
         match self {
             Code::Forbidden => 403,
-            Code::Conflict => 409,
+            Code::Conflict | Code::AlreadyExists => 409,
             Code::TooLarge => 413,
             Code::Invalid => 422,
             Code::TooManyRequests => 429,
@@ -39,6 +41,7 @@ impl Code {
         match self {
             Code::Forbidden => "Forbidden",
             Code::Conflict => "Conflict",
+            Code::AlreadyExists => "AlreadyExists",
             Code::TooLarge => "RequestEntityTooLarge",
             Code::Invalid => "Invalid",
             Code::TooManyRequests => "TooManyRequests",

@@ -19,6 +19,7 @@ pub const PROMISES: &[Promise] = &[
     ("quota::scaling_past_the_quota_obeys_on_growth", growth),
     ("quota::lowering_a_quota_touches_nothing_that_runs", lowered),
     ("quota::a_dry_run_leaves_no_trace", dry_run),
+    ("quota::a_create_whose_name_is_taken_leaves_no_hold", taken),
     ("quota::every_quota_that_matches_must_have_room", several),
     ("quota::apache_and_confluent_kinds_are_charged", theirs),
     (
@@ -230,6 +231,36 @@ fn lowered(gate: &Gate) -> Result<()> {
         before["metadata"]["uid"]
     );
     assert_eq!(kubectl.get("fsc/s")?["spec"]["state"], "RUNNING");
+    Ok(())
+}
+
+fn taken(gate: &Gate) -> Result<()> {
+    let kubectl = gate.namespace()?;
+    quota(&kubectl, "100", "Ignore")?;
+    let first = session("analytics", "RUNNING", 1);
+    kubectl.create(&first)?.admitted()?;
+    // The API server itself says so until the watch has brought the object.
+    eventually(SOON, || {
+        let refusal = kubectl.create(&first)?.refused()?;
+        ensure!(refusal.contains("(AlreadyExists)"), "{refusal}");
+        ensure!(
+            refusal.contains("metadata.name: sessioncluster \"analytics\" already exists")
+                && refusal.contains("[request/name-taken]"),
+            "{refusal}"
+        );
+        Ok(())
+    })?;
+    let large = session("analytics", "RUNNING", 59);
+    for _ in 0..5 {
+        let refusal = kubectl.create(&large)?.refused()?;
+        ensure!(refusal.contains("[request/name-taken]"), "{refusal}");
+    }
+    let held = kubectl.get("fcq/default")?["status"]["pending"].to_string();
+    ensure!(!held.contains("60000"), "{held}");
+    // With one of those holds this would not fit.
+    kubectl
+        .create(&session("another", "RUNNING", 79))?
+        .admitted()?;
     Ok(())
 }
 

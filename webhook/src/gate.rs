@@ -2,7 +2,9 @@
 //!
 //! What is not here: bytes ([`crate::review`]), HTTP ([`crate::http`]), what is right or wrong (`sluice_policy`).
 
+mod collision;
 mod scale;
+mod stored;
 
 use crate::events::Events;
 use crate::quota::{Answer, Ask, Hold, QuotaGate, Run};
@@ -18,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-pub use scale::{LiveParents, Parents};
+pub use stored::{LiveObjects, StoredObjects};
 
 /// Which of the two calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -122,22 +124,22 @@ impl Decision {
 pub struct Gate {
     world: Arc<dyn World + Send + Sync>,
     quota: Arc<dyn QuotaGate>,
-    parents: Arc<dyn Parents>,
+    stored: Arc<dyn StoredObjects>,
     events: Events,
 }
 
 impl Gate {
-    /// A gate over what is known, the ledger, the one live read, and where Events go.
+    /// A gate over what is known, the ledger, the live reads, and where Events go.
     pub fn new(
         world: Arc<dyn World + Send + Sync>,
         quota: Arc<dyn QuotaGate>,
-        parents: Arc<dyn Parents>,
+        stored: Arc<dyn StoredObjects>,
         events: Events,
     ) -> Self {
         Self {
             world,
             quota,
-            parents,
+            stored,
             events,
         }
     }
@@ -220,6 +222,12 @@ impl Gate {
         let Some(demand) = judgement.demand.filter(|_| decision.refusal.is_none()) else {
             return decision;
         };
+        if let Some(refusal) = self.collides(request, review, due).await {
+            return Decision {
+                warnings: decision.warnings,
+                ..Decision::refused(refusal)
+            };
+        }
         let run = if request.dry_run == Some(true) {
             Run::DryRun
         } else {

@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::events::{self, Events};
-use crate::gate::{Gate, LiveParents};
+use crate::gate::{Gate, LiveObjects};
 use crate::http::Service;
 use crate::ledger::{self, KubeStore, Ledger};
 use crate::metrics::Metrics;
@@ -204,7 +204,7 @@ impl Webhook {
             metrics.ledger(),
         );
         let quota = Arc::new(ByLedger::new(Arc::clone(&caches), ledger));
-        let gate = Gate::new(caches, quota, Arc::new(LiveParents::new(client)), events);
+        let gate = Gate::new(caches, quota, Arc::new(LiveObjects::new(client)), events);
         let router = Service::new(gate, Arc::clone(&metrics), Limits::default())
             .traces(traces.clone())
             .router();

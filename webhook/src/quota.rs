@@ -98,6 +98,11 @@ pub trait Hold: Send {
 pub trait QuotaGate: Send + Sync {
     /// Takes a hold in every quota that covers the namespace, or says why not, before the deadline.
     fn reserve<'a>(&'a self, ask: Ask<'a>, deadline: Instant) -> BoxFuture<'a, Answer>;
+
+    /// Whether an object of this name was there a moment ago, as far as is known without asking.
+    fn has_seen(&self, _kind: &'static KindInfo, _namespace: &str, _name: &str) -> bool {
+        false
+    }
 }
 
 /// A cluster without quotas.

@@ -3,8 +3,6 @@
 use super::{Decision, Endpoint, Gate, metadata, name_of};
 use crate::review::Request;
 use crate::review::rules::{self, MALFORMED, SLOW, STALE_PARENT};
-use futures::future::BoxFuture;
-use kube::api::{Api, ApiResource, DynamicObject};
 use serde_json::Value;
 use sluice_policy::{Dialect, KindInfo, Operation, Part, Review};
 use std::time::Duration;
@@ -12,56 +10,6 @@ use tokio::time::Instant;
 
 /// How long a warning may be waited for.
 const FOR_A_WARNING: Duration = Duration::from_millis(500);
-
-/// The one live read of the request path.
-pub trait Parents: Send + Sync {
-    /// The object as it is stored now, `None` if it is gone. The error says why it cannot be told.
-    fn get<'a>(
-        &'a self,
-        kind: &'static KindInfo,
-        namespace: &'a str,
-        name: &'a str,
-    ) -> BoxFuture<'a, Result<Option<Value>, String>>;
-}
-
-/// Reads parents from the API server.
-#[derive(Clone)]
-pub struct LiveParents {
-    client: kube::Client,
-}
-
-impl LiveParents {
-    /// Reads with this client.
-    pub fn new(client: kube::Client) -> Self {
-        Self { client }
-    }
-}
-
-impl Parents for LiveParents {
-    fn get<'a>(
-        &'a self,
-        kind: &'static KindInfo,
-        namespace: &'a str,
-        name: &'a str,
-    ) -> BoxFuture<'a, Result<Option<Value>, String>> {
-        Box::pin(async move {
-            let resource = ApiResource {
-                group: kind.group.to_owned(),
-                version: kind.version.to_owned(),
-                api_version: format!("{}/{}", kind.group, kind.version),
-                kind: kind.kind.to_owned(),
-                plural: kind.plural.to_owned(),
-            };
-            let api: Api<DynamicObject> =
-                Api::namespaced_with(self.client.clone(), namespace, &resource);
-            let found = api.get_opt(name).await.map_err(|error| error.to_string())?;
-            found
-                .map(serde_json::to_value)
-                .transpose()
-                .map_err(|error| error.to_string())
-        })
-    }
-}
 
 /// What became of the read.
 enum Read {
@@ -136,7 +84,7 @@ impl Gate {
     async fn parent(&self, request: &Request<'_>, kind: &'static KindInfo, due: Instant) -> Read {
         let name = name_of(request);
         let subject = format!("{} \"{name}\"", kind.singular);
-        let read = self.parents.get(kind, &request.namespace, name);
+        let read = self.stored.get(kind, &request.namespace, name);
         let found = match tokio::time::timeout_at(due, read).await {
             Ok(Ok(found)) => found,
             Ok(Err(why)) => {

@@ -12,7 +12,7 @@ use sluice_policy::admit::{Rise, settle};
 use sluice_policy::ledger::{
     self, Enforcement, ObjectKey, Over, QUOTA_CPU, QuotaKey, Revision, Why,
 };
-use sluice_policy::{Mode, Modes, Refusal};
+use sluice_policy::{KindInfo, Mode, Modes, Refusal};
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -95,6 +95,11 @@ impl ByLedger {
 impl QuotaGate for ByLedger {
     fn reserve<'a>(&'a self, ask: Ask<'a>, deadline: Instant) -> BoxFuture<'a, Answer> {
         Box::pin(self.ask(ask, deadline))
+    }
+
+    fn has_seen(&self, kind: &'static KindInfo, namespace: &str, name: &str) -> bool {
+        let store = self.caches.store(kind.group, kind.plural);
+        store.is_some_and(|store| store.has(namespace, name))
     }
 }
 

@@ -51,8 +51,21 @@ pub static STALE_PARENT: Rule = Rule {
     source: "decisions.md 7",
 };
 
+/// A create of what exists.
+pub static NAME_TAKEN: Rule = Rule {
+    id: "request/name-taken",
+    family: Family::Validation,
+    code: Code::AlreadyExists,
+    summary: "an object is to be created that exists already",
+    explain: "The API server refuses a create whose name is taken, but only after it has asked for admission. A workload \
+              that starts would take hold of CPU for it until the hold runs out, so Sluice refuses it at once, where it \
+              knows of the object and finds it still there. Apply the manifest instead of creating it, choose another \
+              name, or wait until the old object is gone.",
+    source: "quota-ledger.md, Admit",
+};
+
 /// All of them.
-pub static RULES: &[&Rule] = &[&MALFORMED, &TOO_LARGE, &SLOW, &STALE_PARENT];
+pub static RULES: &[&Rule] = &[&MALFORMED, &TOO_LARGE, &SLOW, &STALE_PARENT, &NAME_TAKEN];
 
 /// A refusal by one of these rules, with one cause. `message` ends without the rule's id and says what to do.
 pub fn refusal(rule: &'static Rule, field: &str, message: impl Into<String>) -> Refusal {

@@ -225,6 +225,13 @@ impl Store {
             .value()
     }
 
+    /// Whether an object is known.
+    pub fn has(&self, namespace: &str, name: &str) -> bool {
+        let inner = self.read();
+        let names = inner.objects.by_namespace.get(namespace);
+        names.is_some_and(|names| names.contains_key(name))
+    }
+
     /// What is kept of the object with this uid. Few objects of a namespace are ever looked up so; all are looked at.
     pub fn get_by_uid(&self, namespace: &str, uid: &str) -> Option<Arc<Value>> {
         let inner = self.read();

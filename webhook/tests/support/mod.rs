@@ -6,18 +6,18 @@ use serde_json::{Value, json};
 use sluice_policy::KindInfo;
 use sluice_policy::world::EmptyWorld;
 use sluice_webhook::events::Events;
-use sluice_webhook::gate::{Gate, Parents};
+use sluice_webhook::gate::{Gate, StoredObjects};
 use sluice_webhook::http::Service;
 use sluice_webhook::metrics::Metrics;
 use sluice_webhook::quota::{NoQuota, QuotaGate};
 use sluice_webhook::review::Limits;
 use std::sync::{Arc, Mutex};
 
-/// Parents that are simply given.
+/// StoredObjects that are simply given.
 #[derive(Default)]
-pub struct GivenParents(pub Mutex<Option<Value>>);
+pub struct GivenObjects(pub Mutex<Option<Value>>);
 
-impl Parents for GivenParents {
+impl StoredObjects for GivenObjects {
     fn get<'a>(
         &'a self,
         _kind: &'static KindInfo,
@@ -30,13 +30,13 @@ impl Parents for GivenParents {
 }
 
 pub fn service(limits: Limits) -> (Service, Arc<Metrics>) {
-    service_with(limits, Arc::new(NoQuota), Arc::new(GivenParents::default()))
+    service_with(limits, Arc::new(NoQuota), Arc::new(GivenObjects::default()))
 }
 
 pub fn service_with(
     limits: Limits,
     quota: Arc<dyn QuotaGate>,
-    parents: Arc<dyn Parents>,
+    parents: Arc<dyn StoredObjects>,
 ) -> (Service, Arc<Metrics>) {
     let metrics = Arc::new(Metrics::default());
     let (events, _) = Events::queue(Arc::clone(&metrics));

@@ -1,0 +1,40 @@
+//! A create whose name is taken. The API server asks admission first and looks for the name afterwards, so such a create would
+//! leave a hold behind that nobody needs; and whoever sends it again and again would fill the quota with them.
+
+use super::{Gate, metadata};
+use crate::review::Request;
+use crate::review::rules::{self, NAME_TAKEN};
+use sluice_policy::{Operation, Refusal, Review};
+use tokio::time::Instant;
+
+impl Gate {
+    /// The refusal that the API server would give a moment later. Only where the watch knows the name is the object read, so a
+    /// create of something new costs no call; and where it cannot be read, the hold is taken and runs out by itself.
+    pub(super) async fn collides(
+        &self,
+        request: &Request<'_>,
+        review: &Review<'_>,
+        due: Instant,
+    ) -> Option<Refusal> {
+        let kind = review.dialect.kind();
+        let (namespace, name) = (review.namespace, review.name);
+        let may_collide = matches!(review.operation, Operation::Create)
+            && request.dry_run != Some(true)
+            && self.quota.has_seen(kind, namespace, name);
+        if !may_collide {
+            return None;
+        }
+        let read = self.stored.get(kind, namespace, name);
+        let found = tokio::time::timeout_at(due, read).await.ok()?.ok()??;
+        let is = if metadata(&found, "deletionTimestamp").is_some() {
+            "is still being deleted; wait until it is gone"
+        } else {
+            "already exists; change it (kubectl apply), or choose another name"
+        };
+        Some(rules::refusal(
+            &NAME_TAKEN,
+            "metadata.name",
+            format!("{} \"{name}\" {is}", kind.singular),
+        ))
+    }
+}
