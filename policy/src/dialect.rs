@@ -19,6 +19,7 @@ pub use apache::operator;
 use crate::charge::Workload;
 use crate::draft::Draft;
 use crate::finding::{Cause, Findings};
+use crate::immutability::parts::Part;
 use crate::path::{FieldPath, Step};
 use crate::review::Review;
 use crate::rule::Rule;
@@ -166,6 +167,12 @@ pub trait Dialect: Send + Sync {
     /// How values of a field compare when changes are sought.
     fn leaf_kind(&self, _path: &FieldPath) -> LeafKind {
         LeafKind::Exact
+    }
+
+    /// The fields of the spec and how each is compared, for kinds that are ever frozen: what [`Dialect::comparable`] and
+    /// [`Dialect::leaf_kind`] do, and what normalisation evens out, as data.
+    fn parts(&self) -> Vec<Part> {
+        Vec::new()
     }
 
     /// Warnings about an admitted change: jobs that end, applications that restart. Issued by the mutating call.

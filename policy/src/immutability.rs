@@ -2,6 +2,8 @@
 //!
 //! Which objects are frozen and what may still change is the dialect's to say ([`Dialect::frozen`]).
 
+pub mod parts;
+
 use crate::dialect::{Dialect, Frozen, LeafKind};
 use crate::draft::Draft;
 use crate::finding::{Cause, CauseReason, Findings, Refusal};

@@ -5,4 +5,4 @@ mod decimal;
 mod memory;
 
 pub use cpu::{CpuError, MilliCpu};
-pub use memory::{Bytes, MemoryError, flink_memory, kubernetes_quantity};
+pub use memory::{Bytes, MemoryError, flink_memory, flink_units, kubernetes_quantity};

@@ -4,6 +4,7 @@ use super::apache::{self, charge, confluent, deployment, facts, freeze, rules, s
 use super::{Dialect, Frozen, KindInfo, LeafKind, Scope};
 use crate::charge::Workload;
 use crate::finding::{Cause, Findings};
+use crate::immutability::parts::Part;
 use crate::path::FieldPath;
 use crate::review::Review;
 use crate::rule::Rule;
@@ -69,6 +70,10 @@ impl Dialect for FlinkDeployment {
 
     fn leaf_kind(&self, path: &FieldPath) -> LeafKind {
         freeze::leaf_kind(path)
+    }
+
+    fn parts(&self) -> Vec<Part> {
+        freeze::parts()
     }
 
     fn notices(&self, review: &Review<'_>, _world: &dyn World, findings: &mut Findings) {

@@ -12,6 +12,7 @@ use super::{Dialect, Frozen, KindInfo, LeafKind, Scope};
 use crate::charge::{Desired, Workload};
 use crate::draft::Draft;
 use crate::finding::{Cause, CauseReason, Code, Findings};
+use crate::immutability::parts::Part;
 use crate::json;
 use crate::path::FieldPath;
 use crate::quantity::MilliCpu;
@@ -163,6 +164,10 @@ impl Dialect for SessionCluster {
 
     fn leaf_kind(&self, path: &FieldPath) -> LeafKind {
         shape::leaf_kind(tables::SESSION_CLUSTER, path)
+    }
+
+    fn parts(&self) -> Vec<Part> {
+        shape::parts(tables::SESSION_CLUSTER)
     }
 
     fn notices(&self, review: &Review<'_>, _world: &dyn World, findings: &mut Findings) {

@@ -67,6 +67,23 @@ const KUBERNETES_UNITS: [(&str, u128); 13] = [
     ("Ei", EXBI),
 ];
 
+/// The units that [`flink_memory`] reads, in lower case, each with the unit of Kubernetes that is as large.
+pub fn flink_units() -> impl Iterator<Item = (String, &'static str)> {
+    let binary = |name: &str| name.is_empty() || name.ends_with('i');
+    let kubernetes = move || {
+        KUBERNETES_UNITS
+            .iter()
+            .filter(move |(name, _)| binary(name))
+    };
+    FLINK_UNITS
+        .iter()
+        .chain(kubernetes())
+        .filter_map(move |(name, factor)| {
+            let (same, _) = kubernetes().find(|(_, other)| other == factor)?;
+            Some((name.to_ascii_lowercase(), *same))
+        })
+}
+
 /// Reads a size as every Flink field of Sluice does (decision 23): units `k`, `m`, `g`, `t` in any case are binary, so
 /// `2048m` is 2048 MiB and never milli-bytes; Kubernetes' binary units (`1Gi`) are read as well.
 pub fn flink_memory(text: &str) -> Result<Bytes, MemoryError> {
@@ -152,6 +169,17 @@ mod tests {
             ("1 t", 1 << 40),
         ] {
             assert_eq!(flink_memory(text), Ok(Bytes(bytes)), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_unit_has_one_of_kubernetes_that_is_as_large() {
+        let units: Vec<_> = flink_units().collect();
+        assert_eq!(units.len(), FLINK_UNITS.len() + 7);
+        for (unit, same) in units {
+            let read = flink_memory(&format!("1{unit}"));
+            assert_eq!(read, kubernetes_quantity(&format!("1{same}")), "{unit}");
+            assert!(read.is_ok(), "{unit}");
         }
     }
 

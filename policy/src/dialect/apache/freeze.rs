@@ -3,9 +3,11 @@
 use super::conf::flatten;
 use super::recorded::Recorded;
 use super::rules::FROZEN;
+use super::shape::{self, Kind};
 use super::{Mode, mode};
 use crate::dialect::{Frozen, LeafKind};
 use crate::finding::Findings;
+use crate::immutability::parts::{Part, Same, Unlisted};
 use crate::json;
 use crate::path::FieldPath;
 use crate::review::Review;
@@ -125,5 +127,64 @@ pub(crate) fn leaf_kind(path: &FieldPath) -> LeafKind {
         Some("cpu") if in_resources => LeafKind::Cpu,
         Some("memory") if in_resources => LeafKind::Memory,
         _ => LeafKind::Exact,
+    }
+}
+
+/// The same as data. A session cluster has no `spec.job`; fields of operators that are newer than the table compare exactly.
+pub(crate) fn parts() -> Vec<Part> {
+    let mut parts = below(&FieldPath::of("spec"));
+    for (name, same) in [
+        ("job", Same::Exact),
+        ("flinkConfiguration", Same::Configuration),
+    ] {
+        parts.push(Part {
+            name,
+            alias: None,
+            same,
+        });
+    }
+    parts
+}
+
+fn below(parent: &FieldPath) -> Vec<Part> {
+    shape::DEPLOYMENT
+        .iter()
+        .map(|(field, kind)| (*field, FieldPath::of(field), *kind))
+        .filter(|(_, path, _)| path.parent() == *parent)
+        .filter_map(|(field, path, kind)| {
+            Some(Part {
+                name: field.rsplit('.').next()?,
+                alias: None,
+                same: same(&path, kind),
+            })
+        })
+        .collect()
+}
+
+fn same(path: &FieldPath, kind: Kind) -> Same {
+    let inner = match kind {
+        // Of these only the kinds that Flink knows are read as amounts.
+        Kind::Quantities => ["cpu", "memory"]
+            .map(|name| Part {
+                name,
+                alias: None,
+                same: leaf(&path.key(name)),
+            })
+            .into(),
+        _ => below(path),
+    };
+    if inner.is_empty() {
+        leaf(path)
+    } else {
+        Same::Fields(inner, Unlisted::Exact)
+    }
+}
+
+fn leaf(path: &FieldPath) -> Same {
+    match leaf_kind(path) {
+        LeafKind::Exact => Same::Exact,
+        LeafKind::Text => Same::Text,
+        LeafKind::Cpu => Same::Cpu,
+        LeafKind::Memory => Same::Memory,
     }
 }

@@ -2,6 +2,7 @@
 //! share are in `tables`. What is done with a shape is in `normalise` (spellings) and `check` (refusals).
 
 use crate::dialect::LeafKind;
+use crate::immutability::parts::{Part, Same, Unlisted};
 use crate::path::{FieldPath, Step};
 
 /// What a field may hold.
@@ -104,6 +105,24 @@ impl Shape {
     }
 }
 
+impl Shape {
+    fn same(&self) -> Same {
+        match self {
+            Shape::Levels => Same::Map(Box::new(Same::Level)),
+            Shape::Texts => Same::Map(Box::new(Same::Text)),
+            Shape::Configuration => Same::Configuration,
+            Shape::Fields(fields) => Same::Fields(parts(fields), Unlisted::Pruned),
+            Shape::List(Shape::Fields(fields)) => Same::List(parts(fields)),
+            _ => match self.leaf_kind() {
+                LeafKind::Exact => Same::Exact,
+                LeafKind::Text => Same::Text,
+                LeafKind::Cpu => Same::Cpu,
+                LeafKind::Memory => Same::Memory,
+            },
+        }
+    }
+}
+
 /// How values at a path compare, given the shape of the spec; paths outside `spec` compare exactly.
 pub(crate) fn leaf_kind(spec: &'static [Field], path: &FieldPath) -> LeafKind {
     let mut steps = path.steps().iter();
@@ -134,6 +153,18 @@ pub(crate) fn leaf_kind(spec: &'static [Field], path: &FieldPath) -> LeafKind {
         shape = Some(next);
     }
     kind
+}
+
+/// The same as data: how the fields compare, once normalisation has evened out their spellings.
+pub(crate) fn parts(fields: &'static [Field]) -> Vec<Part> {
+    fields
+        .iter()
+        .map(|field| Part {
+            name: field.name,
+            alias: field.alias,
+            same: field.shape.same(),
+        })
+        .collect()
 }
 
 /// The canonical spelling of a word, whatever its case. CANCELED counts as CANCELLED.
