@@ -1,8 +1,8 @@
 //! Raw arguments: the subcommands and what they share. What an argument means is decided by its subcommand.
 
 use crate::{
-    check, controller, convert, doctor, emergency, fetch, image, manifests, quota, render, replay,
-    rules, shell, testing, up, webhook,
+    check, controller, convert, doctor, emergency, export, fetch, image, manifests, quota, render,
+    replay, rules, shell, testing, up, webhook,
 };
 use clap::{Parser, Subcommand};
 
@@ -52,6 +52,8 @@ pub enum Command {
     Quota(quota::QuotaArgs),
     /// Let every Flink workload pass while no webhook answers, and undo it.
     Emergency(emergency::EmergencyArgs),
+    /// Print what Sluice decides in the words of other tools.
+    Export(export::ExportArgs),
     /// Print a completion script for a shell.
     Completion(shell::CompletionArgs),
     /// Write man pages.

@@ -13,6 +13,7 @@ pub mod convert;
 pub mod doctor;
 pub mod emergency;
 pub mod exit;
+pub mod export;
 pub mod fetch;
 pub mod image;
 pub mod input;
@@ -60,6 +61,7 @@ fn run(command: Command) -> Result<Outcome, Failure> {
         Command::Convert(args) => convert::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Emergency(args) => emergency::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Fetch(args) => fetch::run(&args),
         Command::Image(args) => image::run(&args),
         Command::Manifests(args) => manifests::run(&args),

@@ -146,7 +146,8 @@ impl Registration {
         }
     }
 
-    fn namespace_selector(&self) -> LabelSelector {
+    /// The namespaces that are judged.
+    pub fn namespace_selector(&self) -> LabelSelector {
         let mut excluded = vec!["kube-system".to_owned(), "kube-node-lease".to_owned()];
         for namespace in &self.excluded_namespaces {
             if !excluded.contains(namespace) {

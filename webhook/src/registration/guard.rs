@@ -2,7 +2,9 @@
 //!
 //! * [`labels`]: who may change how strictly a namespace is judged.
 //! * [`statuses`]: who may write what quotas are counted by.
+//! * [`backstop`]: what is frozen, for those who want it to hold with every webhook dead too; not installed by itself.
 
+pub mod backstop;
 pub mod labels;
 pub mod statuses;
 
