@@ -38,6 +38,18 @@ pub fn objects() -> Vec<Value> {
             &stable,
         ),
     ];
+    let recorded = json!({"spec": {"flinkVersion": "v1_20"}, "resource_metadata": {}}).to_string();
+    let many: serde_json::Map<_, _> = (0..500)
+        .map(|n| (format!("some.option.{n}"), json!("value")))
+        .collect();
+    objects.extend([
+        deployment(
+            "recorded",
+            &json!({}),
+            &json!({"reconciliationStatus": {"lastReconciledSpec": recorded}}),
+        ),
+        deployment("large", &json!({"flinkConfiguration": many}), &stable),
+    ]);
     let mut canary = deployment("canary", &json!({}), &stable);
     canary["metadata"]["labels"] = json!({"flink.apache.org/canary": "True"});
     objects.push(canary);
@@ -109,6 +121,21 @@ pub fn rows() -> Vec<Row> {
             "flinkdeployment/nested",
             json!({"spec": {"flinkConfiguration": {"kubernetes": {"operator": {"x": "y"}}}}}),
             Want::Admitted,
+        ),
+        row(
+            "flinkdeployment/recorded",
+            image.clone(),
+            Want::Refused("spec.image"),
+        ),
+        row(
+            "flinkdeployment/large",
+            json!({"spec": {"flinkConfiguration": {"some.option.7": "other"}}}),
+            Want::Refused("spec.flinkConfiguration[some.option.7]"),
+        ),
+        row(
+            "flinkdeployment/large",
+            json!({"spec": {"flinkConfiguration": {"some.option.7": null}, "restartNonce": 2}}),
+            Want::Refused("spec.flinkConfiguration[some.option.7]"),
         ),
         row("flinkdeployment/fresh", image.clone(), Want::Admitted),
         row("flinkdeployment/failed", image.clone(), Want::Admitted),
