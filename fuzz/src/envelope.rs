@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
-/// StoredObjects of `/scale`: whatever is asked for is gone.
+/// Nothing is stored: whatever is asked for is gone.
 struct NoObjects;
 
 impl StoredObjects for NoObjects {

@@ -13,7 +13,7 @@ use sluice_webhook::quota::{NoQuota, QuotaGate};
 use sluice_webhook::review::Limits;
 use std::sync::{Arc, Mutex};
 
-/// StoredObjects that are simply given.
+/// What is stored is simply given.
 #[derive(Default)]
 pub struct GivenObjects(pub Mutex<Option<Value>>);
 
