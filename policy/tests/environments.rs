@@ -319,3 +319,22 @@ fn a_running_job_that_leaves_its_session_cluster_starts_and_does_not_merely_grow
     assert_eq!(demand.rise, Rise::Start);
     assert_eq!((demand.from, demand.to), (MilliCpu(0), MilliCpu(3000)));
 }
+
+#[test]
+fn a_deployment_that_an_environment_takes_from_its_session_cluster_gets_what_a_cluster_of_its_own_needs()
+ {
+    let world = Admins {
+        environments: vec![environment(
+            json!({"deployment": {"sessionClusterName": ""}}),
+        )],
+        defaults: Vec::new(),
+    };
+    let mut object = deployment();
+    object["spec"]["sessionClusterName"] = json!("shared");
+    let made = stored(&object, None, &world);
+    assert_eq!(made["spec"]["sessionClusterName"], "");
+    assert_eq!(
+        made["spec"]["template"]["spec"]["resources"]["jobmanager"],
+        json!({"cpu": 1, "memory": "1Gi"})
+    );
+}

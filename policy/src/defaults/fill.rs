@@ -92,6 +92,11 @@ pub fn fill(
     if changes_spec {
         let overridden = filler.override_with(dialect, &layers.environments);
         if !overridden.is_empty() {
+            // What is built in may depend on what an Environment has just said, such as where a Deployment runs.
+            let built_in = dialect.built_in(filler.draft.object());
+            each_leaf(FieldPath::default(), &built_in, &mut |path, value| {
+                filler.default(path, value, BUILT_IN);
+            });
             // What follows from others follows from what stands in the end, or the rules would refuse what nobody wrote.
             filler.derive(dialect, &overridden);
         }
