@@ -99,8 +99,9 @@ pub trait QuotaGate: Send + Sync {
     /// Takes a hold in every quota that covers the namespace, or says why not, before the deadline.
     fn reserve<'a>(&'a self, ask: Ask<'a>, deadline: Instant) -> BoxFuture<'a, Answer>;
 
-    /// Whether an object of this name was there a moment ago, as far as is known without asking.
-    fn has_seen(&self, _kind: &'static KindInfo, _namespace: &str, _name: &str) -> bool {
+    /// Whether a create of this name would strand a hold: a quota covers it, and an object of the name was there a moment ago, as
+    /// far as is known without asking.
+    fn may_strand(&self, _kind: &'static KindInfo, _namespace: &str, _name: &str) -> bool {
         false
     }
 }

@@ -5,11 +5,15 @@ use super::{Gate, metadata};
 use crate::review::Request;
 use crate::review::rules::{self, NAME_TAKEN};
 use sluice_policy::{Operation, Refusal, Review};
+use std::time::Duration;
 use tokio::time::Instant;
 
+/// How long the object may be waited for: the ledger needs the rest of the time.
+const FOR_A_NAME: Duration = Duration::from_millis(500);
+
 impl Gate {
-    /// The refusal that the API server would give a moment later. Only where the watch knows the name is the object read, so a
-    /// create of something new costs no call; and where it cannot be read, the hold is taken and runs out by itself.
+    /// The refusal that the API server would give a moment later. Only where a quota is asked and the watch knows the name is the
+    /// object read, so a create of something new costs no call; and where it cannot be read, the hold is taken and runs out by itself.
     pub(super) async fn collides(
         &self,
         request: &Request<'_>,
@@ -20,12 +24,13 @@ impl Gate {
         let (namespace, name) = (review.namespace, review.name);
         let may_collide = matches!(review.operation, Operation::Create)
             && request.dry_run != Some(true)
-            && self.quota.has_seen(kind, namespace, name);
+            && self.quota.may_strand(kind, namespace, name);
         if !may_collide {
             return None;
         }
         let read = self.stored.get(kind, namespace, name);
-        let found = tokio::time::timeout_at(due, read).await.ok()?.ok()??;
+        let soon = due.min(Instant::now() + FOR_A_NAME);
+        let found = tokio::time::timeout_at(soon, read).await.ok()?.ok()??;
         let is = if metadata(&found, "deletionTimestamp").is_some() {
             "is still being deleted; wait until it is gone"
         } else {

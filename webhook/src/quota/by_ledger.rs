@@ -97,9 +97,14 @@ impl QuotaGate for ByLedger {
         Box::pin(self.ask(ask, deadline))
     }
 
-    fn has_seen(&self, kind: &'static KindInfo, namespace: &str, name: &str) -> bool {
+    fn may_strand(&self, kind: &'static KindInfo, namespace: &str, name: &str) -> bool {
         let store = self.caches.store(kind.group, kind.plural);
-        store.is_some_and(|store| store.has(namespace, name))
+        let is_known = store.is_some_and(|store| store.has(namespace, name));
+        is_known
+            && self
+                .caches
+                .quotas_of(namespace)
+                .is_ok_and(|quotas| !quotas.is_empty())
     }
 }
 
