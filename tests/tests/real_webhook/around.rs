@@ -159,7 +159,29 @@ pub async fn metrics_count_what_happened(ops: SocketAddr) {
     }
 }
 
+/// A Deployment that is looked at again when every webhook is dead.
+pub async fn a_deployment_for_later(kubectl: &Kubectl) {
+    let deployment = json!({
+        "apiVersion": "sluice.dev/v1alpha1", "kind": "Deployment", "metadata": {"name": "batch"},
+        "spec": {"state": "CANCELLED", "template": {"spec": {
+            "artifact": {"flinkVersion": "1.20", "jarUri": "s3://a/b.jar"}, "numberOfTaskManagers": 4,
+        }}},
+    });
+    kubectl
+        .ok(&["create", "-f", "-"], &deployment.to_string())
+        .await;
+}
+
 pub async fn with_every_webhook_dead_people_can_let_go(kubectl: &Kubectl) {
+    // A job that has ended costs nothing, and fewer replicas are a new spec, which starts it again: this is judged, or waits.
+    let fewer = ["scale", "deployments.sluice.dev/batch", "--replicas=3"];
+    let said = kubectl.refused(&fewer, "").await;
+    assert!(said.contains("failed calling webhook"), "{said}");
+    let runs = r#"{"status":{"state":"RUNNING","numberOfTaskManagers":4}}"#;
+    let batch = "deployments.sluice.dev/batch";
+    let status = ["patch", batch, "--subresource=status", "--type=merge", "-p"];
+    kubectl.ok(&[&status[..], &[runs]].concat(), "").await;
+    kubectl.ok(&fewer, "").await;
     let said = kubectl
         .refused(
             &["create", "-f", "-"],

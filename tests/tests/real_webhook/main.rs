@@ -79,6 +79,7 @@ async fn a_webhook_in_front_of_a_real_api_server() {
     quotas::a_start_right_behind_a_deletion_waits_for_the_count(&client, &kubectl, webhook.ops)
         .await;
     quotas::a_watch_that_hangs_hides_no_quota_for_long(&kubectl, &proxy).await;
+    around::a_deployment_for_later(&kubectl).await;
 
     webhook.stop.cancel();
     eventually("unready", || async {

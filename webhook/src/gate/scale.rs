@@ -14,7 +14,35 @@ const FOR_A_WARNING: Duration = Duration::from_millis(500);
 /// What became of the read.
 enum Read {
     Parent(Value),
+    Moved(Decision),
     Refused(Decision),
+}
+
+/// Where a scale goes, as far as the review itself tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Direction {
+    /// To more.
+    Up,
+    /// To fewer, or as many, of what has some: the charge falls.
+    Down,
+    /// To fewer, or as many, of what has none now: a job that has come to its end costs nothing and starts again with its next spec.
+    MayStart,
+}
+
+impl Direction {
+    fn of(request: &Request<'_>, kind: &KindInfo, wanted: i64) -> Self {
+        let old = &request.old_object;
+        let runs = sluice_policy::json::present(old, &["status", "replicas"])
+            .and_then(Value::as_i64)
+            .is_some_and(|count| count > 0);
+        if replicas(old).is_none_or(|had| wanted > had) {
+            Direction::Up
+        } else if runs || kind.plural == "sessionclusters" {
+            Direction::Down
+        } else {
+            Direction::MayStart
+        }
+    }
 }
 
 impl Gate {
@@ -32,12 +60,14 @@ impl Gate {
                 "must be a whole number, 0 or more",
             ));
         };
-        let rises = replicas(&request.old_object).is_none_or(|had| wanted > had);
-        match (endpoint, rises) {
+        let direction = Direction::of(request, dialect.kind(), wanted);
+        match (endpoint, direction) {
             // Nothing to judge, and nothing may stand in the way.
-            (Endpoint::Validate, false) => Decision::default(),
-            (Endpoint::Validate, true) => match self.parent(request, dialect.kind(), due).await {
-                Read::Refused(decision) => decision,
+            (Endpoint::Validate, Direction::Down) => Decision::default(),
+            (Endpoint::Validate, _) => match self.parent(request, dialect.kind(), due).await {
+                // At this revision nothing can be written any more, so whoever scales down need not hear of it from us.
+                Read::Moved(_) if direction == Direction::MayStart => Decision::default(),
+                Read::Moved(decision) | Read::Refused(decision) => decision,
                 Read::Parent(parent) => {
                     self.scaled(endpoint, request, dialect, &parent, wanted, due)
                         .await
@@ -47,7 +77,7 @@ impl Gate {
             (Endpoint::Mutate, _) => {
                 let soon = due.min(Instant::now() + FOR_A_WARNING);
                 match self.parent(request, dialect.kind(), soon).await {
-                    Read::Refused(_) => Decision::default(),
+                    Read::Moved(_) | Read::Refused(_) => Decision::default(),
                     Read::Parent(parent) => {
                         self.scaled(endpoint, request, dialect, &parent, wanted, due)
                             .await
@@ -113,7 +143,7 @@ impl Gate {
         };
         match found {
             Some(parent) if same(&parent) => Read::Parent(parent),
-            _ => Read::Refused(Decision::refused(rules::refusal(
+            _ => Read::Moved(Decision::refused(rules::refusal(
                 &STALE_PARENT,
                 "",
                 format!("{subject}: changed while its scale was being judged; scale it again"),
