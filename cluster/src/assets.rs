@@ -46,6 +46,10 @@ pub enum Binary {
     Prometheus,
     /// Checks alerts and evaluates them over series of a test's own.
     Promtool,
+    /// A policy engine that Sluice is measured against. From here on: what only benchmarks need.
+    Gatekeeper,
+    /// Gatekeeper's rules on files.
+    Gator,
 }
 
 impl Binary {
@@ -89,6 +93,8 @@ impl Binary {
             Self::Helm => "helm",
             Self::Prometheus => "prometheus",
             Self::Promtool => "promtool",
+            Self::Gatekeeper => "gatekeeper",
+            Self::Gator => "gator",
         }
     }
 
@@ -111,7 +117,14 @@ impl Binary {
             Self::Helm => "helm.sh/helm/v4/cmd/helm",
             Self::Prometheus => "github.com/prometheus/prometheus/cmd/prometheus",
             Self::Promtool => "github.com/prometheus/prometheus/cmd/promtool",
+            Self::Gatekeeper => "github.com/open-policy-agent/gatekeeper/v3",
+            Self::Gator => "github.com/open-policy-agent/gatekeeper/v3/cmd/gator",
         }
+    }
+
+    /// The version that is built, without `v`: `3.6.16`.
+    pub fn version(self) -> &'static str {
+        self.module().version()
     }
 
     const fn module(self) -> &'static Module {
@@ -127,6 +140,7 @@ impl Binary {
             Self::CoreDns => &module::COREDNS,
             Self::Helm => &module::HELM,
             Self::Prometheus | Self::Promtool => &module::PROMETHEUS,
+            Self::Gatekeeper | Self::Gator => &module::GATEKEEPER,
         }
     }
 }

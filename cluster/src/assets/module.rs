@@ -31,13 +31,14 @@ enum Stamp {
 }
 
 /// In the order in which they are built.
-pub(super) const ALL: [&Module; 6] = [
+pub(super) const ALL: [&Module; 7] = [
     &ETCD,
     &KUBERNETES,
     &CONTAINERD,
     &COREDNS,
     &HELM,
     &PROMETHEUS,
+    &GATEKEEPER,
 ];
 
 pub(super) const ETCD: Module = Module {
@@ -128,6 +129,22 @@ pub(super) const PROMETHEUS: Module = Module {
     stamp: Stamp::Variable("github.com/prometheus/common/version.Version"),
 };
 
+pub(super) const GATEKEEPER: Module = Module {
+    name: "gatekeeper",
+    requires: "github.com/open-policy-agent/gatekeeper/v3",
+    files: [
+        ("go.mod", include_str!("../../modules/gatekeeper/go.mod")),
+        ("go.sum", include_str!("../../modules/gatekeeper/go.sum")),
+        (
+            "tools.go",
+            include_str!("../../modules/gatekeeper/tools.go"),
+        ),
+    ],
+    takes: "5 to 10 minutes on 2 cores",
+    tags: "",
+    stamp: Stamp::Variable("github.com/open-policy-agent/gatekeeper/v3/pkg/version.Version"),
+};
+
 impl Module {
     fn go_mod(&self) -> &'static str {
         self.files
@@ -192,6 +209,7 @@ mod tests {
         assert_eq!(COREDNS.title(), "coredns-1.15.0");
         assert_eq!(HELM.title(), "helm-4.3.1");
         assert_eq!(PROMETHEUS.title(), "prometheus-0.310.0");
+        assert_eq!(GATEKEEPER.title(), "gatekeeper-3.23.1");
         assert_eq!(KUBERNETES.go(), "1.26.0");
         assert_eq!(
             KUBERNETES.bin_dir(Path::new("/c")).join("kubectl"),
