@@ -34,7 +34,12 @@ pub async fn admission(options: &Options) -> anyhow::Result<()> {
 
 /// A quota charged on every create against the in-tree one.
 pub async fn quota(options: &Options) -> anyhow::Result<()> {
-    let sides = [Side::InTree, Side::InTreeNoop, Side::SluiceQuota];
+    let sides = [
+        Side::InTree,
+        Side::InTreeOne,
+        Side::InTreeNoop,
+        Side::SluiceQuota,
+    ];
     compare(options, &sides, Side::InTree).await
 }
 
@@ -108,7 +113,7 @@ async fn measure(
                 Spread::of(figures.ratio).show(3),
                 Spread::of(figures.p50).show(1),
                 Spread::of(figures.p99).show(1),
-                cpu_of(&figures.cpu, judge(*side).unwrap_or_default()),
+                cpu_of(&figures.cpu, side.judge().unwrap_or_default()),
                 cpu_of(&figures.cpu, "kube-apiserver"),
                 cpu_of(&figures.cpu, "etcd"),
                 cpu_of(&figures.cpu, "controller"),
@@ -123,30 +128,24 @@ async fn measure(
     Ok(())
 }
 
-struct Turn {
-    burst: Burst,
+/// What came of one side's turn in a round.
+pub struct Turn {
+    /// The creates.
+    pub burst: Burst,
     /// CPU time a create of every process, by its name, in µs. What a process does for the side before is in it, too.
-    cpu_micros: BTreeMap<String, f64>,
-}
-
-/// The process that judges for a side.
-fn judge(side: Side) -> Option<&'static str> {
-    match side {
-        Side::None | Side::InTree => None,
-        Side::Noop | Side::InTreeNoop => Some("noop-webhook"),
-        Side::Sluice | Side::SluiceQuota => Some("webhook-0"),
-    }
+    pub cpu_micros: BTreeMap<String, f64>,
 }
 
 /// The median for the table: where the processor's time goes is asked, not how it spreads.
-fn cpu_of(figures: &BTreeMap<String, Vec<f64>>, process: &str) -> String {
+pub fn cpu_of(figures: &BTreeMap<String, Vec<f64>>, process: &str) -> String {
     figures.get(process).map_or_else(
         || "-".to_owned(),
         |figures| format!("{:.0}", Spread::of(figures.iter().copied()).median),
     )
 }
 
-async fn turn_of(
+/// Has a side take its turn: so many creates of one body in its namespace.
+pub async fn turn_of(
     side: Side,
     stage: &Stage,
     load: &mut Load,

@@ -8,7 +8,10 @@ mod decision;
 mod load;
 mod memory;
 mod objects;
+mod offline;
+mod peers;
 mod sessions;
+mod side;
 mod stage;
 mod stats;
 mod table;
@@ -36,6 +39,10 @@ enum What {
     Admission(admission::Options),
     /// Creates that are charged to a quota: Sluice's against the in-tree one.
     Quota(admission::Options),
+    /// Creates through what people would use instead: CEL policies and Gatekeeper, with the same rules.
+    Peers(peers::Options),
+    /// `sluice check` on many manifests against gator.
+    Offline(offline::Options),
     /// Many session clusters on one controller: memory, and how soon it acts.
     Sessions(sessions::Options),
     /// Seeded operations and faults on a real control plane, and whether every promise held, by etcd's history.
@@ -49,6 +56,8 @@ fn main() -> anyhow::Result<()> {
         What::Decision(options) => decision::run(&options),
         What::Admission(options) => runtime()?.block_on(admission::admission(&options)),
         What::Quota(options) => runtime()?.block_on(admission::quota(&options)),
+        What::Peers(options) => runtime()?.block_on(peers::run(&options)),
+        What::Offline(options) => runtime()?.block_on(offline::run(&options)),
         What::Sessions(options) => runtime()?.block_on(sessions::run(&options)),
         What::Chaos(options) => runtime()?.block_on(chaos::run(&options)),
         What::Memory(options) => runtime()?.block_on(memory::run(&options)),

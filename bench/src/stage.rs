@@ -4,6 +4,7 @@
 //! between the rounds: the sides meet the same API server, minutes of the day and neighbours.
 
 use crate::load::ApiServer;
+pub use crate::side::Side;
 use anyhow::{Context as _, bail};
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
@@ -24,75 +25,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Who judges a namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Side {
-    /// Nobody.
-    None,
-    /// The do-nothing pair.
-    Noop,
-    /// Sluice's pair, in a namespace without a quota.
-    Sluice,
-    /// The in-tree ResourceQuota on the number of objects, and no webhook.
-    InTree,
-    /// The in-tree ResourceQuota behind the do-nothing pair.
-    InTreeNoop,
-    /// Sluice's pair, in a namespace with a CpuQuota.
-    SluiceQuota,
-}
-
-impl Side {
-    /// All of them.
-    pub const ALL: [Side; 6] = [
-        Side::None,
-        Side::Noop,
-        Side::Sluice,
-        Side::InTree,
-        Side::InTreeNoop,
-        Side::SluiceQuota,
-    ];
-
-    /// The namespace in which this side judges.
-    pub fn namespace(self) -> &'static str {
-        match self {
-            Side::None => "bench-none",
-            Side::Noop => "bench-noop",
-            Side::Sluice => "bench-sluice",
-            Side::InTree => "bench-quota-intree",
-            Side::InTreeNoop => "bench-quota-intree-noop",
-            Side::SluiceQuota => "bench-quota-sluice",
-        }
-    }
-
-    /// For the table.
-    pub fn title(self) -> &'static str {
-        match self {
-            Side::None => "no admission",
-            Side::Noop => "do-nothing pair",
-            Side::Sluice => "Sluice",
-            Side::InTree => "in-tree ResourceQuota",
-            Side::InTreeNoop => "in-tree ResourceQuota and do-nothing pair",
-            Side::SluiceQuota => "Sluice with a CpuQuota",
-        }
-    }
-
-    fn is_sluices(self) -> bool {
-        matches!(self, Side::Sluice | Side::SluiceQuota)
-    }
-
-    fn is_noops(self) -> bool {
-        matches!(self, Side::Noop | Side::InTreeNoop)
-    }
-
-    fn namespaces(of: impl Fn(Side) -> bool) -> Vec<&'static str> {
-        Side::ALL
-            .into_iter()
-            .filter(|side| of(*side))
-            .map(Side::namespace)
-            .collect()
-    }
-}
-
 /// Everything that runs.
 pub struct Stage {
     /// For what is not measured.
@@ -104,7 +36,9 @@ pub struct Stage {
     data_dir: PathBuf,
     noop: Process,
     up: Process,
-    _folder: tempfile::TempDir,
+    /// Peers that were started on this stage.
+    peers: Vec<Process>,
+    folder: tempfile::TempDir,
 }
 
 /// How long anything of the set-up may take.
@@ -163,7 +97,8 @@ impl Stage {
             data_dir,
             noop,
             up,
-            _folder: folder,
+            peers: Vec::new(),
+            folder,
         };
         stage.namespaces().await?;
         stage.register_noop(port, &authority).await?;
@@ -176,14 +111,34 @@ impl Stage {
     pub async fn strike(self) {
         self.up.stop(Duration::from_secs(20)).await;
         self.noop.stop(Duration::from_secs(2)).await;
+        for peer in self.peers {
+            peer.stop(Duration::from_secs(2)).await;
+        }
     }
 
-    /// The process ids of `sluice up`'s children by name, and that of the do-nothing webhook.
+    /// A folder that goes with the stage.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The kubeconfig of its administrator.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.data_dir.join("kubeconfig")
+    }
+
+    /// Has a peer end with the stage, and be measured under its process's name.
+    pub fn joined_by(&mut self, peer: Process) {
+        self.peers.push(peer);
+    }
+
+    /// The process ids of `sluice up`'s children by name, and those of the do-nothing webhook and of peers.
     pub fn processes(&self) -> anyhow::Result<BTreeMap<String, u32>> {
         let text = std::fs::read_to_string(self.data_dir.join("processes.json"))
             .context("reading who runs under sluice up")?;
         let mut processes: BTreeMap<String, u32> = serde_json::from_str(&text)?;
-        processes.insert("noop-webhook".to_owned(), self.noop.pid());
+        for process in self.peers.iter().chain([&self.noop]) {
+            processes.insert(process.name().to_owned(), process.pid());
+        }
         Ok(processes)
     }
 
@@ -219,7 +174,7 @@ impl Stage {
     }
 
     async fn register_noop(&self, port: u16, authority: &str) -> anyhow::Result<()> {
-        let entry = |path: &str| {
+        let entry = |path: &str, namespaces: &[&str]| {
             json!({
                 "name": format!("{path}.noop.bench.sluice.dev"),
                 "admissionReviewVersions": ["v1"],
@@ -228,14 +183,17 @@ impl Stage {
                     "apiGroups": ["flink.apache.org"], "apiVersions": ["v1beta1"], "resources": ["flinkdeployments"],
                     "operations": ["CREATE", "UPDATE"], "scope": "Namespaced",
                 }],
-                "namespaceSelector": selector("In", &Side::namespaces(Side::is_noops)),
+                "namespaceSelector": selector("In", namespaces),
                 "failurePolicy": "Fail", "sideEffects": "None", "timeoutSeconds": 5,
             })
         };
-        let mutating: MutatingWebhookConfiguration =
-            from_json(json!({"metadata": {"name": "bench-noop"}, "webhooks": [entry("mutate")]}))?;
+        let pair = Side::namespaces(Side::is_noops);
+        let validated = Side::namespaces(|side| side.is_noops() || side == Side::InTreeOne);
+        let mutating: MutatingWebhookConfiguration = from_json(
+            json!({"metadata": {"name": "bench-noop"}, "webhooks": [entry("mutate", &pair)]}),
+        )?;
         let validating: ValidatingWebhookConfiguration = from_json(
-            json!({"metadata": {"name": "bench-noop"}, "webhooks": [entry("validate")]}),
+            json!({"metadata": {"name": "bench-noop"}, "webhooks": [entry("validate", &validated)]}),
         )?;
         let parameters = PostParams::default();
         Api::all(self.client.clone())
@@ -294,7 +252,7 @@ impl Stage {
 
     async fn quotas(&self) -> anyhow::Result<()> {
         let count = "count/flinkdeployments.flink.apache.org";
-        for side in [Side::InTree, Side::InTreeNoop] {
+        for side in [Side::InTree, Side::InTreeOne, Side::InTreeNoop] {
             let api: Api<ResourceQuota> = Api::namespaced(self.client.clone(), side.namespace());
             let quota = from_json(
                 json!({"metadata": {"name": "count"}, "spec": {"hard": {count: "1000000000"}}}),
@@ -394,10 +352,10 @@ async fn client(kubeconfig: &Path) -> anyhow::Result<Client> {
 }
 
 /// A certificate for 127.0.0.1 that signs itself: base64 of its PEM for the registration, and the two files.
-fn leaf(folder: &Path) -> anyhow::Result<(String, PathBuf, PathBuf)> {
+pub fn leaf(folder: &Path) -> anyhow::Result<(String, PathBuf, PathBuf)> {
     let made =
         rcgen::generate_simple_self_signed(["127.0.0.1".to_owned(), "localhost".to_owned()])?;
-    let (certificate, key) = (folder.join("noop.crt"), folder.join("noop.key"));
+    let (certificate, key) = (folder.join("tls.crt"), folder.join("tls.key"));
     let pem = made.cert.pem();
     std::fs::write(&certificate, &pem)?;
     std::fs::write(&key, made.signing_key.serialize_pem())?;

@@ -1,0 +1,69 @@
+//! The policies of the comparison, from `bench/peers/`: the same rules, defaults and limit for each peer.
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+/// ValidatingAdmissionPolicy and MutatingAdmissionPolicy.
+pub const CEL: &str = include_str!("../../peers/policies.yaml");
+const RULES: &str = include_str!("../../peers/gatekeeper.yaml");
+const DEFAULTS: &str = include_str!("../../peers/gatekeeper-defaults.yaml");
+const QUOTA: &str = include_str!("../../peers/gatekeeper-quota.yaml");
+const SLUICE: &str = include_str!("../../peers/sluice.yaml");
+
+/// The documents of a YAML file, empty ones left out.
+pub fn documents(yaml: &str) -> anyhow::Result<Vec<Value>> {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(yaml).context("reading YAML")?;
+    Ok(documents
+        .into_iter()
+        .filter(|document| !document.is_null())
+        .collect())
+}
+
+/// Sluice's: DeploymentDefaults, and a CpuQuota where there is a limit.
+pub fn sluice(namespace: &str, cpu: Option<u32>) -> anyhow::Result<Vec<Value>> {
+    let mut all = documents(SLUICE)?;
+    for document in &mut all {
+        set(document, "/metadata", "namespace", json!(namespace));
+    }
+    all.extend(cpu.map(|cpu| {
+        json!({
+            "apiVersion": "sluice.dev/v1alpha1", "kind": "CpuQuota",
+            "metadata": {"name": "bench", "namespace": namespace}, "spec": {"hard": {"cpu": cpu}},
+        })
+    }));
+    Ok(all)
+}
+
+/// Gatekeeper's rules, mutators, and the sum where there is a limit.
+pub fn gator(cpu: Option<u32>) -> anyhow::Result<Vec<Value>> {
+    let mut all = documents(RULES)?;
+    all.extend(documents(DEFAULTS)?);
+    if let Some(cpu) = cpu {
+        all.extend(documents(QUOTA)?);
+        for document in &mut all {
+            if document.get("kind").and_then(Value::as_str) == Some("BenchCpuQuota") {
+                set(document, "/spec", "parameters", json!({"cpu": cpu}));
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Gatekeeper's in a cluster: the sum looks at one namespace.
+pub fn gatekeeper(cpu: u32, namespace: &str) -> anyhow::Result<Vec<Value>> {
+    let mut all = gator(Some(cpu))?;
+    for document in &mut all {
+        if document.get("kind").and_then(Value::as_str) == Some("BenchCpuQuota") {
+            set(document, "/spec/match", "namespaces", json!([namespace]));
+        }
+    }
+    Ok(all)
+}
+
+/// Puts a value into a map within.
+pub fn set(document: &mut Value, pointer: &str, key: &str, value: Value) {
+    let place = document.pointer_mut(pointer).and_then(Value::as_object_mut);
+    if let Some(map) = place {
+        map.insert(key.to_owned(), value);
+    }
+}
