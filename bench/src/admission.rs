@@ -32,9 +32,11 @@ pub async fn admission(options: &Options) -> anyhow::Result<()> {
     compare(options, &[Side::None, Side::Noop, Side::Sluice], Side::Noop).await
 }
 
-/// A quota charged on every create against the in-tree one.
+/// A quota charged on every create against the in-tree one. Beside them: no admission at all, which tells what the
+/// in-tree one costs, and the in-tree one behind a single webhook, which tells what calling one alone costs.
 pub async fn quota(options: &Options) -> anyhow::Result<()> {
     let sides = [
+        Side::None,
         Side::InTree,
         Side::InTreeOne,
         Side::InTreeNoop,
