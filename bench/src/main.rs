@@ -3,18 +3,26 @@
 //! Ratios are taken between sides that alternate in short rounds of one run; absolute times are illustration only.
 
 mod admission;
+mod alone;
 mod chaos;
 mod decision;
+mod etcd;
+mod herd;
 mod load;
 mod memory;
 mod objects;
 mod offline;
 mod peers;
+mod plane;
+mod reviews;
+mod scale;
 mod sessions;
 mod side;
 mod stage;
+mod startup;
 mod stats;
 mod table;
+mod target;
 mod usage;
 
 use clap::{Parser, Subcommand};
@@ -49,6 +57,14 @@ enum What {
     Chaos(chaos::Options),
     /// Resident memory of the webhook with many objects known.
     Memory(memory::Options),
+    /// What a request costs while more and more else exists: 100, 10,000 and 100,000 workloads and 1,000 quotas.
+    Scale(scale::Options),
+    /// The webhook alone over TLS, on one core, against one that does nothing.
+    Alone(alone::Options),
+    /// A thousand starts at once on one quota, and a hot quota with more replicas.
+    Herd(herd::Options),
+    /// From exec to ready.
+    Startup(startup::Options),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -61,6 +77,10 @@ fn main() -> anyhow::Result<()> {
         What::Sessions(options) => runtime()?.block_on(sessions::run(&options)),
         What::Chaos(options) => runtime()?.block_on(chaos::run(&options)),
         What::Memory(options) => runtime()?.block_on(memory::run(&options)),
+        What::Scale(options) => runtime()?.block_on(scale::run(&options)),
+        What::Alone(options) => runtime()?.block_on(alone::run(&options)),
+        What::Herd(options) => runtime()?.block_on(herd::run(&options)),
+        What::Startup(options) => runtime()?.block_on(startup::run(&options)),
     }
 }
 

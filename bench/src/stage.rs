@@ -343,7 +343,8 @@ fn selector(operator: &str, namespaces: &[&str]) -> Value {
     json!({"matchExpressions": [expression(operator, namespaces)]})
 }
 
-async fn client(kubeconfig: &Path) -> anyhow::Result<Client> {
+/// A client as this kubeconfig says.
+pub async fn client(kubeconfig: &Path) -> anyhow::Result<Client> {
     let read = kube::config::Kubeconfig::read_from(kubeconfig)?;
     let config =
         kube::Config::from_custom_kubeconfig(read, &kube::config::KubeConfigOptions::default())
@@ -388,7 +389,8 @@ pub fn build_sluice() -> anyhow::Result<PathBuf> {
     Ok(sluice)
 }
 
-fn build_noop(folder: &Path) -> anyhow::Result<PathBuf> {
+/// Builds the do-nothing webhook into a folder.
+pub fn build_noop(folder: &Path) -> anyhow::Result<PathBuf> {
     let binary = folder.join("noop-webhook");
     let done = Command::new("go")
         .args(["build", "-o"])
@@ -404,7 +406,7 @@ fn build_noop(folder: &Path) -> anyhow::Result<PathBuf> {
 }
 
 /// The Apache operator's CRD where it lies beside the repository, else one that asks for nothing.
-fn crd(folder: &Path) -> anyhow::Result<(PathBuf, String)> {
+pub fn crd(folder: &Path) -> anyhow::Result<(PathBuf, String)> {
     let fixture =
         here().join("../../shared/fixtures/apache/crds/flinkdeployments.flink.apache.org-v1.yml");
     if fixture.is_file() {

@@ -1,18 +1,19 @@
 //! What else exists, as the judge sees it: caches filled by watches, read without waiting.
 //!
 //! * [`kinds`]: what is watched, and how little of it is kept.
-//! * [`store`]: one resource's cache.
+//! * [`store`]: one resource's cache; `small`: how it keeps very many workloads.
 //! * [`watch`]: fills a store: list page by page, then watch, for ever.
 //! * [`fresh`]: bounds how long a quota may be unknown here.
 //! * [`falls`]: CPU that was given up a moment ago.
 //!
-//! What is not here: whole workloads. Ten thousand of them must fit into a few megabytes, so only what other objects'
+//! What is not here: whole workloads. A hundred thousand of them must fit into a few megabytes, so only what other objects'
 //! judgement looks up is kept; `/scale` reads its parent live.
 
 pub mod falls;
 pub mod fresh;
 pub mod kinds;
 pub mod quotas;
+mod small;
 pub mod store;
 pub mod watch;
 

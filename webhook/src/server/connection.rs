@@ -1,4 +1,4 @@
-//! One connection: handshake, first request, further requests, each with its time-out.
+//! One connection: handshake, first request, further requests, answers, each with its time-out.
 
 use super::Stop;
 use super::head::{Head, Noting};
@@ -29,6 +29,8 @@ pub struct Patience {
     /// HTTP/1.1: from the first byte of a later request's head to its last. Whoever sends a byte now and then, after a first
     /// request in good order, is cut off here.
     pub head: Duration,
+    /// For the other side to take something of an answer. Whoever reads nothing is cut off here.
+    pub write: Duration,
     /// Between the end of one HTTP/1.1 request and the end of the next one's head. Longer than the 90 s after which
     /// an API server drops an idle connection itself: were it shorter, a review could meet a connection that we
     /// are just closing.
@@ -43,6 +45,7 @@ impl Default for Patience {
             handshake: Duration::from_secs(5),
             first_request: Duration::from_secs(10),
             head: Duration::from_secs(10),
+            write: Duration::from_secs(10),
             idle: Duration::from_mins(2),
             ping: Duration::from_secs(30),
         }
@@ -110,7 +113,8 @@ pub async fn serve(
     let mut first = pin!(tokio::time::sleep(patience.first_request));
     let mut waits_for_first = true;
     let mut draining = false;
-    let mut looks = tokio::time::interval((patience.head / 4).max(Duration::from_millis(1)));
+    let look = patience.head.min(patience.write) / 4;
+    let mut looks = tokio::time::interval(look.max(Duration::from_millis(1)));
     loop {
         tokio::select! {
             ended = connection.as_mut() => {
@@ -126,9 +130,13 @@ pub async fn serve(
                 }
                 waits_for_first = false;
             }
-            _ = looks.tick(), if is_http1 => {
-                if head.begun().is_some_and(|begun| begun.elapsed() > patience.head) {
+            _ = looks.tick() => {
+                if is_http1 && head.begun().is_some_and(|begun| begun.elapsed() > patience.head) {
                     tracing::debug!("a request's head took too long");
+                    return;
+                }
+                if head.stuck().is_some_and(|stuck| stuck.elapsed() > patience.write) {
+                    tracing::debug!("nobody reads the answers");
                     return;
                 }
             }

@@ -1,7 +1,8 @@
 //! How long an HTTP/1.1 client takes over a request's head: the time from its first byte to its last.
 //!
 //! hyper has one time-out for this and for the pause between two requests. A connection may be idle for minutes, for API
-//! servers keep theirs; a head that takes seconds is somebody who holds the connection open on purpose.
+//! servers keep theirs; a head that takes seconds is somebody who holds the connection open on purpose. So is one who does not read
+//! what he is answered, for which hyper has no time-out at all: noted here, too.
 
 use std::io;
 use std::pin::Pin;
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 pub struct Head {
     answering: AtomicUsize,
     begun: Mutex<Option<Instant>>,
+    stuck: Mutex<Option<Instant>>,
 }
 
 impl Head {
@@ -29,6 +31,21 @@ impl Head {
     /// Since when a head is being read; `None`: none is.
     pub fn begun(&self) -> Option<Instant> {
         *self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Since when the other side has taken nothing of what is to be written; `None`: nothing waits.
+    pub fn stuck(&self) -> Option<Instant> {
+        *self.stuck.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wrote<T>(&self, polled: Poll<T>) -> Poll<T> {
+        let mut stuck = self.stuck.lock().unwrap_or_else(PoisonError::into_inner);
+        if polled.is_ready() {
+            *stuck = None;
+        } else {
+            stuck.get_or_insert_with(Instant::now);
+        }
+        polled
     }
 
     fn set(&self, begun: Option<Instant>) {
@@ -52,7 +69,7 @@ impl Drop for Answering {
     }
 }
 
-/// A stream that takes note of heads.
+/// A stream that takes note of heads, and of bytes that nobody takes.
 #[derive(Debug)]
 pub struct Noting<S> {
     stream: S,
@@ -87,15 +104,18 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Noting<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.head.wrote(polled)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        self.head.wrote(polled)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let polled = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.head.wrote(polled)
     }
 
     fn poll_write_vectored(
@@ -103,7 +123,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Noting<S> {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
+        self.head.wrote(polled)
     }
 
     fn is_write_vectored(&self) -> bool {

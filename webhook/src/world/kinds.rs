@@ -107,9 +107,18 @@ impl Keep {
         matches!(self, Keep::Labels | Keep::Presence)
     }
 
-    /// Whether the kept parts are many and small, so that they are stored as text and read when looked up.
+    /// Whether the kept parts are small and seldom looked up, so that they are stored as text and read then.
     pub fn packed(self) -> bool {
         matches!(self, Keep::Facts(_))
+    }
+
+    /// Whether objects are as many as workloads are, and looked up by nothing but their name.
+    pub fn small(self) -> bool {
+        match self {
+            Keep::Charge(_) => true,
+            Keep::Facts(dialect) => dialect.class() == Class::Workload,
+            _ => false,
+        }
     }
 
     /// Whether readiness waits for it.

@@ -5,6 +5,7 @@
 use super::falls::Falls;
 use super::kinds::{Keep, Watched};
 use super::quotas::Quota;
+use super::small::Small;
 use crate::metrics::Metrics;
 use serde_json::Value;
 use sluice_policy::MilliCpu;
@@ -26,11 +27,10 @@ pub enum State {
     NotInstalled,
 }
 
-/// An object as kept.
+/// An object as kept, if it is not one of many.
 #[derive(Clone, Debug)]
-pub struct Entry {
+struct Entry {
     uid: Box<str>,
-    charge: MilliCpu,
     kept: Kept,
 }
 
@@ -48,16 +48,22 @@ impl Entry {
         match &self.kept {
             Kept::Nothing => Some(Arc::new(Value::Null)),
             Kept::Parsed(value) => Some(Arc::clone(value)),
-            Kept::Packed(text) => serde_json::from_str(text).ok().map(Arc::new),
+            Kept::Packed(text) => unpacked(text),
             Kept::Quota(_) => None,
         }
     }
+}
+
+fn unpacked(text: &str) -> Option<Arc<Value>> {
+    serde_json::from_str(text).ok().map(Arc::new)
 }
 
 /// Objects by namespace (empty for cluster-scoped ones) and name.
 #[derive(Debug, Default)]
 pub struct Objects {
     by_namespace: BTreeMap<Box<str>, BTreeMap<Box<str>, Entry>>,
+    /// Workloads: there are many of them.
+    small: Small,
     count: usize,
 }
 
@@ -71,6 +77,16 @@ impl Objects {
             self.remove(object);
             return;
         };
+        if keep.small() {
+            let facts = match part {
+                Value::Null => String::new(),
+                part => part.to_string(),
+            };
+            if self.small.put(namespace, name, keep.charge(object), &facts) {
+                self.count += 1;
+            }
+            return;
+        }
         let uid = object
             .pointer("/metadata/uid")
             .and_then(Value::as_str)
@@ -90,7 +106,6 @@ impl Objects {
         };
         let entry = Entry {
             uid: uid.into(),
-            charge: keep.charge(object),
             kept,
         };
         let names = if let Some(names) = self.by_namespace.get_mut(namespace) {
@@ -106,9 +121,12 @@ impl Objects {
     /// What an object costs; nothing if it is not known.
     fn charge(&self, object: &Value) -> MilliCpu {
         key(object)
-            .and_then(|(namespace, name)| self.by_namespace.get(namespace)?.get(name))
-            .map(|entry| entry.charge)
+            .and_then(|(namespace, name)| self.small.charge(namespace, name))
             .unwrap_or_default()
+    }
+
+    fn entry(&self, namespace: &str, name: &str) -> Option<&Entry> {
+        self.by_namespace.get(namespace)?.get(name)
     }
 
     /// Forgets an object.
@@ -116,6 +134,9 @@ impl Objects {
         let Some((namespace, name)) = key(object) else {
             return;
         };
+        if self.small.remove(namespace, name) {
+            self.count -= 1;
+        }
         if let Some(names) = self.by_namespace.get_mut(namespace) {
             if names.remove(name).is_some() {
                 self.count -= 1;
@@ -217,19 +238,21 @@ impl Store {
 
     /// What is kept of an object.
     pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<Value>> {
-        self.read()
-            .objects
-            .by_namespace
-            .get(namespace)?
-            .get(name)?
-            .value()
+        let inner = self.read();
+        if let Some(entry) = inner.objects.entry(namespace, name) {
+            return entry.value();
+        }
+        match inner.objects.small.facts(namespace, name)? {
+            "" => Some(Arc::new(Value::Null)),
+            facts => unpacked(facts),
+        }
     }
 
     /// Whether an object is known.
     pub fn has(&self, namespace: &str, name: &str) -> bool {
         let inner = self.read();
-        let names = inner.objects.by_namespace.get(namespace);
-        names.is_some_and(|names| names.contains_key(name))
+        inner.objects.small.charge(namespace, name).is_some()
+            || inner.objects.entry(namespace, name).is_some()
     }
 
     /// What is kept of the object with this uid. Few objects of a namespace are ever looked up so; all are looked at.
@@ -267,14 +290,7 @@ impl Store {
 
     /// One quota.
     pub fn quota(&self, namespace: &str, name: &str) -> Option<Arc<Quota>> {
-        match &self
-            .read()
-            .objects
-            .by_namespace
-            .get(namespace)?
-            .get(name)?
-            .kept
-        {
+        match &self.read().objects.entry(namespace, name)?.kept {
             Kept::Quota(quota) => Some(Arc::clone(quota)),
             Kept::Nothing | Kept::Parsed(_) | Kept::Packed(_) => None,
         }

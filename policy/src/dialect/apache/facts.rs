@@ -6,11 +6,12 @@ use crate::path::FieldPath;
 use serde_json::{Value, json};
 
 /// Only what session jobs look up: version, mode, configuration and the TaskManagers' CPU. Of an application, which most are,
-/// only that it is one: no session job can run on it.
+/// only that it is one: no session job can run on it. Not its name: so most applications
+/// are alike, and their facts are kept once.
 pub(crate) fn of(object: &Value) -> Value {
     let mut kept = json!({});
     if json::present(object, &["spec", "job"]).is_some() {
-        for field in ["metadata.name", "spec.flinkVersion", "spec.mode"] {
+        for field in ["spec.flinkVersion", "spec.mode"] {
             keep(object, &FieldPath::of(field), &mut kept);
         }
         put(&mut kept, &FieldPath::of("spec.job"), json!({}));

@@ -1,0 +1,310 @@
+//! Everybody at once on one quota: a thousand starts where half of them fit, and what further replicas bring to a hot quota.
+
+use crate::load::ApiServer;
+use crate::objects;
+use crate::plane::Plane;
+use crate::stage::eventually;
+use crate::stats::{Spread, percentile};
+use crate::table::Table;
+use anyhow::{Context as _, bail, ensure};
+use clap::Args;
+use hyper::body::Bytes;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, PostParams};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+
+/// How much is measured.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Starts at once.
+    #[arg(long, default_value_t = 1000)]
+    starts: usize,
+    /// How many of them fit.
+    #[arg(long, default_value_t = 500)]
+    room: usize,
+    /// Herds on each number of replicas.
+    #[arg(long, default_value_t = 2)]
+    herds: usize,
+    /// Numbers of replicas (repeatable); the first is the yardstick.
+    #[arg(long, default_values_t = [1, 2, 3])]
+    replicas: Vec<usize>,
+    /// Rounds of creates on a hot quota with room for all; all numbers of replicas take their turn in each.
+    #[arg(long, default_value_t = 6)]
+    rounds: usize,
+    /// Creates a round.
+    #[arg(long, default_value_t = 300)]
+    creates: usize,
+    /// Connections at once in these rounds.
+    #[arg(long, default_value_t = 64)]
+    connections: usize,
+}
+
+/// CPU of one start, in whole CPUs: `objects::to_create` asks for a JobManager of 1 and two TaskManagers of 2.
+const EACH: usize = 5;
+
+/// A client that is told to come again waits for a second and does so at most this often, as kubectl does.
+const AGAIN: usize = 10;
+
+/// Where creates without end are counted; the herd has the next one.
+const HOT: &str = "herd-hot";
+
+/// Sets a control plane up for each number of replicas, measures, prints both tables.
+pub async fn run(options: &Options) -> anyhow::Result<()> {
+    let mut planes = Vec::new();
+    let mut outcome = Ok(());
+    for replicas in &options.replicas {
+        match Plane::set(*replicas).await {
+            Ok(plane) => planes.push((*replicas, plane)),
+            Err(error) => {
+                outcome = Err(error);
+                break;
+            }
+        }
+    }
+    if outcome.is_ok() {
+        outcome = measure(options, &planes).await;
+    }
+    for (_, plane) in planes {
+        plane.strike().await;
+    }
+    outcome
+}
+
+async fn measure(options: &Options, planes: &[(usize, Plane)]) -> anyhow::Result<()> {
+    for (_, plane) in planes {
+        make_quota(plane, HOT, 1_000_000).await?;
+    }
+    herds(options, planes).await?;
+    println!();
+    hot(options, planes).await
+}
+
+async fn herds(options: &Options, planes: &[(usize, Plane)]) -> anyhow::Result<()> {
+    println!(
+        "{} starts at once, each on a connection of its own, on a quota with room for {}. Who is told to come again (429, 503) does \
+         so after a second, at most {AGAIN} times, as kubectl does.\n",
+        options.starts, options.room
+    );
+    let mut table = Table::new([
+        "replicas",
+        "admitted",
+        "above the limit",
+        "refused for good (403)",
+        "gave up",
+        "first answers that said: come again",
+        "answers that said so in all",
+        "last admitted after, s",
+        "all answered after, s",
+    ]);
+    for herd in 0..options.herds {
+        for (replicas, plane) in planes {
+            let namespace = format!("herd-{herd}");
+            make_quota(plane, &namespace, options.room * EACH).await?;
+            let ended = stampede(plane, &namespace, options.starts).await?;
+            let live = workloads(plane, &namespace)
+                .list(&ListParams::default())
+                .await?
+                .items
+                .len();
+            ensure!(
+                live == ended.admitted.len(),
+                "{live} live, {} admitted",
+                ended.admitted.len()
+            );
+            table.row([
+                replicas.to_string(),
+                ended.admitted.len().to_string(),
+                live.saturating_sub(options.room).to_string(),
+                ended.refused.to_string(),
+                ended.gave_up.to_string(),
+                ended.first_again.to_string(),
+                ended.again.to_string(),
+                seconds(ended.admitted.iter().max().copied().unwrap_or_default()),
+                seconds(ended.took),
+            ]);
+            if let Some(unexpected) = ended.unexpected {
+                println!("{replicas} replicas, also answered: {unexpected}");
+            }
+            let nothing = DeleteParams::default();
+            workloads(plane, &namespace)
+                .delete_collection(&nothing, &ListParams::default())
+                .await?;
+        }
+    }
+    table.print();
+    Ok(())
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{:.1}", duration.as_secs_f64())
+}
+
+#[derive(Default)]
+struct Ended {
+    admitted: Vec<Duration>,
+    refused: usize,
+    gave_up: usize,
+    first_again: usize,
+    again: usize,
+    unexpected: Option<String>,
+    took: Duration,
+}
+
+async fn stampede(plane: &Plane, namespace: &str, starts: usize) -> anyhow::Result<Ended> {
+    let body = Bytes::from(objects::to_create(1536).to_string());
+    let path: Arc<str> = path(namespace).into();
+    // Connected beforehand: it is the starts that come at once.
+    let mut connected = Vec::with_capacity(starts);
+    for _ in 0..starts {
+        connected.push(plane.api_server.connect(1).await?);
+    }
+    let began = Instant::now();
+    let mut herd = JoinSet::new();
+    for mut load in connected {
+        let (body, path) = (body.clone(), Arc::clone(&path));
+        herd.spawn(async move {
+            let mut told_again = 0;
+            loop {
+                let burst = load.fire(&path, &body, 1).await?;
+                let Some(answer) = burst.refused.into_iter().next() else {
+                    return anyhow::Ok((told_again, began.elapsed(), None));
+                };
+                if !asks_to_come_again(&answer) || told_again > AGAIN {
+                    return Ok((told_again, began.elapsed(), Some(answer)));
+                }
+                told_again += 1;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+    }
+    let mut ended = Ended::default();
+    while let Some(one) = herd.join_next().await {
+        let (again, after, refusal) = one??;
+        ended.again += again;
+        ended.first_again += usize::from(again > 0);
+        match refusal {
+            None => ended.admitted.push(after),
+            Some(answer) if asks_to_come_again(&answer) => ended.gave_up += 1,
+            Some(answer) if code(&answer) == Some(403) => ended.refused += 1,
+            Some(answer) => ended.unexpected = Some(answer),
+        }
+    }
+    ended.took = began.elapsed();
+    Ok(ended)
+}
+
+fn code(answer: &str) -> Option<u64> {
+    let status: Value = serde_json::from_str(answer).ok()?;
+    status.get("code")?.as_u64()
+}
+
+fn asks_to_come_again(answer: &str) -> bool {
+    matches!(code(answer), Some(429 | 503 | 504))
+}
+
+/// Creates on one quota that has room for all of them.
+async fn hot(options: &Options, planes: &[(usize, Plane)]) -> anyhow::Result<()> {
+    let body = Bytes::from(objects::to_create(1536).to_string());
+    let mut rates: BTreeMap<usize, [Vec<f64>; 4]> = BTreeMap::new();
+    let mut loads = Vec::new();
+    for (_, plane) in planes {
+        loads.push(connect(&plane.api_server, options.connections).await?);
+    }
+    for round in 0..=options.rounds {
+        let mut base = None;
+        for ((replicas, plane), load) in planes.iter().zip(&mut loads) {
+            let mut burst = load.fire(&path(HOT), &body, options.creates).await?;
+            let rate = burst.rate();
+            let base = *base.get_or_insert(rate);
+            if round > 0 {
+                let [all, ratios, p50, p99] = rates.entry(*replicas).or_default();
+                all.push(rate);
+                ratios.push(rate / base.max(f64::EPSILON));
+                p50.push(percentile(&mut burst.latencies, 0.5).as_secs_f64() * 1e3);
+                p99.push(percentile(&mut burst.latencies, 0.99).as_secs_f64() * 1e3);
+            }
+            if let Some(refused) = burst.refused.first().filter(|_| burst.latencies.is_empty()) {
+                bail!("nothing was created: {refused}");
+            }
+            workloads(plane, HOT)
+                .delete_collection(&DeleteParams::default(), &ListParams::default())
+                .await?;
+        }
+    }
+    println!(
+        "Creates on one quota with room for all, {} connections; a control plane for each number of replicas, all on this machine, \
+         taking turns: median (min to max) over {} rounds of {} creates.\n",
+        options.connections, options.rounds, options.creates
+    );
+    let mut table = Table::new([
+        "replicas",
+        "creates/s",
+        "of one replica",
+        "p50, ms",
+        "p99, ms",
+    ]);
+    for (replicas, [all, ratios, p50, p99]) in rates {
+        table.row([
+            replicas.to_string(),
+            Spread::of(all).show(0),
+            Spread::of(ratios).show(2),
+            Spread::of(p50).show(0),
+            Spread::of(p99).show(0),
+        ]);
+    }
+    table.print();
+    Ok(())
+}
+
+async fn connect(server: &Arc<ApiServer>, connections: usize) -> anyhow::Result<crate::load::Load> {
+    server.connect(connections).await
+}
+
+fn path(namespace: &str) -> String {
+    format!("/apis/flink.apache.org/v1beta1/namespaces/{namespace}/flinkdeployments")
+}
+
+fn workloads(plane: &Plane, namespace: &str) -> Api<DynamicObject> {
+    let resource = ApiResource {
+        group: "flink.apache.org".to_owned(),
+        version: "v1beta1".to_owned(),
+        api_version: "flink.apache.org/v1beta1".to_owned(),
+        kind: "FlinkDeployment".to_owned(),
+        plural: "flinkdeployments".to_owned(),
+    };
+    Api::namespaced_with(plane.client.clone(), namespace, &resource)
+}
+
+/// A namespace with a quota that has been counted.
+async fn make_quota(plane: &Plane, namespace: &str, cpu: usize) -> anyhow::Result<()> {
+    let made: Namespace = serde_json::from_value(json!({"metadata": {"name": namespace}}))?;
+    Api::all(plane.client.clone())
+        .create(&PostParams::default(), &made)
+        .await?;
+    let resource = ApiResource {
+        group: "sluice.dev".to_owned(),
+        version: "v1alpha1".to_owned(),
+        api_version: "sluice.dev/v1alpha1".to_owned(),
+        kind: "CpuQuota".to_owned(),
+        plural: "cpuquotas".to_owned(),
+    };
+    let api: Api<DynamicObject> = Api::namespaced_with(plane.client.clone(), namespace, &resource);
+    let quota: DynamicObject = serde_json::from_value(json!({
+        "apiVersion": "sluice.dev/v1alpha1", "kind": "CpuQuota",
+        "metadata": {"name": "herd"}, "spec": {"hard": {"cpu": cpu}},
+    }))?;
+    api.create(&PostParams::default(), &quota)
+        .await
+        .context("making the quota")?;
+    eventually("the quota is counted", async || {
+        let stored = api.get("herd").await?;
+        let observed = stored.data.pointer("/status/observedGeneration");
+        Ok(observed.is_some().then_some(()))
+    })
+    .await
+}

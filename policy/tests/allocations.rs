@@ -1,0 +1,72 @@
+//! Allocations of one decision on a 10 KiB object, counted: `cargo test -p sluice-policy --test allocations -- --nocapture`
+//! prints them. They are the same on every machine, so a limit on them is a test.
+#![allow(clippy::unwrap_used, clippy::panic)] // a test's own failures
+
+#[allow(dead_code)] // only a part of it is measured here
+#[path = "../../bench/src/objects.rs"]
+mod objects;
+
+use objects::Kind;
+use serde_json::Value;
+use sluice_policy::world::EmptyWorld;
+use sluice_policy::{Operation, Part, Review, dialect_for, mutate, validate};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, Stats, StatsAlloc};
+use std::alloc::System;
+use std::hint::black_box;
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// What the work takes the second time: the first makes what is made once.
+fn counted<T>(work: impl Fn() -> T) -> Stats {
+    drop(black_box(work()));
+    let region = Region::new(ALLOCATOR);
+    drop(black_box(work()));
+    region.change()
+}
+
+#[test]
+fn a_decision_allocates_little_beside_the_review_itself() {
+    println!("| decision | parsing the object | deciding | bytes for deciding |");
+    println!("|---|---|---|---|");
+    for kind in [
+        Kind::SessionCluster,
+        Kind::Deployment,
+        Kind::FlinkDeployment,
+    ] {
+        let dialect = dialect_for(kind.group(), kind.name()).unwrap();
+        let sent = objects::of_size(kind, 10 * 1024);
+        let text = sent.to_string();
+        let parsing = counted(|| serde_json::from_str::<Value>(&text).unwrap());
+        let review = |object| Review {
+            dialect,
+            operation: Operation::Create,
+            part: Part::Whole,
+            namespace: "bench",
+            name: "clickstream-sessions",
+            object,
+        };
+        let complete = mutate(&review(&sent), &EmptyWorld).object.into_owned();
+        for (call, deciding) in [
+            ("mutate", counted(|| mutate(&review(&sent), &EmptyWorld))),
+            (
+                "validate",
+                counted(|| validate(&review(&complete), &EmptyWorld)),
+            ),
+        ] {
+            println!(
+                "| {call} create {} | {} | {} | {} |",
+                kind.name(),
+                parsing.allocations,
+                deciding.allocations,
+                deciding.bytes_allocated
+            );
+            // Today's figures with some room; more than this is a copy of the object that was not there before.
+            assert!(
+                deciding.allocations < 2 * parsing.allocations,
+                "{call} {}: {deciding:?}",
+                kind.name()
+            );
+        }
+    }
+}
