@@ -4,12 +4,11 @@
 use crate::objects::{self, Kind};
 use crate::plane::{Plane, Webhook};
 use crate::reviews::{Create, Run};
-use crate::stage::eventually;
 use crate::stats::{Spread, percentile};
 use crate::table::Table;
 use crate::target::Connection;
 use crate::usage;
-use anyhow::Context as _;
+use anyhow::ensure;
 use clap::Args;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, ListParams};
@@ -106,15 +105,25 @@ impl Side {
             plural: "cpuquotas".to_owned(),
         };
         let api: Api<DynamicObject> = Api::all_with(plane.client.clone(), &resource);
-        eventually("all quotas are counted", async || {
+        // A status write each, and on a busy machine that is minutes.
+        let began = Instant::now();
+        loop {
             let stored = api.list(&ListParams::default()).await?;
             let counted = stored
                 .iter()
                 .filter(|quota| quota.data.pointer("/status/observedGeneration").is_some())
                 .count();
-            Ok((counted >= quotas).then_some(()))
-        })
-        .await?;
+            eprint!("\r{workloads} workloads: {counted} of {quotas} quotas are counted ");
+            if counted >= quotas {
+                eprintln!("after {:.0} s", began.elapsed().as_secs_f64());
+                break;
+            }
+            ensure!(
+                began.elapsed() < Duration::from_mins(10),
+                "{counted} of {quotas} quotas were counted in ten minutes"
+            );
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
         Ok(Self {
             workloads,
             plane,
