@@ -244,13 +244,12 @@ async fn burst(
             while taken.get() < count {
                 taken.set(taken.get() + 1);
                 let asked = Instant::now();
-                match &mut kept {
-                    Some(connection) => connection.allowed(path, review.clone()).await?,
-                    None => {
-                        let mut connection = judge.target.connect().await?;
-                        connection.allowed(path, review.clone()).await?
-                    }
-                };
+                if let Some(connection) = &mut kept {
+                    connection.allowed(path, review.clone()).await?;
+                } else {
+                    let mut connection = judge.target.connect().await?;
+                    connection.allowed(path, review.clone()).await?;
+                }
                 latencies.push(asked.elapsed());
             }
             anyhow::Ok(latencies)
