@@ -2,7 +2,7 @@
 
 use anyhow::{bail, ensure};
 use sluice_chaos::answers::Answer;
-use sluice_chaos::{Report, Settings};
+use sluice_chaos::{Report, Rest, Settings};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -64,6 +64,10 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
             env: sabotage
                 .map(|word| (sluice_policy::sabotage::VARIABLE.to_owned(), word.clone()))
                 .collect(),
+            rest: match options.sabotage {
+                Some(_) => Rest::UnlessBroken,
+                None => Rest::Always,
+            },
             command: format!(
                 "cargo run --release -p sluice-bench -- chaos --operations {} --clients {} --seed {seed}",
                 options.operations, options.clients

@@ -22,6 +22,17 @@ fn workload(uid: &str, generation: i64, charge: u64, operation: u64) -> Workload
     }
 }
 
+fn held(uid: &str, base: u64, to: u64) -> Held {
+    Held {
+        id: format!("r-{uid}"),
+        place: place("a", uid),
+        uid: uid.into(),
+        base,
+        from: 0,
+        to,
+    }
+}
+
 /// A history in the making; revisions count up by themselves.
 #[derive(Default)]
 struct Scene {
@@ -87,11 +98,7 @@ impl Scene {
                 _ => None,
             });
         if let Some(told) = newest {
-            told.holds.push(Held {
-                uid: uid.into(),
-                base,
-                to,
-            });
+            told.holds.push(held(uid, base, to));
         }
         self
     }
@@ -269,11 +276,7 @@ fn rest_is_exact() {
 
     let mut scene = Scene::default().quota(9000, 0);
     if let Written::Quota(_, Some(limit)) = &mut scene.history[0].what {
-        limit.ledger.as_mut().unwrap().holds = vec![Held {
-            uid: "u".into(),
-            base: 0,
-            to: 1,
-        }];
+        limit.ledger.as_mut().unwrap().holds = vec![held("u", 0, 1)];
         limit.generation = 2;
     }
     assert_eq!(

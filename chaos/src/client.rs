@@ -5,12 +5,14 @@ use crate::charge::charge;
 use crate::check::Attempts;
 use crate::etcd::Reader;
 use crate::history::OPERATION;
+use crate::holds::Sent;
 use crate::objects::{self, Told};
 use crate::place::{Kind, LENIENT, Place};
-use crate::plan::{self, Operation, Verb};
+use crate::plan::{self, Haste, Operation, Verb};
 use hyper::Method;
 use kube::Client;
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -33,12 +35,25 @@ pub struct Book {
     pub next: AtomicU64,
     attempts: Mutex<Attempts>,
     tally: Mutex<Tally>,
+    sent: Mutex<Vec<Sent>>,
+    at_work: Mutex<HashMap<Place, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Book {
     /// What was sent.
     pub fn attempts(&self) -> MutexGuard<'_, Attempts> {
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Requests that could take holds, with their answers.
+    pub fn sent(&self) -> MutexGuard<'_, Vec<Sent>> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Held by whoever is at work at a place, and leaves others the chance to wait for it.
+    fn turn(&self, place: &Place) -> Arc<tokio::sync::Mutex<()>> {
+        let mut at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(at_work.entry(place.clone()).or_default())
     }
 
     /// What was answered.
@@ -66,6 +81,8 @@ pub struct User {
 
 /// A request that is about to be sent.
 struct Send {
+    /// What it is to replace, if it can take a hold.
+    replaces: Option<(Place, u64)>,
     method: Method,
     path: String,
     body: Option<Value>,
@@ -75,6 +92,7 @@ struct Send {
 impl Send {
     fn json(method: Method, path: String, body: Value) -> Self {
         Self {
+            replaces: None,
             method,
             path,
             body: Some(body),
@@ -82,8 +100,14 @@ impl Send {
         }
     }
 
+    fn replaces(mut self, place: &Place, base: u64) -> Self {
+        self.replaces = Some((place.clone(), base));
+        self
+    }
+
     fn merge(path: String, body: Value) -> Self {
         Self {
+            replaces: None,
             method: Method::PATCH,
             path,
             body: Some(body),
@@ -93,6 +117,7 @@ impl Send {
 
     fn delete(place: &Place) -> Self {
         Self {
+            replaces: None,
             method: Method::DELETE,
             path: place.path(),
             body: None,
@@ -114,6 +139,12 @@ impl User {
                 return Ok(());
             }
             let operation = plan::operation(self.seed, index);
+            // Most users wait for each other: two who create one name at once leave a hold that nobody takes for 90 s.
+            let turn = self.book.turn(&operation.place);
+            let _at_work = match operation.haste {
+                Haste::Waits => Some(turn.lock().await),
+                Haste::Races => None,
+            };
             self.run(&operation).await?;
         }
     }
@@ -164,7 +195,7 @@ impl User {
         };
         let known = self.reader.revision();
         self.book.attempts().creates.insert(operation.index, known);
-        let send = Send::json(Method::POST, place.collection(), object);
+        let send = Send::json(Method::POST, place.collection(), object).replaces(place, 0);
         let answer = self.send(send).await;
         self.account(operation, "create", effect, true, answer)
             .await;
@@ -183,6 +214,13 @@ impl User {
         match &operation.verb {
             Verb::Start => objects::tell(kind, &mut new, Told::Run),
             Verb::Stop => objects::tell(kind, &mut new, Told::Stop),
+            Verb::Flip => {
+                let other = match objects::told(kind, &old) {
+                    Told::Run => Told::Stop,
+                    Told::Stop => Told::Run,
+                };
+                objects::tell(kind, &mut new, other);
+            }
             Verb::Count(count) | Verb::Scale(count) => objects::count(kind, &mut new, *count),
             Verb::Upgrade => objects::upgrade(kind, &mut new, operation.roll),
             _ => {}
@@ -216,6 +254,7 @@ impl User {
             }
             _ => Send::json(Method::PUT, place.path(), new),
         };
+        let send = send.replaces(place, base);
         self.tell(operation, effect, is_lever, send).await;
     }
 
@@ -287,10 +326,21 @@ impl User {
             Ok(request) => request,
             Err(error) => return Answer::Other(error.to_string()),
         };
-        match timeout(ANSWER_WITHIN, self.client.request::<Value>(request)).await {
+        let at = Instant::now();
+        let answer = match timeout(ANSWER_WITHIN, self.client.request::<Value>(request)).await {
             Ok(Ok(_)) => Answer::Done,
             Ok(Err(error)) => Answer::of(&error),
             Err(_) => Answer::Silence,
+        };
+        if let Some((place, base)) = &send.replaces {
+            self.book.sent().push(Sent {
+                place: place.clone(),
+                base: *base,
+                at,
+                answered: Instant::now(),
+                answer: answer.to_string(),
+            });
         }
+        answer
     }
 }

@@ -2,6 +2,7 @@
 //! again where it broke off. No client of ours: one streamed answer is not worth tonic and its generated code.
 
 use crate::history::{self, Change, State, Written};
+use crate::holds::Holds;
 use crate::place::Place;
 use anyhow::{Context as _, bail};
 use base64::Engine as _;
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 /// A key that only this program writes, to know when everything before it has been read.
 const MARKER: &str = "/registry/chaos.sluice.dev/marker";
@@ -28,6 +30,8 @@ pub struct Tape {
     pub state: State,
     /// Workloads as they are stored, with their revisions.
     pub objects: BTreeMap<Place, (Value, u64)>,
+    /// What became of holds.
+    pub holds: Holds,
     /// The newest revision read, of whatever key.
     pub revision: u64,
     /// What could not be read.
@@ -149,7 +153,26 @@ impl Tape {
         else {
             return Ok(());
         };
-        self.state.apply(&change);
+        let before = self.state.apply(&change);
+        match &change.what {
+            Written::Workload(_, Some(now)) => {
+                let before = before.filter(|(before, _)| before.uid == now.uid);
+                match before {
+                    None => self.holds.written(&now.uid, 0),
+                    Some((before, base)) if before.generation < now.generation => {
+                        self.holds.written(&now.uid, base);
+                    }
+                    Some(_) => {}
+                }
+            }
+            Written::Quota(quota, limit) => {
+                let ledger = limit.as_ref().and_then(|limit| limit.ledger.as_ref());
+                let holds = ledger.map(|told| told.holds.as_slice());
+                self.holds
+                    .quota(quota, holds.unwrap_or_default(), Instant::now());
+            }
+            Written::Workload(_, None) => {}
+        }
         if let Written::Workload(place, _) = &change.what {
             match value {
                 Some(value) => self.objects.insert(place.clone(), (value, revision)),

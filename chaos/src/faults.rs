@@ -2,6 +2,7 @@
 
 use crate::client::Book;
 use crate::plan::{Fault, Link, Target, What};
+use crate::proxy::Proxy;
 use crate::stage::Stage;
 use sluice_cluster::Component;
 use std::collections::BTreeMap;
@@ -9,7 +10,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
+
+/// Between two deletions of the Lease: far less than the two seconds after which a controller looks at it again.
+const RIVALRY: Duration = Duration::from_millis(200);
 
 /// Faults by kind, and what ended by itself.
 pub type Counts = BTreeMap<String, u64>;
@@ -63,18 +67,24 @@ async fn act(stage: &Stage, what: What) -> anyhow::Result<()> {
             Some(member) => member.freeze(time).await,
             None => freeze(stage, target, time).await,
         },
-        What::Reset(link) => way(stage, link).reset(),
+        What::Reset(link) => ways(stage, link).iter().for_each(Proxy::reset),
         What::Slow(link, delay, time) => {
-            way(stage, link).delay(delay);
+            let ways = ways(stage, link);
+            for way in ways {
+                way.delay(delay);
+            }
             sleep(time).await;
-            way(stage, link).delay(Duration::ZERO);
+            for way in ways {
+                way.delay(Duration::ZERO);
+            }
         }
-        What::Stale(target, time) => {
+        What::Stale(target, percent, time) => {
             if let Some(member) = member(stage, target) {
-                member.way.still(time);
+                member.way.still(percent, time);
                 sleep(time).await;
             }
         }
+        What::Rivals(time) => rivals(stage, time).await,
         What::Sibling(percent, longest, time) => {
             stage.sibling.mood(percent, longest);
             sleep(time).await;
@@ -92,10 +102,22 @@ fn member(stage: &Stage, target: Target) -> Option<&crate::member::Member> {
     }
 }
 
-fn way(stage: &Stage, link: Link) -> &crate::proxy::Proxy {
+fn ways(stage: &Stage, link: Link) -> &[Proxy] {
     match link {
-        Link::Etcd => &stage.to_etcd,
+        Link::Etcd => std::slice::from_ref(&stage.to_etcd),
         Link::Webhooks => &stage.to_webhooks,
+    }
+}
+
+/// Each controller finds no Lease and takes it: both lead until this is over, and the one that led before sees only a part of what happens.
+async fn rivals(stage: &Stage, time: Duration) {
+    let end = Instant::now() + time;
+    for controller in &stage.controllers {
+        controller.way.still(50, time);
+    }
+    while Instant::now() < end {
+        stage.delete_lease().await;
+        sleep(RIVALRY).await;
     }
 }
 

@@ -5,7 +5,7 @@ use crate::charge::charge;
 use crate::place::{Kind, Place, Quota};
 use serde_json::Value;
 use sluice_api::quota::QuotaStatus;
-use sluice_policy::ledger::Book;
+use sluice_policy::ledger::{Book, Hold};
 use std::collections::BTreeMap;
 
 /// Annotation by which a client says which operation a write belongs to.
@@ -60,10 +60,16 @@ pub struct Limit {
 /// A hold: the transition that it is for, and how far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
+    /// The attempt that took it.
+    pub id: String,
+    /// Which object.
+    pub place: Place,
     /// The object's uid.
     pub uid: String,
     /// The revision that is to be replaced; 0 for a create.
     pub base: u64,
+    /// The charge before it, in thousandths.
+    pub from: u64,
     /// The charge after it, in thousandths.
     pub to: u64,
 }
@@ -186,15 +192,7 @@ fn limit(object: &Value, namespaces: Option<Vec<String>>) -> anyhow::Result<Limi
                 observed: book.observed_generation,
                 confirmed: book.confirmed.0,
                 usage: book.usage().0,
-                holds: book
-                    .pending
-                    .iter()
-                    .map(|hold| Held {
-                        uid: hold.uid.clone(),
-                        base: hold.base.0,
-                        to: hold.to.0,
-                    })
-                    .collect(),
+                holds: book.pending.iter().filter_map(held).collect(),
                 used: status.used.clone().unwrap_or_default(),
             })
         }
@@ -206,6 +204,26 @@ fn limit(object: &Value, namespaces: Option<Vec<String>>) -> anyhow::Result<Limi
         generation: generation(object),
         namespaces,
         ledger,
+    })
+}
+
+/// Holds for kinds that no run has are not looked at.
+fn held(hold: &Hold) -> Option<Held> {
+    let of = |kind: &Kind| format!("{}.{}", kind.plural(), kind.group());
+    let kind = Kind::ALL
+        .into_iter()
+        .find(|kind| of(kind) == hold.object.resource)?;
+    Some(Held {
+        id: hold.id.clone(),
+        place: Place {
+            kind,
+            namespace: hold.object.namespace.clone(),
+            name: hold.object.name.clone(),
+        },
+        uid: hold.uid.clone(),
+        base: hold.base.0,
+        from: hold.from.0,
+        to: hold.to.0,
     })
 }
 

@@ -14,6 +14,7 @@ pub mod dice;
 pub mod etcd;
 pub mod faults;
 pub mod history;
+pub mod holds;
 pub mod member;
 pub mod objects;
 pub mod place;
@@ -43,6 +44,15 @@ const REST_WITHIN: Duration = Duration::from_mins(5);
 /// Between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(10);
 
+/// Whether a run waits until nothing is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// It does.
+    Always,
+    /// Not if a promise was broken before: for builds that are broken on purpose.
+    UnlessBroken,
+}
+
 /// What to run.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -60,6 +70,8 @@ pub struct Settings {
     pub assets: Option<Assets>,
     /// Variables for webhooks and controllers.
     pub env: Vec<(String, String)>,
+    /// Whether its end is waited for.
+    pub rest: Rest,
     /// The command that does this again, for whoever reads the report.
     pub command: String,
 }
@@ -161,9 +173,15 @@ async fn play(settings: &Settings, stage: &Arc<Stage>) -> anyhow::Result<Report>
         took,
         ..Report::default()
     };
-    let rest = Instant::now();
-    let unrest = at_rest(&reader).await;
-    report.rest = unrest.is_empty().then(|| rest.elapsed());
+    // What broke a promise already has been found; that something is not at rest then need not be waited for.
+    let unrest = if settings.rest == Rest::UnlessBroken && is_broken(&reader, &book) {
+        Vec::new()
+    } else {
+        let rest = Instant::now();
+        let unrest = at_rest(&reader).await;
+        report.rest = unrest.is_empty().then(|| rest.elapsed());
+        unrest
+    };
     helpers.shutdown().await;
 
     let tape = reader.tape();
@@ -171,6 +189,7 @@ async fn play(settings: &Settings, stage: &Arc<Stage>) -> anyhow::Result<Report>
         anyhow::bail!("etcd holds what cannot be read: {why}");
     }
     report.revision = tape.revision;
+    report.holds = tape.holds.fates(&book.sent(), Instant::now());
     report.verdict = check::check(&tape.changes, &book.attempts(), plan::enforces);
     drop(tape);
     let mut tally = std::mem::take(&mut *book.tally());
@@ -194,6 +213,13 @@ async fn play(settings: &Settings, stage: &Arc<Stage>) -> anyhow::Result<Report>
     let times = *ended.lock().unwrap_or_else(PoisonError::into_inner);
     report.ended.insert("API server or etcd".to_owned(), times);
     Ok(report)
+}
+
+/// Whether the history breaks a promise so far.
+fn is_broken(reader: &Reader, book: &Book) -> bool {
+    let tape = reader.tape();
+    let verdict = check::check(&tape.changes, &book.attempts(), plan::enforces);
+    !verdict.violations.is_empty()
 }
 
 /// Starts again what ends by itself, and tells how it goes.

@@ -58,13 +58,29 @@ fn task_manager_cpu(dice: &mut Dice) -> Value {
     json!(dice.weighted(&choices, 1.0))
 }
 
-/// Tells it to run or to stop.
-pub fn tell(kind: Kind, object: &mut Value, told: Told) {
-    let (path, run, stop): (&[&str], _, _) = match kind {
+/// Where that stands, and its words for running and stopped.
+fn words(kind: Kind) -> (&'static [&'static str], &'static str, &'static str) {
+    match kind {
         Kind::SessionCluster => (&["spec", "state"], "RUNNING", "STOPPED"),
         Kind::Deployment => (&["spec", "state"], "RUNNING", "SUSPENDED"),
         Kind::FlinkDeployment => (&["spec", "job", "state"], "running", "suspended"),
-    };
+    }
+}
+
+/// What it is told now.
+pub fn told(kind: Kind, object: &Value) -> Told {
+    let (path, run, _) = words(kind);
+    let word = object.pointer(&format!("/{}", path.join("/")));
+    if word.and_then(Value::as_str) == Some(run) {
+        Told::Run
+    } else {
+        Told::Stop
+    }
+}
+
+/// Tells it to run or to stop.
+pub fn tell(kind: Kind, object: &mut Value, told: Told) {
+    let (path, run, stop) = words(kind);
     set(
         object,
         path,

@@ -14,8 +14,19 @@ pub struct Operation {
     pub verb: Verb,
     /// To whom.
     pub place: Place,
+    /// Whether it waits for others at the same place.
+    pub haste: Haste,
     /// A roll for everything that the verb leaves open, such as sizes of a new object.
     pub roll: u64,
+}
+
+/// What a client does that meets another one at its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Haste {
+    /// It waits until that one is answered.
+    Waits,
+    /// It goes on at once.
+    Races,
 }
 
 /// What is done.
@@ -25,6 +36,8 @@ pub enum Verb {
     Start,
     /// Stop or suspend it.
     Stop,
+    /// Make it run if it does not, and stop it if it does.
+    Flip,
     /// Set the number of TaskManagers in the spec.
     Count(u64),
     /// Set it through `/scale`.
@@ -49,6 +62,7 @@ impl Verb {
         match self {
             Verb::Start => "start",
             Verb::Stop => "stop",
+            Verb::Flip => "flip",
             Verb::Count(_) => "scale",
             Verb::Scale(_) => "/scale",
             Verb::Upgrade => "upgrade",
@@ -105,8 +119,10 @@ pub enum What {
     Reset(Link),
     /// Everything on a link takes this much longer, for a while.
     Slow(Link, Duration, Duration),
-    /// What a process watches stands still for a while; its requests go on.
-    Stale(Target, Duration),
+    /// So many of a hundred watches of a process stand still for a while; its requests go on.
+    Stale(Target, u64, Duration),
+    /// The controllers' Lease is deleted as soon as one has it, and half of their watches stand still: two lead at once, with different news.
+    Rivals(Duration),
     /// The sibling webhook refuses so many of a hundred and takes up to so long, for a while.
     Sibling(u64, Duration, Duration),
 }
@@ -121,7 +137,11 @@ impl fmt::Display for What {
             What::Reset(Link::Webhooks) => f.write_str("connections reset, API server to webhook"),
             What::Slow(Link::Etcd, ..) => f.write_str("slow etcd"),
             What::Slow(Link::Webhooks, ..) => f.write_str("slow way to the webhooks"),
-            What::Stale(target, time) => write!(f, "stale watches of a {target}{}", long(time)),
+            What::Stale(target, percent, time) => {
+                let half = if *percent < 100 { "half of the " } else { "" };
+                write!(f, "{half}watches of a {target} stale{}", long(time))
+            }
+            What::Rivals(_) => f.write_str("two leaders, half of their watches stale"),
             What::Sibling(..) => f.write_str("sibling webhook refuses"),
         }
     }
@@ -139,9 +159,57 @@ pub struct Fault {
 /// How long the long ones last: longer than a handler's 34 s.
 pub const LONG: Duration = Duration::from_secs(40);
 
+/// So many operations make a stretch; limits and where most of the work is differ from one to the next.
+const STRETCH: u64 = 200;
+/// The ordeal of a stretch begins with this operation of it, when it has got going.
+const ORDEAL: u64 = 70;
+
+/// A stretch of the run.
+#[derive(Clone, Debug)]
+struct Stretch {
+    /// Nine of ten operations are here.
+    namespaces: Vec<String>,
+    /// The quota that all of these crowd at, if any: its limit is far under what they would use.
+    crowded: Option<Quota>,
+}
+
+fn stretch(seed: u64, number: u64) -> Stretch {
+    let everywhere = || {
+        (0..NAMESPACES)
+            .map(|index| format!("chaos-{index}"))
+            .collect()
+    };
+    let mut dice = Dice::new(seed, (1 << 40) + number);
+    // Half of them: else more is refused than done.
+    if number.wrapping_add(seed).is_multiple_of(2) {
+        return Stretch {
+            namespaces: everywhere(),
+            crowded: None,
+        };
+    }
+    let enforcing = Quota::all()
+        .into_iter()
+        .filter(|(_, _, who)| *who != [LENIENT]);
+    let mut enforcing: Vec<_> = enforcing.collect();
+    let chosen = usize::try_from(dice.below(enforcing.len() as u64)).unwrap_or_default();
+    let (quota, _, who) = enforcing.swap_remove(chosen);
+    let all = who.iter().any(|name| name == "*");
+    Stretch {
+        namespaces: if all { everywhere() } else { who },
+        crowded: Some(quota),
+    }
+}
+
 /// The operation with this number.
 pub fn operation(seed: u64, index: u64) -> Operation {
     let mut dice = Dice::new(seed, 1 + index * 2);
+    let stretch = stretch(seed, index / STRETCH);
+    let namespace = if dice.percent(90) {
+        let one = usize::try_from(dice.below(stretch.namespaces.len() as u64));
+        stretch.namespaces.get(one.unwrap_or_default()).cloned()
+    } else {
+        None
+    };
     let place = Place {
         kind: dice.weighted(
             &[
@@ -151,27 +219,42 @@ pub fn operation(seed: u64, index: u64) -> Operation {
             ],
             Kind::SessionCluster,
         ),
-        namespace: format!("chaos-{}", dice.below(NAMESPACES)),
+        namespace: namespace.unwrap_or_else(|| format!("chaos-{}", dice.below(NAMESPACES))),
         name: format!("w{}", dice.below(NAMES)),
     };
     let verb = match dice.below(100) {
-        0..32 => Verb::Start,
-        32..47 => Verb::Stop,
-        47..60 => Verb::Count(dice.between(1, 5)),
-        60..71 => Verb::Scale(dice.between(1, 5)),
-        71..79 => Verb::Upgrade,
-        79..81 => Verb::Touch,
-        81..88 => Verb::Delete,
-        88..95 => Verb::Recreate,
-        95..98 => limit(&mut dice),
+        0..12 => Verb::Start,
+        12..18 => Verb::Stop,
+        18..54 => Verb::Flip,
+        54..65 => Verb::Count(dice.between(1, 5)),
+        65..74 => Verb::Scale(dice.between(1, 5)),
+        74..81 => Verb::Upgrade,
+        81..83 => Verb::Touch,
+        83..88 => Verb::Delete,
+        88..98 => Verb::Recreate,
+        98 => limit(&mut dice),
         _ => Verb::Mode(dice.weighted(&[(5, "enforce"), (3, "warn"), (2, "off")], "enforce")),
     };
+    let verb = opening(&stretch, index % STRETCH, &mut dice).unwrap_or(verb);
     Operation {
         index,
         verb,
         place,
         roll: dice.roll(),
+        haste: dice.weighted(&[(85, Haste::Waits), (15, Haste::Races)], Haste::Races),
     }
+}
+
+/// A stretch begins with its limits.
+fn opening(stretch: &Stretch, step: u64, dice: &mut Dice) -> Option<Verb> {
+    let step = usize::try_from(step).ok()?;
+    let (quota, first, _) = Quota::all().into_iter().nth(step)?;
+    let cpu = if stretch.crowded.as_ref() == Some(&quota) {
+        dice.between(first / 3, first * 3 / 5)
+    } else {
+        dice.between(first * 3 / 2, first * 5 / 2)
+    };
+    Some(Verb::Limit(quota, cpu))
 }
 
 /// From far under what is in use to more than all need.
@@ -180,7 +263,7 @@ fn limit(dice: &mut Dice) -> Verb {
     let chosen = usize::try_from(dice.below(quotas.len() as u64)).unwrap_or_default();
     match quotas.into_iter().nth(chosen) {
         Some((quota, first, _)) => {
-            let cpu = dice.between(first / 2, first + first / 3);
+            let cpu = dice.between(first / 2, first * 5 / 2);
             Verb::Limit(quota, cpu)
         }
         None => Verb::Touch,
@@ -195,10 +278,52 @@ pub fn faults(seed: u64, operations: u64) -> Vec<Fault> {
     loop {
         at += dice.between(30, 130);
         if at >= operations {
-            return faults;
+            break;
         }
         let what = fault(&mut dice);
         faults.push(Fault { at, what });
+    }
+    let ordeals = (0..=operations / STRETCH).flat_map(|number| ordeal(seed, number));
+    faults.extend(ordeals.filter(|fault| fault.at < operations));
+    faults.sort_by_key(|fault| fault.at);
+    faults
+}
+
+/// What comes together on purpose, once in each stretch: what a ledger must stand is seldom one fault alone.
+fn ordeal(seed: u64, number: u64) -> Vec<Fault> {
+    let mut dice = Dice::new(seed, (1 << 41) + number);
+    let at = number * STRETCH + ORDEAL;
+    let one = usize::try_from(dice.below(3)).unwrap_or_default();
+    let next = (one + 1) % 3;
+    let seconds = |seconds| Duration::from_secs(seconds);
+    match number.wrapping_add(seed) % 4 {
+        // Two leaders at once, with different news.
+        0 | 1 => vec![Fault {
+            at,
+            what: What::Rivals(seconds(8)),
+        }],
+        // A webhook admits by what it knew a while ago, and another one dies.
+        2 => vec![
+            Fault {
+                at,
+                what: What::Stale(Target::Webhook(one), 100, seconds(6)),
+            },
+            Fault {
+                at: at + 25,
+                what: What::Kill(Target::Webhook(next), Duration::from_millis(300)),
+            },
+        ],
+        // Quotas are written slowly, while the leader is replaced.
+        _ => vec![
+            Fault {
+                at,
+                what: What::Slow(Link::Etcd, Duration::from_millis(40), seconds(5)),
+            },
+            Fault {
+                at: at + 10,
+                what: What::Rivals(seconds(3)),
+            },
+        ],
     }
 }
 
@@ -217,20 +342,21 @@ fn fault(dice: &mut Dice) -> What {
     } else {
         Target::Controller(index(dice, 2))
     };
+    let percent = if dice.percent(50) { 100 } else { 50 };
     match dice.below(100) {
         0..28 => What::Kill(target, seconds(dice, 0, 1500)),
-        28..48 if is_long => What::Freeze(target, LONG),
-        28..48 => What::Freeze(target, seconds(dice, 100, 3000)),
-        48..56 => What::Reset(Link::Etcd),
-        56..66 => What::Reset(Link::Webhooks),
-        66..72 => What::Slow(Link::Etcd, seconds(dice, 5, 100), seconds(dice, 500, 4000)),
-        72..78 => What::Slow(
+        28..46 if is_long => What::Freeze(target, LONG),
+        28..46 => What::Freeze(target, seconds(dice, 100, 3000)),
+        46..53 => What::Reset(Link::Etcd),
+        53..62 => What::Reset(Link::Webhooks),
+        62..68 => What::Slow(Link::Etcd, seconds(dice, 5, 100), seconds(dice, 500, 4000)),
+        68..74 => What::Slow(
             Link::Webhooks,
             seconds(dice, 5, 300),
             seconds(dice, 500, 4000),
         ),
-        78..90 if is_long => What::Stale(servant, LONG),
-        78..90 => What::Stale(servant, seconds(dice, 500, 8000)),
+        74..91 if is_long => What::Stale(servant, percent, LONG),
+        74..91 => What::Stale(servant, percent, seconds(dice, 500, 8000)),
         _ => {
             let percent = dice.between(5, 40);
             What::Sibling(percent, seconds(dice, 50, 1500), seconds(dice, 1000, 5000))
@@ -271,7 +397,7 @@ mod tests {
         let verbs: std::collections::BTreeSet<_> = (0..10_000)
             .map(|index| operation(1, index).verb.name())
             .collect();
-        assert_eq!(verbs.len(), 10);
+        assert_eq!(verbs.len(), 11);
         let faults: std::collections::BTreeSet<_> = faults(1, 10_000)
             .iter()
             .map(|fault| fault.what.to_string())
@@ -283,7 +409,9 @@ mod tests {
             "SIGKILL controller",
             "slow etcd",
             "SIGSTOP webhook",
-            "stale watches of a webhook",
+            "watches of a webhook stale",
+            "half of the watches of a controller stale",
+            "two leaders, half of their watches stale",
             "sibling webhook refuses",
         ] {
             assert!(faults.contains(one), "{one} is not among {faults:?}");

@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 const TICK: Duration = Duration::from_millis(150);
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// How many of a hundred objects that wait for it are seen to in a tick.
-const PERCENT: u64 = 25;
+const PERCENT: u64 = 40;
 
 /// A write that is due.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,6 +85,15 @@ fn number(object: &Value, pointer: &str) -> Option<u64> {
     object.pointer(pointer).and_then(Value::as_u64)
 }
 
+/// TaskManagers that the spec asks for.
+fn figure(object: &Value, kind: Kind) -> Option<u64> {
+    let cluster = match kind {
+        Kind::Deployment => "/spec/template/spec",
+        _ => "/spec",
+    };
+    number(object, &format!("{cluster}/numberOfTaskManagers"))
+}
+
 fn own(object: &Value, dice: &mut Dice, words: &[&str; 3], kind: Kind) -> Option<Write> {
     let [starting, running, stopped] = words;
     let generation = number(object, "/metadata/generation")?;
@@ -93,6 +102,9 @@ fn own(object: &Value, dice: &mut Dice, words: &[&str; 3], kind: Kind) -> Option
         let mut next = object.clone();
         set(&mut next, &["status", "state"], json!(state));
         set(&mut next, &["status", "allocatedMilli"], json!(allocated));
+        let has_pods = allocated > 0;
+        let count = figure(object, kind).filter(|_| has_pods).unwrap_or(0);
+        set(&mut next, &["status", "numberOfTaskManagers"], json!(count));
         if let Some(observed) = observed {
             set(
                 &mut next,

@@ -1,9 +1,10 @@
-//! TCP on loopback that can be told to misbehave: slow, reset, or with watches that stand still. It also spreads connections over several
-//! backends, as a Service does.
+//! TCP on loopback that can be told to misbehave: slow, reset, or with watches that stand still. Where its first backend takes no
+//! connection the next one does, as behind a Service.
 
+use crate::dice::Dice;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -25,7 +26,8 @@ pub struct Proxy {
 #[derive(Debug)]
 struct Rules {
     backends: Vec<u16>,
-    turn: AtomicUsize,
+    /// Connections so far.
+    carried: AtomicU64,
     /// Milliseconds that each piece is held up, each way.
     delay: AtomicU64,
     /// Raised to end all connections.
@@ -33,25 +35,36 @@ struct Rules {
     began: Instant,
     /// From when until when (milliseconds since `began`) what servers say is held back.
     still: (AtomicU64, AtomicU64),
+    /// Of how many of a hundred connections.
+    percent: AtomicU64,
 }
 
 impl Rules {
     fn now(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
+
+    /// Whether what the server says on this connection is held back now.
+    fn stands_still(&self, number: u64, spoke: &AtomicU64) -> bool {
+        let until = self.still.1.load(Ordering::Relaxed);
+        self.now() < until
+            && spoke.load(Ordering::Relaxed) < self.still.0.load(Ordering::Relaxed)
+            && Dice::new(until, number).percent(self.percent.load(Ordering::Relaxed))
+    }
 }
 
 impl Proxy {
-    /// Listens on a port and carries to these.
+    /// Listens on a port and carries to the first of these that takes a connection.
     pub async fn start(port: u16, backends: Vec<u16>) -> std::io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let rules = Arc::new(Rules {
             backends,
-            turn: AtomicUsize::new(0),
+            carried: AtomicU64::new(0),
             delay: AtomicU64::new(0),
             resets: watch::Sender::new(0),
             began: Instant::now(),
             still: (AtomicU64::new(0), AtomicU64::new(0)),
+            percent: AtomicU64::new(100),
         });
         let task = tokio::spawn(accept(listener, Arc::clone(&rules)));
         Ok(Self { rules, task })
@@ -68,11 +81,13 @@ impl Proxy {
         self.rules.delay.store(delay, Ordering::Relaxed);
     }
 
-    /// For so long nothing comes from the server on connections on which the client stays silent: on watches. A connection on
-    /// which the client says something goes on, and so do new ones.
-    pub fn still(&self, time: Duration) {
+    /// For so long nothing comes from the server on so many of a hundred connections on which the client stays silent: on watches. A
+    /// connection on which the client says something goes on, and so do new ones. Some only: as the API server has a watch cache for
+    /// each resource, and one of them may be behind while others are not.
+    pub fn still(&self, percent: u64, time: Duration) {
         let now = self.rules.now();
         let until = now + u64::try_from(time.as_millis()).unwrap_or_default();
+        self.rules.percent.store(percent, Ordering::Relaxed);
         self.rules.still.0.store(now, Ordering::Relaxed);
         self.rules.still.1.fetch_max(until, Ordering::Relaxed);
     }
@@ -101,9 +116,8 @@ async fn accept(listener: TcpListener, rules: Arc<Rules>) {
 async fn carry(client: TcpStream, rules: Arc<Rules>) {
     let mut resets = rules.resets.subscribe();
     resets.mark_unchanged();
-    let first = rules.turn.fetch_add(1, Ordering::Relaxed) % rules.backends.len().max(1);
-    let turn = rules.backends.iter().cycle().skip(first);
-    for backend in turn.take(rules.backends.len()) {
+    let number = rules.carried.fetch_add(1, Ordering::Relaxed);
+    for backend in &rules.backends {
         let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, *backend)).await else {
             continue;
         };
@@ -114,7 +128,7 @@ async fn carry(client: TcpStream, rules: Arc<Rules>) {
         tokio::select! {
             // One that ends ends both: nobody here half-closes.
             () = ask(from_client, to_server, &rules, &spoke) => {}
-            () = answer(from_server, to_client, &rules, &spoke) => {}
+            () = answer(number, from_server, to_client, &rules, &spoke) => {}
             _ = resets.changed() => {}
         }
         return;
@@ -136,12 +150,16 @@ async fn ask(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, rules: &Rules, spo
     }
 }
 
-async fn answer(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, rules: &Rules, spoke: &AtomicU64) {
+async fn answer(
+    number: u64,
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    rules: &Rules,
+    spoke: &AtomicU64,
+) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
-        while rules.now() < rules.still.1.load(Ordering::Relaxed)
-            && spoke.load(Ordering::Relaxed) < rules.still.0.load(Ordering::Relaxed)
-        {
+        while rules.stands_still(number, spoke) {
             sleep(LOOK).await;
         }
         hold_up(rules).await;
@@ -202,7 +220,7 @@ mod tests {
         assert_eq!(&two, b"w!");
 
         sleep(Duration::from_millis(5)).await;
-        proxy.still(Duration::from_secs(30));
+        proxy.still(100, Duration::from_secs(30));
         // What was on its way is drained, then nothing comes.
         let drain = async {
             let mut one = [0];

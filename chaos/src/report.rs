@@ -3,6 +3,7 @@
 use crate::answers::Answer;
 use crate::check::{Promise, Verdict, Violation};
 use crate::faults::Counts;
+use crate::holds::Fate;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::time::Duration;
@@ -27,6 +28,8 @@ pub struct Report {
     pub ended: BTreeMap<String, u64>,
     /// What the history says.
     pub verdict: Verdict,
+    /// What became of holds.
+    pub holds: BTreeMap<String, Fate>,
     /// The last revision that was read.
     pub revision: u64,
     /// From the first operation to the last answer.
@@ -68,7 +71,7 @@ impl fmt::Display for Report {
             self.seed,
             self.took.as_secs_f64(),
             self.rest.map_or_else(
-                || "never".to_owned(),
+                || "never, or not waited for".to_owned(),
                 |rest| format!("{:.1} s later", rest.as_secs_f64())
             )
         )?;
@@ -85,12 +88,20 @@ impl fmt::Display for Report {
             }
             writeln!(f, "| {verb} | {line} |")?;
         }
+        self.describe_answers(f)?;
         writeln!(f, "\n| fault | times |\n|---|--:|")?;
         for (fault, times) in &self.faults {
             writeln!(f, "| {fault} | {times} |")?;
         }
         for (name, times) in self.ended.iter().filter(|(_, times)| **times > 0) {
             writeln!(f, "| {name} ended by itself | {times} |")?;
+        }
+        writeln!(
+            f,
+            "\n| holds, by what became of the request | times | median, s | longest, s | CPU x s |\n|---|--:|--:|--:|--:|"
+        )?;
+        for (fate, told) in &self.holds {
+            writeln!(f, "| {fate} | {told} |")?;
         }
         let verdict = &self.verdict;
         writeln!(
@@ -108,6 +119,27 @@ impl fmt::Display for Report {
 }
 
 impl Report {
+    /// Of all operations, and how many raised a charge.
+    fn describe_answers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        #[allow(clippy::cast_precision_loss)] // some thousands
+        let share = |count: u64| 100.0 * count as f64 / self.operations.max(1) as f64;
+        let increases = self.verdict.increases;
+        writeln!(
+            f,
+            "\n| of {} operations | times | % |\n|---|--:|--:|\n| admitted increases | {increases} | {:.1} |",
+            self.operations,
+            share(increases)
+        )?;
+        let mut answers: BTreeMap<&Answer, u64> = BTreeMap::new();
+        for ((_, answer), count) in &self.answers {
+            *answers.entry(answer).or_default() += count;
+        }
+        for (answer, count) in answers {
+            writeln!(f, "| {answer} | {count} | {:.1} |", share(count))?;
+        }
+        Ok(())
+    }
+
     fn describe_violations(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_clean() {
             return Ok(());

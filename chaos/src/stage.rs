@@ -25,6 +25,11 @@ use tokio::time::{Instant, sleep};
 
 /// Where Sluice's own Secret and Lease lie.
 const SYSTEM: &str = "sluice-system";
+/// The controllers' Lease.
+const LEASE: &str =
+    "/apis/coordination.k8s.io/v1/namespaces/sluice-system/leases/sluice-controller";
+/// Webhooks of a run.
+const WEBHOOKS: usize = 3;
 /// How long anything of the set-up may take.
 const PATIENCE: Duration = Duration::from_mins(3);
 
@@ -37,8 +42,8 @@ pub struct Stage {
     pub etcd_port: u16,
     /// From the API server to etcd.
     pub to_etcd: Proxy,
-    /// From the API server to the webhooks.
-    pub to_webhooks: Proxy,
+    /// From the API server to the webhooks: each takes a third of the names, see [`spread`].
+    pub to_webhooks: Vec<Proxy>,
     /// The webhooks.
     pub webhooks: Vec<Member>,
     /// The controllers.
@@ -75,14 +80,21 @@ impl Stage {
         let cluster = Cluster::start(options).await?;
         let client = client(&cluster.kubeconfig()).await?;
 
-        let front = free_loopback_port()?;
-        let url = format!("https://127.0.0.1:{front}");
-        install(&client, &manifests(sluice)?, &url).await?;
+        let mut fronts = Vec::new();
+        for _ in 0..WEBHOOKS {
+            fronts.push(free_loopback_port()?);
+        }
+        let urls: Vec<String> = fronts
+            .iter()
+            .map(|front| format!("https://127.0.0.1:{front}"))
+            .collect();
+        let url = urls.first().context("no webhook")?;
+        install(&client, &manifests(sluice)?, &urls).await?;
         let token = token(&client).await?;
         let mut webhooks = Vec::new();
         let mut serving = Vec::new();
         let mut health = Vec::new();
-        for index in 0..3 {
+        for index in 0..WEBHOOKS {
             let (listen, metrics) = (free_loopback_port()?, free_loopback_port()?);
             let name = format!("webhook-{index}");
             let spec = process(sluice, "webhook", &name, &cluster, env).args([
@@ -95,7 +107,11 @@ impl Stage {
             serving.push(listen);
             health.push(metrics);
         }
-        let to_webhooks = Proxy::start(front, serving).await?;
+        let mut to_webhooks = Vec::new();
+        for front in fronts {
+            to_webhooks.push(Proxy::start(front, serving.clone()).await?);
+            serving.rotate_left(1);
+        }
         let mut controllers = Vec::new();
         for index in 0..2 {
             let name = format!("controller-{index}");
@@ -154,6 +170,15 @@ impl Stage {
             }
         }
         Ok(had_ended)
+    }
+
+    /// Deletes the controllers' Lease, as an administrator may: whoever comes first has it, and the one that had it does not know for a
+    /// moment. That it cannot be deleted just now is as good.
+    pub async fn delete_lease(&self) {
+        if let Ok(request) = hyper::Request::delete(LEASE).body(Vec::new()) {
+            let answer = self.client.request::<Value>(request);
+            let _ = tokio::time::timeout(Duration::from_secs(1), answer).await;
+        }
     }
 
     async fn register_sibling(&self, port: u16) -> anyhow::Result<()> {
@@ -239,13 +264,15 @@ impl Stage {
         });
         for index in 0..NAMESPACES {
             let namespace = format!("chaos-{index}");
-            crate::objects::set(
-                &mut probe,
-                &["metadata"],
-                json!({"name": "probe", "namespace": namespace}),
-            );
             let mut full = 0;
             eventually("the webhooks know the defaults", async || {
+                // Each is asked, by the number in the name.
+                let name = format!("probe-{}", full % WEBHOOKS);
+                crate::objects::set(
+                    &mut probe,
+                    &["metadata"],
+                    json!({"name": name, "namespace": namespace}),
+                );
                 let path = format!(
                     "/apis/sluice.dev/v1alpha1/namespaces/{namespace}/sessionclusters?dryRun=All"
                 );
@@ -266,8 +293,7 @@ impl Stage {
                 } else {
                     0
                 };
-                // Connections take turns among the three.
-                if full < 12 {
+                if full < WEBHOOKS {
                     Err("a default is missing".to_owned())
                 } else {
                     Ok(())
@@ -337,7 +363,7 @@ fn manifests(sluice: &Path) -> anyhow::Result<Vec<Value>> {
 }
 
 /// Its CRDs, accounts and rights, then the registration by URL; no Deployment: the processes are ours.
-async fn install(client: &Client, manifests: &[Value], url: &str) -> anyhow::Result<()> {
+async fn install(client: &Client, manifests: &[Value], urls: &[String]) -> anyhow::Result<()> {
     let kinds = [
         "Namespace",
         "CustomResourceDefinition",
@@ -376,14 +402,7 @@ async fn install(client: &Client, manifests: &[Value], url: &str) -> anyhow::Res
         })
         .await?;
     }
-    let registration = Registration {
-        address: Address::Url(url.to_owned()),
-        excluded_namespaces: vec![SYSTEM.to_owned()],
-    };
-    for mut object in [
-        serde_json::to_value(registration.mutating())?,
-        serde_json::to_value(registration.validating())?,
-    ] {
+    for mut object in spread(urls)? {
         // Kinds as they are, whoever wrote them without.
         if object.get("kind").is_none() {
             bail!("a registration without its kind: {object}");
@@ -394,6 +413,67 @@ async fn install(client: &Client, manifests: &[Value], url: &str) -> anyhow::Res
         apply(client, &object).await?;
     }
     Ok(())
+}
+
+/// Both registrations, with an entry for each webhook. An API server keeps one HTTP/2 connection to a webhook's address, so with one
+/// address one webhook would be asked everything for minutes. Several API servers ask several; here there is one, which asks each for
+/// a share of the names, so that all three write to the same quotas at once.
+fn spread(urls: &[String]) -> anyhow::Result<Vec<Value>> {
+    let mut all: Vec<Value> = Vec::new();
+    for (share, url) in urls.iter().enumerate() {
+        let registration = Registration {
+            address: Address::Url(url.clone()),
+            excluded_namespaces: vec![SYSTEM.to_owned()],
+        };
+        let configurations = [
+            serde_json::to_value(registration.mutating())?,
+            serde_json::to_value(registration.validating())?,
+        ];
+        for (index, mut configuration) in configurations.into_iter().enumerate() {
+            let entries = configuration.get_mut("webhooks");
+            for entry in entries.and_then(Value::as_array_mut).into_iter().flatten() {
+                let name = entry.get("name").and_then(Value::as_str);
+                let name = format!("share-{share}.{}", name.unwrap_or_default());
+                crate::objects::set(entry, &["name"], json!(name));
+                let conditions = entry.get_mut("matchConditions");
+                if let Some(conditions) = conditions.and_then(Value::as_array_mut) {
+                    conditions
+                        .push(json!({"name": "share", "expression": of_share(share, urls.len())}));
+                }
+            }
+            match all
+                .get_mut(index)
+                .and_then(|one| one.get_mut("webhooks")?.as_array_mut())
+            {
+                Some(known) => {
+                    let more = configuration
+                        .get_mut("webhooks")
+                        .and_then(Value::as_array_mut);
+                    known.append(more.context("a registration without entries")?);
+                }
+                None => all.push(configuration),
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// By the number at the end of the name; the first takes every other name too, quotas and defaults among them.
+fn of_share(share: usize, shares: usize) -> String {
+    let ends_in = |share: usize| {
+        let digits: Vec<String> = (0..10)
+            .filter(|digit| digit % shares == share)
+            .map(|digit| format!("request.name.endsWith('{digit}')"))
+            .collect();
+        digits.join(" || ")
+    };
+    if share > 0 {
+        return ends_in(share);
+    }
+    let others: Vec<String> = (1..shares)
+        .map(|other| format!("!({})", ends_in(other)))
+        .collect();
+    others.join(" && ")
 }
 
 /// Apache's CRD where it lies beside the repository, else one that asks for nothing.

@@ -2,7 +2,7 @@
 //! happens and what must hold is `sluice-chaos`; `sluice-bench chaos` runs it at length.
 
 use sluice_chaos::check::Promise;
-use sluice_chaos::{Report, Settings};
+use sluice_chaos::{Report, Rest, Settings};
 use sluice_cluster::{Assets, Binary};
 use sluice_tests::sluice_binary;
 
@@ -22,6 +22,11 @@ async fn run(operations: u64, seed: u64, sabotage: Option<&str>) -> anyhow::Resu
             .map(|word| ("SLUICE_SABOTAGE".to_owned(), word.to_owned()))
             .into_iter()
             .collect(),
+        rest: if sabotage.is_some() {
+            Rest::UnlessBroken
+        } else {
+            Rest::Always
+        },
         command: format!(
             "cargo run --release -p sluice-bench -- chaos --operations {operations} --clients 8 --seed {seed}"
         ),
