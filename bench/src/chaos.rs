@@ -65,7 +65,7 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
                 .map(|word| (sluice_policy::sabotage::VARIABLE.to_owned(), word.clone()))
                 .collect(),
             rest: match options.sabotage {
-                Some(_) => Rest::UnlessBroken,
+                Some(_) => Rest::Never,
                 None => Rest::Always,
             },
             command: format!(

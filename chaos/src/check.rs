@@ -12,13 +12,15 @@
 //!   quota's status. This one reads the status as well, and finds a hold that was dropped too early even where the limit has room.
 //! * **Held.** At the write that raises a charge, each quota that counts it has a hold for this very transition (S3, S8). Holds whose write never
 //!   came are left standing for a while and would hide a missing one in a sum; this looks for the one that must be there.
+//! * **Monotonic.** What a quota was counted at never goes back (S4), or objects that were counted, and whose holds were dropped, would be
+//!   forgotten. A sum shows that only if the older view happens to be the smaller one, and until the next count; this shows it at once.
 //! * **Complete.** An admitted object has its defaults.
 //!
 //! Namespaces whose mode is not always `enforce` admit beyond the limit by right, and may do so without a hold. Their objects are left out
 //! of the sum on the left side: what enforcing namespaces hold must fit by itself. This can miss what lenient ones displace, and never
 //! accuses wrongly.
 
-use crate::history::{Change, State, Workload, Written};
+use crate::history::{Change, Limit, State, Workload, Written};
 use crate::place::{Place, Quota};
 use std::collections::{BTreeMap, HashMap};
 
@@ -42,6 +44,8 @@ pub enum Promise {
     Covered,
     /// An increase has its hold in every quota.
     Held,
+    /// A quota's snapshot never goes back.
+    Monotonic,
     /// Admitted objects have their defaults.
     Complete,
     /// Somebody raises charges whom the run does not know.
@@ -60,6 +64,7 @@ impl Promise {
             Promise::NeverByStatus => "a status write raised a charge",
             Promise::Covered => "the ledger holds less than lives",
             Promise::Held => "an increase without its hold",
+            Promise::Monotonic => "counted from an older view than before",
             Promise::Complete => "an admitted object misses its defaults",
             Promise::Accounted => "an increase that no client sent",
             Promise::DecreasesPass => "a decrease was refused",
@@ -123,6 +128,10 @@ struct Checker<'a, E> {
 impl<E: Fn(&str) -> bool> Checker<'_, E> {
     fn step(&mut self, change: &Change) {
         self.verdict.changes += 1;
+        let counted = match &change.what {
+            Written::Quota(quota, _) => self.verdict.state.quotas.get(quota).cloned(),
+            Written::Workload(..) => None,
+        };
         let before = self.verdict.state.apply(change);
         match &change.what {
             Written::Quota(quota, now) => {
@@ -132,6 +141,7 @@ impl<E: Fn(&str) -> bool> Checker<'_, E> {
                         limits.push((change.revision, now.hard));
                     }
                 }
+                self.monotonic(change.revision, quota, counted.as_ref(), now.as_ref());
                 self.covered(change.revision, |one| one == quota);
             }
             Written::Workload(place, Some(now)) => {
@@ -220,6 +230,26 @@ impl<E: Fn(&str) -> bool> Checker<'_, E> {
         }
         for seen in without {
             self.report(Promise::Held, revision, seen);
+        }
+    }
+
+    fn monotonic(
+        &mut self,
+        revision: u64,
+        quota: &Quota,
+        before: Option<&Limit>,
+        now: Option<&Limit>,
+    ) {
+        let snapshot = |limit: Option<&Limit>| limit.and_then(|limit| limit.ledger.clone());
+        let (Some(before), Some(now)) = (snapshot(before), snapshot(now)) else {
+            return;
+        };
+        for (resource, at) in before.snapshot {
+            let next = now.snapshot.get(&resource).copied().unwrap_or_default();
+            if next < at {
+                let seen = format!("{quota}: {resource} at revision {next}, and at {at} before");
+                self.report(Promise::Monotonic, revision, seen);
+            }
         }
     }
 

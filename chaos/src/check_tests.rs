@@ -64,6 +64,7 @@ impl Scene {
                 confirmed: usage,
                 usage,
                 holds: Vec::new(),
+                snapshot: BTreeMap::new(),
                 used: sluice_policy::MilliCpu(usage).to_string(),
             }),
         };
@@ -116,6 +117,25 @@ impl Scene {
             .map(|one| (one.promise, one.revision.unwrap()))
             .collect()
     }
+}
+
+#[test]
+fn a_count_from_an_older_view_is_found() {
+    let mut scene = Scene::default();
+    for at in [20, 20, 25, 24] {
+        scene = scene.quota(9000, 0);
+        if let Some(Written::Quota(_, Some(limit))) =
+            scene.history.last_mut().map(|change| &mut change.what)
+        {
+            let snapshot = &mut limit.ledger.as_mut().unwrap().snapshot;
+            snapshot.insert("sessionclusters.sluice.dev".into(), at);
+        }
+    }
+    assert_eq!(scene.broken(), [(Promise::Monotonic, 13)]);
+    assert_eq!(
+        scene.check().violations[0].seen,
+        "CpuQuota a/default: sessionclusters.sluice.dev at revision 24, and at 25 before"
+    );
 }
 
 #[test]

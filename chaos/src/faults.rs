@@ -109,11 +109,12 @@ fn ways(stage: &Stage, link: Link) -> &[Proxy] {
     }
 }
 
-/// Each controller finds no Lease and takes it: both lead until this is over, and the one that led before sees only a part of what happens.
+/// Each controller finds no Lease and takes it: both lead until this is over, and the one that led before sees only a part of what
+/// happens, for the longer the more it misses.
 async fn rivals(stage: &Stage, time: Duration) {
     let end = Instant::now() + time;
     for controller in &stage.controllers {
-        controller.way.still(50, time);
+        controller.way.still(60, time);
     }
     while Instant::now() < end {
         stage.delete_lease().await;

@@ -85,6 +85,8 @@ pub struct Told {
     pub usage: u64,
     /// The holds.
     pub holds: Vec<Held>,
+    /// The revision that each resource was counted at.
+    pub snapshot: BTreeMap<String, u64>,
     /// `status.used`, for people.
     pub used: String,
 }
@@ -193,6 +195,11 @@ fn limit(object: &Value, namespaces: Option<Vec<String>>) -> anyhow::Result<Limi
                 confirmed: book.confirmed.0,
                 usage: book.usage().0,
                 holds: book.pending.iter().filter_map(held).collect(),
+                snapshot: book
+                    .snapshot
+                    .iter()
+                    .map(|(resource, at)| (resource.clone(), at.0))
+                    .collect(),
                 used: status.used.clone().unwrap_or_default(),
             })
         }

@@ -121,7 +121,7 @@ pub enum What {
     Slow(Link, Duration, Duration),
     /// So many of a hundred watches of a process stand still for a while; its requests go on.
     Stale(Target, u64, Duration),
-    /// The controllers' Lease is deleted as soon as one has it, and half of their watches stand still: two lead at once, with different news.
+    /// The controllers' Lease is deleted as soon as one has it, and most of their watches stand still: two lead at once, with different news.
     Rivals(Duration),
     /// The sibling webhook refuses so many of a hundred and takes up to so long, for a while.
     Sibling(u64, Duration, Duration),
@@ -141,7 +141,7 @@ impl fmt::Display for What {
                 let half = if *percent < 100 { "half of the " } else { "" };
                 write!(f, "{half}watches of a {target} stale{}", long(time))
             }
-            What::Rivals(_) => f.write_str("two leaders, half of their watches stale"),
+            What::Rivals(_) => f.write_str("two leaders, most of their watches stale"),
             What::Sibling(..) => f.write_str("sibling webhook refuses"),
         }
     }
@@ -162,7 +162,7 @@ pub const LONG: Duration = Duration::from_secs(40);
 /// So many operations make a stretch; limits and where most of the work is differ from one to the next.
 const STRETCH: u64 = 200;
 /// The ordeal of a stretch begins with this operation of it, when it has got going.
-const ORDEAL: u64 = 70;
+const ORDEAL: u64 = 30;
 
 /// A stretch of the run.
 #[derive(Clone, Debug)]
@@ -225,13 +225,13 @@ pub fn operation(seed: u64, index: u64) -> Operation {
     let verb = match dice.below(100) {
         0..12 => Verb::Start,
         12..18 => Verb::Stop,
-        18..54 => Verb::Flip,
-        54..65 => Verb::Count(dice.between(1, 5)),
-        65..74 => Verb::Scale(dice.between(1, 5)),
-        74..81 => Verb::Upgrade,
-        81..83 => Verb::Touch,
-        83..88 => Verb::Delete,
-        88..98 => Verb::Recreate,
+        18..60 => Verb::Flip,
+        60..70 => Verb::Count(dice.between(1, 5)),
+        70..79 => Verb::Scale(dice.between(1, 5)),
+        79..86 => Verb::Upgrade,
+        86..88 => Verb::Touch,
+        88..91 => Verb::Delete,
+        91..98 => Verb::Recreate,
         98 => limit(&mut dice),
         _ => Verb::Mode(dice.weighted(&[(5, "enforce"), (3, "warn"), (2, "off")], "enforce")),
     };
@@ -250,7 +250,7 @@ fn opening(stretch: &Stretch, step: u64, dice: &mut Dice) -> Option<Verb> {
     let step = usize::try_from(step).ok()?;
     let (quota, first, _) = Quota::all().into_iter().nth(step)?;
     let cpu = if stretch.crowded.as_ref() == Some(&quota) {
-        dice.between(first / 3, first * 3 / 5)
+        dice.between(first * 2 / 5, first * 4 / 5)
     } else {
         dice.between(first * 3 / 2, first * 5 / 2)
     };
@@ -296,35 +296,31 @@ fn ordeal(seed: u64, number: u64) -> Vec<Fault> {
     let one = usize::try_from(dice.below(3)).unwrap_or_default();
     let next = (one + 1) % 3;
     let seconds = |seconds| Duration::from_secs(seconds);
-    match number.wrapping_add(seed) % 4 {
-        // Two leaders at once, with different news.
-        0 | 1 => vec![Fault {
-            at,
-            what: What::Rivals(seconds(8)),
-        }],
+    let whats = match number.wrapping_add(seed) % 4 {
+        // Two leaders at once, with different news. Seldom: each new leader looks at old holds 90 s later only.
+        0 => vec![What::Rivals(seconds(15))],
         // A webhook admits by what it knew a while ago, and another one dies.
+        1 => vec![
+            What::Stale(Target::Webhook(one), 100, seconds(6)),
+            What::Kill(Target::Webhook(next), Duration::from_millis(300)),
+        ],
+        // Quotas are written slowly, while those who ask change webhooks.
         2 => vec![
-            Fault {
-                at,
-                what: What::Stale(Target::Webhook(one), 100, seconds(6)),
-            },
-            Fault {
-                at: at + 25,
-                what: What::Kill(Target::Webhook(next), Duration::from_millis(300)),
-            },
+            What::Slow(Link::Etcd, Duration::from_millis(40), seconds(5)),
+            What::Reset(Link::Webhooks),
         ],
-        // Quotas are written slowly, while the leader is replaced.
-        _ => vec![
-            Fault {
-                at,
-                what: What::Slow(Link::Etcd, Duration::from_millis(40), seconds(5)),
-            },
-            Fault {
-                at: at + 10,
-                what: What::Rivals(seconds(3)),
-            },
-        ],
-    }
+        // All webhooks know a part only.
+        _ => (0..3)
+            .map(|webhook| What::Stale(Target::Webhook(webhook), 50, seconds(5)))
+            .collect(),
+    };
+    (0..)
+        .zip(whats)
+        .map(|(step, what)| Fault {
+            at: at + step * 10,
+            what,
+        })
+        .collect()
 }
 
 fn fault(dice: &mut Dice) -> What {
@@ -411,7 +407,7 @@ mod tests {
             "SIGSTOP webhook",
             "watches of a webhook stale",
             "half of the watches of a controller stale",
-            "two leaders, half of their watches stale",
+            "two leaders, most of their watches stale",
             "sibling webhook refuses",
         ] {
             assert!(faults.contains(one), "{one} is not among {faults:?}");

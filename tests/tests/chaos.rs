@@ -23,7 +23,7 @@ async fn run(operations: u64, seed: u64, sabotage: Option<&str>) -> anyhow::Resu
             .into_iter()
             .collect(),
         rest: if sabotage.is_some() {
-            Rest::UnlessBroken
+            Rest::Never
         } else {
             Rest::Always
         },
@@ -38,26 +38,29 @@ async fn run(operations: u64, seed: u64, sabotage: Option<&str>) -> anyhow::Resu
 
 #[tokio::test]
 async fn every_promise_holds_under_fire() {
-    let Some(report) = run(700, 11, None).await.unwrap() else {
+    let Some(report) = run(400, 40, None).await.unwrap() else {
         return;
     };
     assert!(report.is_clean(), "{report}");
-    assert_eq!(report.operations, 700);
-    // A run in which nothing is admitted or nothing goes wrong proves nothing.
-    assert!(report.verdict.increases >= 30, "{report}");
-    assert!(report.faults.values().sum::<u64>() >= 8, "{report}");
+    assert_eq!(report.operations, 400);
+    // A run in which little is admitted or nothing goes wrong proves nothing.
+    assert!(report.verdict.increases >= 60, "{report}");
+    assert!(report.faults.values().sum::<u64>() >= 5, "{report}");
 }
 
+/// Both runs begin with two leaders at once, and with three webhooks that write to the same quotas.
 #[tokio::test]
-async fn a_ledger_that_forgets_its_holds_is_found_out() {
-    let Some(report) = run(200, 1, Some("drop-holds")).await.unwrap() else {
-        return;
-    };
-    assert!(
-        report
-            .violations()
-            .iter()
-            .any(|violation| violation.promise == Promise::Covered),
-        "the checker saw nothing: {report}"
-    );
+async fn ledgers_that_are_broken_on_purpose_are_found_out() {
+    let broken = [
+        ("old-snapshot", Promise::Monotonic),
+        ("last-write-wins", Promise::Held),
+    ];
+    for (word, promise) in broken {
+        let Some(report) = run(160, 44, Some(word)).await.unwrap() else {
+            return;
+        };
+        let violations = report.violations().iter();
+        let seen: Vec<Promise> = violations.map(|violation| violation.promise).collect();
+        assert!(seen.contains(&promise), "{word}: {seen:?} in {report}");
+    }
 }
