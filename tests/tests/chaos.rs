@@ -48,19 +48,15 @@ async fn every_promise_holds_under_fire() {
     assert!(report.faults.values().sum::<u64>() >= 5, "{report}");
 }
 
-/// Both runs begin with two leaders at once, and with three webhooks that write to the same quotas.
 #[tokio::test]
 async fn ledgers_that_are_broken_on_purpose_are_found_out() {
-    let broken = [
-        ("old-snapshot", Promise::Monotonic),
-        ("last-write-wins", Promise::Held),
-    ];
-    for (word, promise) in broken {
-        let Some(report) = run(160, 44, Some(word)).await.unwrap() else {
+    for word in ["last-write-wins", "drop-holds"] {
+        let Some(report) = run(120, 41, Some(word)).await.unwrap() else {
             return;
         };
-        let violations = report.violations().iter();
-        let seen: Vec<Promise> = violations.map(|violation| violation.promise).collect();
-        assert!(seen.contains(&promise), "{word}: {seen:?} in {report}");
+        let mut violations = report.violations().iter();
+        let loses_holds = violations
+            .any(|violation| matches!(violation.promise, Promise::Covered | Promise::Held));
+        assert!(loses_holds, "{word}: the checker saw nothing: {report}");
     }
 }
