@@ -30,6 +30,7 @@ impl QuotaGate for Noting {
 }
 
 /// A Deployment that is told to run, with four TaskManagers, in form.
+#[allow(clippy::needless_pass_by_value)] // `json!` at the call reads best by value
 fn deployment(status: Value) -> Value {
     let short = json!({
         "apiVersion": "sluice.dev/v1alpha1", "kind": "Deployment",
