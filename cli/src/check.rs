@@ -8,8 +8,8 @@ use crate::exit::{Failure, Outcome};
 use crate::input::{self, Folders};
 use crate::offline::world::Knowledge;
 use crate::offline::{Gate, Verdict};
-use crate::report as reports;
-use clap::{Args, ValueEnum};
+use crate::report::{self as reports, Format};
+use clap::Args;
 use std::path::PathBuf;
 
 /// Arguments of `sluice check`.
@@ -46,28 +46,9 @@ pub struct CheckArgs {
     output: Format,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// A line an object, and what is wrong with it.
-    #[default]
-    Table,
-    /// One array, an element an object.
-    Json,
-    /// JUnit XML, a test case an object.
-    Junit,
-    /// SARIF 2.1.0.
-    Sarif,
-    /// GitHub's workflow commands.
-    Github,
-}
-
 /// Judges everything, then prints.
 pub fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
-    let folders = if args.recursive {
-        Folders::Recursive
-    } else {
-        Folders::Flat
-    };
+    let folders = Folders::with_flag(args.recursive);
     input::standard_input_once([&args.files, &args.old, &args.policy, &args.inventory])?;
     let documents = input::read(&args.files, folders)?;
     let knowledge = if args.inventory.is_empty() {

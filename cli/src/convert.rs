@@ -66,11 +66,7 @@ impl Faults<'_> {
 
 /// Converts everything and prints it, or prints nothing and tells everything that is in the way.
 pub fn run(args: &ConvertArgs) -> Result<Outcome, Failure> {
-    let folders = if args.recursive {
-        Folders::Recursive
-    } else {
-        Folders::Flat
-    };
+    let folders = Folders::with_flag(args.recursive);
     input::standard_input_once([&args.files])?;
     let documents = input::read(&args.files, folders)?;
     if let (Some(_), [_, second, ..]) = (&args.name, documents.as_slice()) {

@@ -3,6 +3,7 @@
 //! Order matters: each check rests on those before it, so the first complaint is the one to mend. [`before`] is what is looked at
 //! before an installation, [`stored`] what the API server holds, [`running`] what answers.
 
+mod backstop;
 mod before;
 mod running;
 mod stored;
@@ -73,6 +74,8 @@ enum Check {
     Closed,
     /// The guards that the API server judges by itself are there.
     Guards,
+    /// What was exported for the time without a webhook is whole and of this version.
+    Backstop,
     /// Somebody answers where the registration points.
     Webhook,
     /// The caBundles accept what is served, and it does not end soon.
@@ -220,6 +223,7 @@ async fn one(check: Check, place: &Place<'_>) -> Found {
         Check::Registration => stored::registration(place).await,
         Check::Closed => stored::closed(place).await,
         Check::Guards => stored::guards(place).await,
+        Check::Backstop => backstop::backstop(place).await,
         Check::Webhook => running::webhook(place).await,
         Check::Certificate => running::certificate(place).await,
         Check::Controller => running::controller(place).await,

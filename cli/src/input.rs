@@ -38,6 +38,17 @@ pub enum Folders {
     Recursive,
 }
 
+impl Folders {
+    /// As `-R` says it.
+    pub fn with_flag(recursive: bool) -> Self {
+        if recursive {
+            Folders::Recursive
+        } else {
+            Folders::Flat
+        }
+    }
+}
+
 /// Reads everything: files, the `.yaml`, `.yml` and `.json` files of folders, and `-` for standard input, in the order
 /// given, files of a folder by name. Lists (`kind: List`, `FlinkDeploymentList`) are taken apart.
 ///

@@ -43,11 +43,7 @@ pub struct RenderArgs {
 
 /// Renders everything, then prints.
 pub fn run(args: &RenderArgs) -> Result<Outcome, Failure> {
-    let folders = if args.recursive {
-        Folders::Recursive
-    } else {
-        Folders::Flat
-    };
+    let folders = Folders::with_flag(args.recursive);
     input::standard_input_once([&args.files, &args.policy])?;
     let documents = input::read(&args.files, folders)?;
     let mut gate = Gate::new(&args.namespace, "sluice-render", Knowledge::Partial);

@@ -3,9 +3,26 @@
 
 use crate::exit::Failure;
 use crate::yaml::Position;
+use clap::ValueEnum;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use serde_json::{Value, json};
 use std::io::Write;
+
+/// How `check` and `test` print what they found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// A line each, and what is wrong with it.
+    #[default]
+    Table,
+    /// One array, an element each.
+    Json,
+    /// JUnit XML, a test case each.
+    Junit,
+    /// SARIF 2.1.0.
+    Sarif,
+    /// GitHub's workflow commands.
+    Github,
+}
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,8 +7,8 @@ mod suite;
 
 use crate::exit::{Failure, Outcome};
 use crate::input::{self, Folders};
-use crate::report::{self, Case, Finding, Level};
-use clap::{Args, ValueEnum};
+use crate::report::{self, Case, Finding, Format, Level};
+use clap::Args;
 use golden::Goldens;
 use play::Played;
 use serde_json::{Value, json};
@@ -37,21 +37,6 @@ pub struct TestArgs {
     /// How to print what came out.
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// A line a test, and what is not as expected.
-    #[default]
-    Table,
-    /// One array, an element a test.
-    Json,
-    /// JUnit XML.
-    Junit,
-    /// SARIF 2.1.0.
-    Sarif,
-    /// GitHub's workflow commands.
-    Github,
 }
 
 /// A test that was played.
@@ -122,11 +107,7 @@ pub fn run(args: &TestArgs) -> Result<Outcome, Failure> {
 }
 
 fn suites(args: &TestArgs) -> Result<Vec<Suite>, Failure> {
-    let folders = if args.recursive {
-        Folders::Recursive
-    } else {
-        Folders::Flat
-    };
+    let folders = Folders::with_flag(args.recursive);
     let mut suites = Vec::new();
     for path in &args.files {
         let documents = input::read(std::slice::from_ref(path), folders)?;

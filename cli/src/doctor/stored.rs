@@ -192,14 +192,15 @@ pub(super) async fn guards(place: &Place<'_>) -> Found {
     Found::Well("labels and statuses are guarded by the API server".to_owned())
 }
 
-fn json(value: &impl Serialize) -> Value {
+/// As JSON, to be compared.
+pub(super) fn json(value: &impl Serialize) -> Value {
     serde_json::to_value(value).unwrap_or_default()
 }
 
 /// Equal, but for the spelling of numbers and for what is null or empty.
 ///
 /// Every pair is looked at once: schemas are deep, and twice a level would be a million times at the bottom.
-fn same(a: &Value, b: &Value) -> bool {
+pub(super) fn same(a: &Value, b: &Value) -> bool {
     let empty = |value: &Value| match value {
         Value::Null => true,
         Value::Object(map) => map.is_empty(),

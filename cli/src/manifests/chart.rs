@@ -77,7 +77,7 @@ fn rights() -> Value {
     json!({
         "webhook": of(rbac::rights(Process::Webhook)),
         "controller": of(rbac::rights(Process::Controller)),
-        "both": of(rbac::both()),
+        "ownCertificates": of(rbac::own_certificates()),
         "modes": rbac::modes(),
     })
 }

@@ -1,4 +1,5 @@
-//! Who may do what: [`rights`] of webhook and controller, and one service account with both, for where they run side by side.
+//! Who may do what: [`rights`] of webhook and controller, [`own_certificates`], and one service account with all of it, for where they
+//! run side by side.
 
 use super::{NAME, labels};
 use crate::operator::OperatorConfig;
@@ -9,13 +10,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// By which the controllers elect one of them.
 pub(crate) const LEASE: &str = "sluice-controller";
+/// Where API servers look up whom to ask.
+const CONFIGURATIONS: [&str; 2] = [
+    "mutatingwebhookconfigurations",
+    "validatingwebhookconfigurations",
+];
 
 /// Service account, roles and bindings of both processes, for `sluice up`, which runs them itself.
 pub(super) fn objects(namespace: &str, operator: Option<&OperatorConfig>) -> Vec<Value> {
     let subjects = json!([{"kind": "ServiceAccount", "name": NAME, "namespace": namespace}]);
     let role =
         |kind: &str| json!({"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": NAME});
-    let rights = both();
+    let rights = all();
     let mut objects = vec![
         json!({
             "apiVersion": "v1",
@@ -114,11 +120,7 @@ pub(super) fn rights(process: Process) -> Rights {
             cluster.extend(webhook());
             Rights {
                 cluster,
-                own: vec![
-                    // Creating cannot be limited by name: the name is in the body.
-                    json!({"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]}),
-                    json!({"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["sluice-ca"], "verbs": ["get", "list", "watch", "update"]}),
-                ],
+                own: Vec::new(),
             }
         }
         Process::Controller => {
@@ -134,16 +136,34 @@ pub(super) fn rights(process: Process) -> Rights {
     }
 }
 
-/// What either may do, where both run under one account.
-pub(super) fn both() -> Rights {
-    let mut all = rights(Process::Webhook);
-    let more = rights(Process::Controller);
-    for (held, more) in [(&mut all.cluster, more.cluster), (&mut all.own, more.own)] {
-        let new: Vec<Value> = more
-            .into_iter()
-            .filter(|rule| !held.contains(rule))
-            .collect();
-        held.extend(new);
+/// What the webhook needs in addition where it makes its certificates itself: its CA's Secret, and the configurations that trust it.
+pub(super) fn own_certificates() -> Rights {
+    Rights {
+        cluster: vec![json!({
+            "apiGroups": ["admissionregistration.k8s.io"],
+            "resources": CONFIGURATIONS,
+            "resourceNames": [sluice_webhook::registration::NAME],
+            "verbs": ["patch"],
+        })],
+        own: vec![
+            // Creating cannot be limited by name: the name is in the body.
+            json!({"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]}),
+            json!({"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["sluice-ca"], "verbs": ["get", "list", "watch", "update"]}),
+        ],
+    }
+}
+
+/// What both processes may do under one account, certificates of their own included.
+fn all() -> Rights {
+    let mut all = own_certificates();
+    for more in [rights(Process::Webhook), rights(Process::Controller)] {
+        for (held, more) in [(&mut all.cluster, more.cluster), (&mut all.own, more.own)] {
+            let new: Vec<Value> = more
+                .into_iter()
+                .filter(|rule| !held.contains(rule))
+                .collect();
+            held.extend(new);
+        }
     }
     all
 }
@@ -185,9 +205,9 @@ fn webhook() -> Vec<Value> {
         json!({"apiGroups": ["apiextensions.k8s.io"], "resources": ["customresourcedefinitions"], "verbs": ["get", "list", "watch"]}),
         json!({
             "apiGroups": ["admissionregistration.k8s.io"],
-            "resources": ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"],
+            "resources": CONFIGURATIONS,
             "resourceNames": [sluice_webhook::registration::NAME],
-            "verbs": ["get", "list", "watch", "patch"],
+            "verbs": ["get", "list", "watch"],
         }),
     ]
 }

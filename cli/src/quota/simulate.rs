@@ -51,11 +51,7 @@ pub(super) fn run(
     namespace: &str,
     format: Format,
 ) -> Result<Outcome, Failure> {
-    let folders = if recursive {
-        Folders::Recursive
-    } else {
-        Folders::Flat
-    };
+    let folders = Folders::with_flag(recursive);
     let documents = input::read(files, folders)?;
     let mut gate = view::gate(snapshot, namespace)?;
     let manifests = documents

@@ -11,7 +11,8 @@ use tempfile::TempDir;
 
 /// The folder of `sluice up`, as pages write it.
 const FOLDER: &str = "/tmp/sluice-…";
-const SOON: Duration = Duration::from_secs(90);
+/// JVMs start meanwhile where a page has a node.
+const SOON: Duration = Duration::from_mins(3);
 
 pub struct Reader {
     gate: Option<Gate>,

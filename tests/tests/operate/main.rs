@@ -131,7 +131,7 @@ fn quotas_are_shown_broken_things_are_named_and_the_cluster_is_given_back() {
         sluice: sluice_binary().unwrap(),
     };
     let kubectl = stage.gate.kubectl().in_namespace("team-a");
-    let steps: [(&str, Step); 14] = [
+    let steps: [(&str, Step); 15] = [
         ("wellness", wellness::all_is_well),
         ("quotas", quotas::are_shown),
         ("quotas that are shared", quotas::are_shared),
@@ -141,6 +141,7 @@ fn quotas_are_shown_broken_things_are_named_and_the_cluster_is_given_back() {
         ("registrations", stored::registrations),
         ("caBundles", stored::bundles),
         ("guards", stored::guards),
+        ("the backstop", stored::backstop),
         ("a controller that hangs", running::a_controller_that_hangs),
         ("a webhook that hangs", running::a_webhook_that_hangs),
         ("emergency", emergency::gives_the_cluster_back),

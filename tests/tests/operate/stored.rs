@@ -165,3 +165,59 @@ pub fn guards(stage: &Stage, kubectl: &Kubectl) {
     create(kubectl, &sound);
     stage.recovers();
 }
+
+pub fn backstop(stage: &Stage, kubectl: &Kubectl) {
+    let exported = stage.sluice("export vap");
+    assert_eq!(exported.code, 0, "{}", exported.err);
+    let way_out = "sluice export vap | kubectl apply";
+    kubectl.apply(&exported.out).unwrap().admitted().unwrap();
+    let said = stage.sluice("doctor");
+    assert_eq!(said.code, 0, "{}", said.out);
+    assert!(
+        said.out
+            .contains("running session clusters stay frozen with no webhook"),
+        "{}",
+        said.out
+    );
+
+    let binding = "validatingadmissionpolicybinding/sluice-backstop-sessionclusters";
+    delete(kubectl, binding);
+    stage.complains(
+        "of the backstop is missing: ValidatingAdmissionPolicyBinding sluice-backstop-sessionclusters",
+        way_out,
+    );
+    // As an earlier version had it.
+    let policy = "validatingadmissionpolicy/sluice-backstop-flinkdeployments";
+    let weak = json!([{"op": "remove", "path": "/spec/matchConditions/0"}]).to_string();
+    kubectl
+        .run(&["patch", policy, "--type=json", "-p", &weak])
+        .unwrap()
+        .admitted()
+        .unwrap();
+    stage.complains(
+        "the backstop is another version's: ValidatingAdmissionPolicy sluice-backstop-flinkdeployments",
+        way_out,
+    );
+    // The remedy is one.
+    kubectl.apply(&exported.out).unwrap().admitted().unwrap();
+    stage.recovers();
+    for (kind, all) in [
+        (
+            "validatingadmissionpolicybinding",
+            &[
+                "sessionclusters",
+                "sessionclusters-warn",
+                "flinkdeployments",
+                "flinkdeployments-warn",
+            ][..],
+        ),
+        (
+            "validatingadmissionpolicy",
+            &["sessionclusters", "flinkdeployments"][..],
+        ),
+    ] {
+        for name in all {
+            delete(kubectl, &format!("{kind}/sluice-backstop-{name}"));
+        }
+    }
+}

@@ -14,6 +14,7 @@ pub fn all_is_well(stage: &Stage, _: &Kubectl) {
         "registration",
         "closed",
         "guards",
+        "backstop",
         "webhook",
         "certificate",
         "controller",
