@@ -1,7 +1,7 @@
 //! What helm installs, upgrades, rolls back and leaves behind, in front of a real API server.
 
 use super::stage::{SOON, SYSTEM, Stage, chart};
-use serde_json::{Value, json};
+use serde_json::json;
 use sluice_cluster::free_loopback_port;
 use sluice_tests::eventually;
 use std::path::{Path, PathBuf};
