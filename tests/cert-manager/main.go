@@ -27,7 +27,9 @@ import (
 	_ "github.com/cert-manager/cert-manager/pkg/issuer/selfsigned"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 )
 
@@ -57,11 +59,13 @@ func main() {
 	shared.SharedInformerFactory.Start(ctx.Done())
 	shared.KubeSharedInformerFactory.Start(ctx.Done())
 
+	ctrl.SetLogger(klog.Background())
 	config, err := clientcmd.BuildConfigFromFlags("", *kubeconfig)
 	check(err)
 	check(scheme.AddToScheme(api.Scheme))
 	manager, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:  api.Scheme,
+		Client:  client.Options{FieldOwner: "cert-manager-cainjector"},
 		Metrics: server.Options{BindAddress: "0"},
 	})
 	check(err)
