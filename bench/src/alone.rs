@@ -1,6 +1,6 @@
 //! The webhook alone over TLS: Sluice's and the do-nothing one, each held to the first core, loaded in turns from the second.
 
-use crate::plane::Plane;
+use crate::plane::{Plane, TASKSET};
 use crate::reviews::{Create, Run};
 use crate::stage::{build_noop, leaf};
 use crate::stats::{Spread, percentile};
@@ -87,7 +87,7 @@ async fn noop(folder: &std::path::Path) -> anyhow::Result<(Process, Target)> {
     let binary = build_noop(folder)?;
     let (authority, certificate, key) = leaf(folder)?;
     let port = free_loopback_port()?;
-    let spec = ProcessSpec::new("noop-webhook", "taskset", folder.join("noop.log"))
+    let spec = ProcessSpec::new("noop-webhook", TASKSET, folder.join("noop.log"))
         .args(["-c".to_owned(), CORES[0].to_string()])
         .arg(binary)
         .args(["--listen".to_owned(), format!("127.0.0.1:{port}")])
@@ -111,7 +111,7 @@ async fn noop(folder: &std::path::Path) -> anyhow::Result<(Process, Target)> {
 }
 
 fn pin_ourselves() -> anyhow::Result<()> {
-    let done = std::process::Command::new("taskset")
+    let done = std::process::Command::new(TASKSET)
         .args(["-a", "-c", "-p", &CORES[1].to_string()])
         .arg(std::process::id().to_string())
         .output()

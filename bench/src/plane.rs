@@ -39,6 +39,9 @@ pub struct Webhook {
     serving: u16,
 }
 
+/// Holds a process to a core; of util-linux, as every Debian has it.
+pub const TASKSET: &str = "/usr/bin/taskset";
+
 /// How long a webhook may take until it is ready, with everything to be listed.
 const READY_WITHIN: Duration = Duration::from_mins(2);
 
@@ -140,7 +143,7 @@ impl Plane {
         let log = self.folder.path().join(format!("{name}.log"));
         let spec = match core {
             None => ProcessSpec::new(&name, &self.sluice, log),
-            Some(core) => ProcessSpec::new(&name, "taskset", log)
+            Some(core) => ProcessSpec::new(&name, TASKSET, log)
                 .args(["-c".to_owned(), core.to_string()])
                 .arg(&self.sluice),
         };
