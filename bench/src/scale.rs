@@ -147,12 +147,14 @@ async fn measure(options: &Options, sides: &mut [Side]) -> anyhow::Result<()> {
     let mut asked = Vec::new();
     for side in &*sides {
         let webhook = side.plane.webhook(None).await?;
-        let connection = side.plane.target(&webhook).await?.connect().await?;
-        asked.push((webhook, connection));
+        let target = side.plane.target(&webhook).await?;
+        asked.push((webhook, target));
     }
     let mut next = 0;
     for round in 0..=options.rounds {
-        for (side, (webhook, connection)) in sides.iter_mut().zip(&mut asked) {
+        for (side, (webhook, target)) in sides.iter_mut().zip(&asked) {
+            // A webhook cuts off who connects and says nothing for ten seconds, so nobody is connected before his turn.
+            let connection = &mut target.connect().await?;
             let batch = Batch {
                 create: &create,
                 quotas: options.quotas,
