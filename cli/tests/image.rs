@@ -105,6 +105,44 @@ fn sluices_own_image_runs_and_a_second_one_is_the_same() {
     );
 }
 
+/// Any static binary stands for Sluice's, which takes minutes to build.
+#[test]
+fn a_static_binary_takes_no_library_along() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    fs::write(path("main.c"), "int main(void) { return 42; }").unwrap();
+    let built = Command::new("cc")
+        .args(["-static", "-o"])
+        .args([path("static"), path("main.c")])
+        .status()
+        .unwrap();
+    assert!(built.success(), "cc: {built}");
+    sluice(&[
+        "image",
+        "sluice",
+        "--binary",
+        path("static").to_str().unwrap(),
+        "--assets",
+        path("cache").to_str().unwrap(),
+        "--output",
+        path("a.tar").to_str().unwrap(),
+    ])
+    .expect_code(0);
+    unpack(&path("a.tar"), &path("root"));
+    let listed = Command::new("find")
+        .arg(path("root"))
+        .args(["-type", "f", "-printf", "%P\\n"])
+        .output()
+        .unwrap();
+    let mut files: Vec<&str> = std::str::from_utf8(&listed.stdout)
+        .unwrap()
+        .lines()
+        .collect();
+    files.sort_unstable();
+    assert!(!files.iter().any(|file| file.contains(".so")), "{files:?}");
+    assert!(files.contains(&"usr/local/bin/sluice"), "{files:?}");
+}
+
 #[test]
 fn an_output_that_cannot_be_written_is_named_with_the_way_out() {
     let dir = tempfile::tempdir().unwrap();
