@@ -6,8 +6,9 @@ WORKDIR /src
 COPY . .
 # Paths of the machine do not get into the binary; libraries do, so that it needs none.
 ENV RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=/src=sluice --remap-path-prefix=/usr/local/cargo=cargo"
-RUN cargo build --release --locked --package sluice --bin sluice --target x86_64-unknown-linux-gnu \
- && mv target/x86_64-unknown-linux-gnu/release/sluice /sluice \
+RUN host=$(rustc -vV | sed -n 's/^host: //p') \
+ && cargo build --release --locked --package sluice --bin sluice --target $host \
+ && mv target/$host/release/sluice /sluice \
  && /sluice image sluice --binary /sluice --output /tmp/sluice.tar --sbom /sbom.cdx.json
 
 # No shell, no package manager, no library: the certificates of the public authorities, and a user without rights.

@@ -171,6 +171,12 @@ impl Keeper {
             for target in &self.settings.targets {
                 held.push(target.read(&self.client).await?);
             }
+            // Also where the rest fails: somebody else's bundles may be in force by now, and then this leaf is no good.
+            let stored: Option<Vec<&Held>> = held.iter().map(Option::as_ref).collect();
+            if let Some(stored) = stored.filter(|stored| !stored.is_empty()) {
+                let bundles = stored.iter().flat_map(|held| held.bundles());
+                self.bundles = bundles.map(str::to_owned).collect();
+            }
             let found = match self.store.read().await? {
                 Read::Found(found) => found,
                 Read::Missing => {

@@ -152,7 +152,10 @@ pub fn judge(
     };
     let is_decrease = effect != Effect::Rise;
     let is_refusal = matches!(code, 400..500);
-    let counts = is_lever || rule.starts_with("quota/");
+    // A scale carries no revision. This refusal is given only to what was a rise at the one that the API server asked about, when
+    // somebody else has changed the object since we looked.
+    let raced = rule == "request/stale-parent";
+    let counts = (is_lever || rule.starts_with("quota/")) && !raced;
     (is_decrease && is_refusal && counts).then(|| Violation {
         promise: Promise::DecreasesPass,
         revision: None,
@@ -193,6 +196,11 @@ mod tests {
         let broken = |effect, lever, answer| judge(3, "stop", effect, lever, &answer).is_some();
         assert!(broken(Effect::Lower, true, refused(403, "quota/cpu")));
         assert!(broken(Effect::Same, false, refused(429, "quota/cpu")));
+        assert!(!broken(
+            Effect::Lower,
+            true,
+            refused(409, "request/stale-parent")
+        ));
         assert!(broken(
             Effect::Lower,
             true,

@@ -143,7 +143,11 @@ pub fn validate(review: &Review<'_>, world: &dyn World) -> Judgement {
     if only_lowers(review, before.as_ref(), after.as_ref()) {
         return Judgement::default();
     }
-    let refusal = judge(review, world, &unreadable, &mut findings);
+    let refusal = if scales_down(review, before.as_ref(), after.as_ref()) {
+        immutability::judge(review, &mut findings)
+    } else {
+        judge(review, world, &unreadable, &mut findings)
+    };
     let raw = refusal.as_ref().map(|refusal| refusal.rule);
     let refusal = refusal.and_then(|refusal| settle(modes, refusal, &mut findings.warnings));
     let demand = after
@@ -433,6 +437,14 @@ fn only_lowers(review: &Review<'_>, before: Option<&Workload>, after: Option<&Wo
         review.dialect.normalise(&mut draft, None, unjudged);
         !draft.is_untouched() && within_levers(draft.object())
     }
+}
+
+/// `/scale` of what costs no more afterwards. Whatever else is wrong with the object was stored before, and is no reason to keep it large.
+fn scales_down(review: &Review<'_>, before: Option<&Workload>, after: Option<&Workload>) -> bool {
+    let (Some(before), Some(after)) = (before, after) else {
+        return false;
+    };
+    review.part == Part::Scale && after.charge() <= before.charge()
 }
 
 fn demand(before: Option<&Workload>, after: &Workload) -> Option<Demand> {

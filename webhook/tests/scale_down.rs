@@ -67,9 +67,19 @@ async fn decide(
     runs: u64,
     revision: &str,
 ) -> (Decision, Vec<(MilliCpu, MilliCpu, String)>) {
+    let own = ("sluice.dev", "v1alpha1", "deployments");
+    decide_of(own, deployment(status), runs, revision).await
+}
+
+async fn decide_of(
+    (group, version, resource): (&str, &str, &str),
+    object: Value,
+    runs: u64,
+    revision: &str,
+) -> (Decision, Vec<(MilliCpu, MilliCpu, String)>) {
     let quota = Arc::new(Noting::default());
     let (events, _inbox) = Events::queue(Arc::new(Metrics::default()));
-    let stored = Arc::new(GivenObjects(Mutex::new(Some(deployment(status)))));
+    let stored = Arc::new(GivenObjects(Mutex::new(Some(object))));
     let gate = Gate::new(
         Arc::new(EmptyWorld),
         Arc::clone(&quota) as _,
@@ -81,7 +91,7 @@ async fn decide(
         "request": {
             "uid": "r-1", "subResource": "scale", "operation": "UPDATE", "name": "batch", "namespace": "team-a",
             "kind": {"group": "autoscaling", "version": "v1", "kind": "Scale"},
-            "resource": {"group": "sluice.dev", "version": "v1alpha1", "resource": "deployments"},
+            "resource": {"group": group, "version": version, "resource": resource},
             "userInfo": {"username": "ann"}, "dryRun": false,
             "object": scale(2, runs, revision), "oldObject": scale(4, runs, revision),
         },
@@ -126,4 +136,49 @@ async fn a_revision_that_is_over_stands_in_nobodys_way() {
     // The API server refuses the write, or asks again for the next revision.
     let (decision, asked) = decide(status("FINISHED", 0), 0, "6").await;
     assert_eq!((decision.refusal, asked), (None, Vec::new()));
+}
+
+/// A standalone FlinkDeployment whose job has ended: the operator leaves the number of TaskManagers as the spec asked for it.
+fn flink_deployment(account: Value, job: &str, job_manager: &str) -> Value {
+    let spec = json!({
+        "image": "flink:1.20", "flinkVersion": "v1_20", "mode": "standalone", "serviceAccount": account,
+        "flinkConfiguration": {"taskmanager.numberOfTaskSlots": "1"},
+        "jobManager": {"resource": {"cpu": 1, "memory": "1024m"}},
+        "taskManager": {"replicas": 4, "resource": {"cpu": 1, "memory": "1024m"}},
+        "job": {"jarURI": "local:///a.jar", "parallelism": 4, "state": "running", "upgradeMode": "stateless"},
+    });
+    let record =
+        json!({"spec": spec, "resource_metadata": {"apiVersion": "flink.apache.org/v1beta1"}})
+            .to_string();
+    json!({
+        "apiVersion": "flink.apache.org/v1beta1", "kind": "FlinkDeployment",
+        "metadata": {"name": "batch", "namespace": "team-a", "uid": "o-1", "resourceVersion": "7", "generation": 3},
+        "spec": spec,
+        "status": {
+            "observedGeneration": 3, "lifecycleState": "STABLE", "jobManagerDeploymentStatus": job_manager,
+            "jobStatus": {"state": job},
+            "taskManager": {"replicas": 4, "labelSelector": "a=b"},
+            "reconciliationStatus": {"state": "DEPLOYED", "lastReconciledSpec": record, "lastStableSpec": record},
+        },
+    })
+}
+
+#[tokio::test]
+async fn an_ended_job_of_the_apache_operator_is_charged_whatever_number_it_left() {
+    let flink = ("flink.apache.org", "v1beta1", "flinkdeployments");
+    let ended = flink_deployment(json!("flink"), "FINISHED", "MISSING");
+    let (decision, asked) = decide_of(flink, ended, 4, "7").await;
+    assert_eq!(decision.refusal, None);
+    assert_eq!(asked, [(MilliCpu(0), MilliCpu(3000), "7".to_owned())]);
+}
+
+#[tokio::test]
+async fn what_runs_is_scaled_down_whatever_else_is_wrong_with_it() {
+    // Stored before Sluice came; a create like this is refused.
+    let flink = ("flink.apache.org", "v1beta1", "flinkdeployments");
+    let faulty = flink_deployment(json!(null), "RUNNING", "READY");
+    for runs in [4, 0] {
+        let (decision, asked) = decide_of(flink, faulty.clone(), runs, "7").await;
+        assert_eq!((decision.refusal, asked), (None, Vec::new()), "{runs}");
+    }
 }

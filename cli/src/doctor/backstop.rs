@@ -9,7 +9,8 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use sluice_webhook::registration::{Address, Registration, guard::backstop};
 
-const EXPORT: &str = "sluice export vap | kubectl apply --server-side -f - (with the --namespace and --exclude it was exported with)";
+const EXPORT: &str = "sluice export vap | kubectl apply --server-side --force-conflicts -f - (with the --namespace and --exclude it was \
+                      exported with)";
 
 /// Whether what is there of the backstop is whole and of this version. Nothing of it is well, too.
 pub(super) async fn backstop(place: &Place<'_>) -> Found {
@@ -35,7 +36,13 @@ pub(super) async fn backstop(place: &Place<'_>) -> Found {
         for binding in of_policy {
             let name = binding.name_any();
             match bindings.get_opt(&name).await {
-                Ok(Some(_)) => there += 1,
+                Ok(Some(stored)) => {
+                    there += 1;
+                    // Nothing of it is the exporter's choice.
+                    if !same(&json(&stored.spec), &json(&binding.spec)) {
+                        stale.push(format!("ValidatingAdmissionPolicyBinding {name}"));
+                    }
+                }
                 Ok(None) => missing.push(format!("ValidatingAdmissionPolicyBinding {name}")),
                 Err(error) => return Found::unread(&format!("reading {name}"), &error),
             }
@@ -46,7 +53,10 @@ pub(super) async fn backstop(place: &Place<'_>) -> Found {
     }
     if !stale.is_empty() {
         return Found::wrong(
-            format!("the backstop is another version's: {}", stale.join(", ")),
+            format!(
+                "of the backstop is not what this version of Sluice has: {}",
+                stale.join(", ")
+            ),
             EXPORT,
         );
     }
@@ -62,7 +72,10 @@ pub(super) async fn backstop(place: &Place<'_>) -> Found {
 /// What a policy decides by.
 fn judgement(policy: &ValidatingAdmissionPolicy) -> Value {
     let spec = policy.spec.clone().unwrap_or_default();
+    let constraints = spec.match_constraints.unwrap_or_default();
     json!([
+        json(&spec.failure_policy),
+        json(&constraints.resource_rules),
         json(&spec.match_conditions),
         json(&spec.variables),
         json(&spec.validations)

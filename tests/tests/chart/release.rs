@@ -340,6 +340,8 @@ fn installs_upgrades_and_rolls_back(stage: &Stage) -> String {
     let said = stage.sluice(&["doctor", "--wait", "--timeout", "60"]);
     assert_eq!(said.code, 0, "{}", said.out);
 
+    somebody_else_makes_the_certificate(stage, &url, &ops);
+
     // The webhook's own account cannot touch what Flink runs in.
     for (account, verb, what, may) in [
         ("sluice", "create", "deployments.apps", "no"),
@@ -381,6 +383,48 @@ fn installs_upgrades_and_rolls_back(stage: &Stage) -> String {
         said.out
     );
     first
+}
+
+/// From `tls.mode=self` to a CA that the running replicas do not have: they have lost the right to their Secret, and step aside. And back.
+fn somebody_else_makes_the_certificate(stage: &Stage, url: &str, ops: &str) {
+    let ready = || {
+        let address = ops.strip_prefix("--metrics-listen=").unwrap();
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        let ask = "GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        std::io::Write::write_all(&mut stream, ask.as_bytes()).unwrap();
+        std::io::read_to_string(stream).unwrap()
+    };
+    assert!(ready().starts_with("HTTP/1.1 200"), "{}", ready());
+    let chart = chart();
+    let theirs = stage.cluster.ca_cert();
+    let upgrade = |more: &[&str]| {
+        let mut arguments = vec!["upgrade", "sluice", chart.to_str().unwrap(), "-n", SYSTEM];
+        arguments.extend([
+            "--force-conflicts",
+            "--set",
+            url,
+            "--set",
+            "controller.placement=deployment",
+        ]);
+        arguments.extend(more);
+        stage.helm.run(&arguments).ok();
+    };
+    let file = format!("tls.secret.caBundle={}", theirs.display());
+    upgrade(&[
+        "--set",
+        "tls.mode=secret,tls.secret.name=mine",
+        "--set-file",
+        &file,
+    ]);
+    eventually(SOON, || {
+        let said = ready();
+        anyhow::ensure!(said.starts_with("HTTP/1.1 503"), "{said}");
+        Ok(())
+    })
+    .unwrap();
+    upgrade(&["--set", "tls.mode=self"]);
+    let said = stage.sluice(&["doctor", "--wait", "--timeout", "90"]);
+    assert_eq!(said.code, 0, "{}", said.out);
 }
 
 fn uninstalls(stage: &Stage) {

@@ -170,7 +170,18 @@ pub fn backstop(stage: &Stage, kubectl: &Kubectl) {
     let exported = stage.sluice("export vap");
     assert_eq!(exported.code, 0, "{}", exported.err);
     let way_out = "sluice export vap | kubectl apply";
-    kubectl.apply(&exported.out).unwrap().admitted().unwrap();
+    // As the remedy says it.
+    let remedy = || {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        std::io::Write::write_all(&mut file, exported.out.as_bytes()).unwrap();
+        let path = file.path().to_str().unwrap();
+        kubectl
+            .run(&["apply", "--server-side", "--force-conflicts", "-f", path])
+            .unwrap()
+            .admitted()
+            .unwrap();
+    };
+    remedy();
     let said = stage.sluice("doctor");
     assert_eq!(said.code, 0, "{}", said.out);
     assert!(
@@ -195,11 +206,22 @@ pub fn backstop(stage: &Stage, kubectl: &Kubectl) {
         .admitted()
         .unwrap();
     stage.complains(
-        "the backstop is another version's: ValidatingAdmissionPolicy sluice-backstop-flinkdeployments",
+        "of the backstop is not what this version of Sluice has: ValidatingAdmissionPolicy sluice-backstop-flinkdeployments",
         way_out,
     );
-    // The remedy is one.
-    kubectl.apply(&exported.out).unwrap().admitted().unwrap();
+    remedy();
+    // It looks as before and refuses nothing.
+    let quiet = r#"{"spec":{"validationActions":["Audit"]}}"#;
+    kubectl
+        .run(&["patch", binding, "--type=merge", "-p", quiet])
+        .unwrap()
+        .admitted()
+        .unwrap();
+    stage.complains(
+        "of the backstop is not what this version of Sluice has: ValidatingAdmissionPolicyBinding sluice-backstop-sessionclusters",
+        way_out,
+    );
+    remedy();
     stage.recovers();
     for (kind, all) in [
         (

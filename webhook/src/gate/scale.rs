@@ -25,7 +25,7 @@ enum Direction {
     Up,
     /// To fewer, or as many, of what has some: the charge falls.
     Down,
-    /// To fewer, or as many, of what has none now: a job that has come to its end costs nothing and starts again with its next spec.
+    /// To fewer, or as many, of what may have none now: a job that has come to its end costs nothing and starts again with its next spec.
     MayStart,
 }
 
@@ -37,7 +37,7 @@ impl Direction {
             .is_some_and(|count| count > 0);
         if replicas(old).is_none_or(|had| wanted > had) {
             Direction::Up
-        } else if runs || kind.plural == "sessionclusters" {
+        } else if kind.group == sluice_api::GROUP && (runs || kind.plural == "sessionclusters") {
             Direction::Down
         } else {
             Direction::MayStart

@@ -13,11 +13,13 @@ const RELEVANT: &str = "oldObject == null \
 /// What is on its way out may always change.
 const NOT_BEING_DELETED: &str = "!has(object.metadata.deletionTimestamp)";
 
-/// `/scale` to fewer replicas, or as many, of what has some. A job that has come to its end by itself has none and costs nothing, though
-/// its spec says RUNNING: with its next spec it starts again, and with fewer replicas that is an increase all the same. A session cluster
-/// never ends by itself.
+/// `/scale` to fewer replicas, or as many, of a kind of our own that has some. A job that has come to its end by itself has none and costs
+/// nothing, though its spec says RUNNING: with its next spec it starts again, and with fewer replicas that is an increase all the same.
+/// A session cluster never ends by itself. Of others' kinds this number tells nothing: the Apache operator writes what the spec asks
+/// for and leaves it when the job has ended.
 const NOT_SCALE_DOWN: &str = "!(request.?subResource.orValue('') == 'scale' && oldObject != null \
     && object.?spec.?replicas.orValue(0) <= oldObject.?spec.?replicas.orValue(0) \
+    && request.resource.group == 'sluice.dev' \
     && (request.resource.resource == 'sessionclusters' || oldObject.?status.?replicas.orValue(0) > 0))";
 
 /// A session cluster whose only change is a state away from RUNNING, or fewer TaskManagers. One that also edits

@@ -117,6 +117,8 @@ pub async fn serve(
     let mut looks = tokio::time::interval(look.max(Duration::from_millis(1)));
     loop {
         tokio::select! {
+            // The connection first: after a pause of our own its bytes may be there already, and nobody was late.
+            biased;
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
                     tracing::debug!(%error, "connection ended");
