@@ -39,7 +39,7 @@ pub(super) async fn backstop(place: &Place<'_>) -> Found {
                 Ok(Some(stored)) => {
                     there += 1;
                     // Nothing of it is the exporter's choice.
-                    if !same(&json(&stored.spec), &json(&binding.spec)) {
+                    if !same(&reach(&stored), &reach(&binding)) {
                         stale.push(format!("ValidatingAdmissionPolicyBinding {name}"));
                     }
                 }
@@ -79,5 +79,19 @@ fn judgement(policy: &ValidatingAdmissionPolicy) -> Value {
         json(&spec.match_conditions),
         json(&spec.variables),
         json(&spec.validations)
+    ])
+}
+
+/// What a binding does with it, and where.
+fn reach(binding: &ValidatingAdmissionPolicyBinding) -> Value {
+    let spec = binding.spec.clone().unwrap_or_default();
+    let resources = spec.match_resources.unwrap_or_default();
+    json!([
+        json(&spec.policy_name),
+        json(&spec.validation_actions),
+        json(&resources.namespace_selector),
+        json(&resources.object_selector),
+        json(&resources.exclude_resource_rules),
+        json(&resources.resource_rules),
     ])
 }
