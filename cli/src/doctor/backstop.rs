@@ -39,7 +39,7 @@ pub(super) async fn backstop(place: &Place<'_>) -> Found {
                 Ok(Some(stored)) => {
                     there += 1;
                     // Nothing of it is the exporter's choice.
-                    if !same(&reach(&stored), &reach(&binding)) {
+                    if !does_as_much(&stored, &binding) {
                         stale.push(format!("ValidatingAdmissionPolicyBinding {name}"));
                     }
                 }
@@ -82,13 +82,25 @@ fn judgement(policy: &ValidatingAdmissionPolicy) -> Value {
     ])
 }
 
-/// What a binding does with it, and where.
+/// Whether a stored binding does what ours does, where ours does it. It may do more, such as an audit.
+fn does_as_much(
+    stored: &ValidatingAdmissionPolicyBinding,
+    ours: &ValidatingAdmissionPolicyBinding,
+) -> bool {
+    let actions = |binding: &ValidatingAdmissionPolicyBinding| {
+        let spec = binding.spec.clone().unwrap_or_default();
+        spec.validation_actions.unwrap_or_default()
+    };
+    let there = actions(stored);
+    same(&reach(stored), &reach(ours)) && actions(ours).iter().all(|action| there.contains(action))
+}
+
+/// Which policy a binding puts in force, and where.
 fn reach(binding: &ValidatingAdmissionPolicyBinding) -> Value {
     let spec = binding.spec.clone().unwrap_or_default();
     let resources = spec.match_resources.unwrap_or_default();
     json!([
         json(&spec.policy_name),
-        json(&spec.validation_actions),
         json(&resources.namespace_selector),
         json(&resources.object_selector),
         json(&resources.exclude_resource_rules),
