@@ -139,7 +139,7 @@ async fn a_revision_that_is_over_stands_in_nobodys_way() {
 }
 
 /// A standalone FlinkDeployment whose job has ended: the operator leaves the number of TaskManagers as the spec asked for it.
-fn flink_deployment(account: Value, job: &str, job_manager: &str) -> Value {
+fn flink_deployment(account: Option<&str>, job: &str, job_manager: &str) -> Value {
     let spec = json!({
         "image": "flink:1.20", "flinkVersion": "v1_20", "mode": "standalone", "serviceAccount": account,
         "flinkConfiguration": {"taskmanager.numberOfTaskSlots": "1"},
@@ -166,7 +166,7 @@ fn flink_deployment(account: Value, job: &str, job_manager: &str) -> Value {
 #[tokio::test]
 async fn an_ended_job_of_the_apache_operator_is_charged_whatever_number_it_left() {
     let flink = ("flink.apache.org", "v1beta1", "flinkdeployments");
-    let ended = flink_deployment(json!("flink"), "FINISHED", "MISSING");
+    let ended = flink_deployment(Some("flink"), "FINISHED", "MISSING");
     let (decision, asked) = decide_of(flink, ended, 4, "7").await;
     assert_eq!(decision.refusal, None);
     // Until the operator has taken the new spec up, what it recorded counts too: four TaskManagers and a JobManager.
@@ -177,7 +177,7 @@ async fn an_ended_job_of_the_apache_operator_is_charged_whatever_number_it_left(
 async fn what_runs_is_scaled_down_whatever_else_is_wrong_with_it() {
     // Stored before Sluice came; a create like this is refused.
     let flink = ("flink.apache.org", "v1beta1", "flinkdeployments");
-    let faulty = flink_deployment(json!(null), "RUNNING", "READY");
+    let faulty = flink_deployment(None, "RUNNING", "READY");
     for runs in [4, 0] {
         let (decision, asked) = decide_of(flink, faulty.clone(), runs, "7").await;
         assert_eq!((decision.refusal, asked), (None, Vec::new()), "{runs}");
