@@ -337,6 +337,7 @@ fn killed_at_random(gate: &Gate, team: &Kubectl, jobs: &Jobs<'_>, folder: &Path)
             Ok(())
         })?;
     }
+    let before = run_of(&jobs.becomes("counting", "RUNNING")?)?;
     for wanted in ["STOPPED", "RUNNING"] {
         team.merge(
             "sessionclusters/analytics",
@@ -350,8 +351,9 @@ fn killed_at_random(gate: &Gate, team: &Kubectl, jobs: &Jobs<'_>, folder: &Path)
             ledger(team, "0")?;
         }
     }
-    // What ran there starts again with its cluster, from its newest snapshot, once.
-    let again = run_of(&jobs.becomes("counting", "RUNNING")?)?;
+    // What ran there starts again with its cluster, from its newest snapshot, once. Until a controller that lives has looked, its
+    // status is of the run before.
+    let again = jobs.runs_again("counting", &before)?;
     jobs.counted(&again, 1)?;
     ledger(team, "0.3")?;
     ensure!(killed >= 9, "killed {killed} times");
