@@ -3,14 +3,13 @@
 
 use crate::etcd::Etcd;
 use crate::load::ApiServer;
-use crate::stage::{build_sluice, client, crd, eventually};
+use crate::stage::{build_sluice, client, crd, sluice_up};
 use crate::target::Target;
 use anyhow::{Context as _, bail};
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use kube::{Api, Client};
-use sluice_cluster::{OnParentDeath, Process, ProcessSpec, free_loopback_port};
+use sluice_cluster::{Process, ProcessSpec, free_loopback_port};
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -52,32 +51,7 @@ impl Plane {
         let sluice = build_sluice()?;
         let (crd, _) = crd(folder.path())?;
         let data_dir = folder.path().join("data");
-        let ready = folder.path().join("ready");
-        let arguments: [OsString; 9] = [
-            "up".into(),
-            "--data-dir".into(),
-            data_dir.clone().into(),
-            "--ready-file".into(),
-            ready.clone().into(),
-            "--crds".into(),
-            crd.into(),
-            "--replicas".into(),
-            replicas.to_string().into(),
-        ];
-        let spec = ProcessSpec::new("sluice up", &sluice, folder.path().join("up.log"))
-            .args(arguments)
-            .on_parent_death(OnParentDeath::Terminate);
-        let up = Process::spawn(spec)?;
-        let kubeconfig = eventually("sluice up is ready", async || {
-            if let Some(status) = up.exit_status() {
-                bail!("sluice up ended ({status}): {}", up.log_tail());
-            }
-            Ok(std::fs::read_to_string(&ready)
-                .ok()
-                .filter(|path| !path.trim().is_empty()))
-        })
-        .await?;
-        let kubeconfig = PathBuf::from(kubeconfig.trim());
+        let (up, kubeconfig) = sluice_up(&sluice, folder.path(), &crd, replicas).await?;
         Ok(Self {
             client: client(&kubeconfig).await?,
             api_server: Arc::new(ApiServer::of(&kubeconfig).await?),

@@ -53,30 +53,7 @@ impl Stage {
         let (crd_path, crd) = crd(folder.path())?;
 
         let data_dir = folder.path().join("data");
-        let ready = folder.path().join("ready");
-        let arguments: [OsString; 7] = [
-            "up".into(),
-            "--data-dir".into(),
-            data_dir.clone().into(),
-            "--ready-file".into(),
-            ready.clone().into(),
-            "--crds".into(),
-            crd_path.into(),
-        ];
-        let spec = ProcessSpec::new("sluice up", sluice, folder.path().join("up.log"))
-            .args(arguments)
-            .on_parent_death(OnParentDeath::Terminate);
-        let up = Process::spawn(spec)?;
-        let kubeconfig = eventually("sluice up is ready", async || {
-            if let Some(status) = up.exit_status() {
-                bail!("sluice up ended ({status}): {}", up.log_tail());
-            }
-            Ok(std::fs::read_to_string(&ready)
-                .ok()
-                .filter(|path| !path.trim().is_empty()))
-        })
-        .await?;
-        let kubeconfig = PathBuf::from(kubeconfig.trim());
+        let (up, kubeconfig) = sluice_up(&sluice, folder.path(), &crd_path, 1).await?;
         let client = client(&kubeconfig).await?;
 
         let port = free_loopback_port()?;
@@ -301,6 +278,41 @@ impl Stage {
         }
         counted.await
     }
+}
+
+/// Starts `sluice up` in a folder, with so many webhooks, and waits until it is ready; also returns its kubeconfig.
+pub async fn sluice_up(
+    sluice: &Path,
+    folder: &Path,
+    crd: &Path,
+    replicas: usize,
+) -> anyhow::Result<(Process, PathBuf)> {
+    let ready = folder.join("ready");
+    let arguments: [OsString; 9] = [
+        "up".into(),
+        "--data-dir".into(),
+        folder.join("data").into(),
+        "--ready-file".into(),
+        ready.clone().into(),
+        "--crds".into(),
+        crd.into(),
+        "--replicas".into(),
+        replicas.to_string().into(),
+    ];
+    let spec = ProcessSpec::new("sluice up", sluice, folder.join("up.log"))
+        .args(arguments)
+        .on_parent_death(OnParentDeath::Terminate);
+    let up = Process::spawn(spec)?;
+    let kubeconfig = eventually("sluice up is ready", async || {
+        if let Some(status) = up.exit_status() {
+            bail!("sluice up ended ({status}): {}", up.log_tail());
+        }
+        Ok(std::fs::read_to_string(&ready)
+            .ok()
+            .filter(|path| !path.trim().is_empty()))
+    })
+    .await?;
+    Ok((up, PathBuf::from(kubeconfig.trim())))
 }
 
 /// Polls until there is a value.
