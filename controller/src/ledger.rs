@@ -9,6 +9,7 @@
 //!   waits for it, [`door`]: the way there;
 //! * [`dialects`]: which resources those are, and what their objects cost;
 //! * [`facts`] and [`operator`]: what charges look up elsewhere;
+//! * [`sightings`]: since when this process has known each hold, whether it led or not;
 //! * [`undecided`]: reads, fences and drops for holds that are due.
 //!
 //! Safe with several leaders: every write is a compare-and-swap, and what may be written is decided from the copy that it is
@@ -25,6 +26,7 @@ use sluice_policy::ledger::expire::UNDECIDED;
 
 use crate::leader::Leadership;
 use facts::Facts;
+use sightings::Sightings;
 
 pub mod claim;
 pub mod dialects;
@@ -36,6 +38,7 @@ pub mod operator;
 pub mod queue;
 pub mod quotas;
 pub mod resources;
+pub mod sightings;
 pub mod standing;
 pub mod undecided;
 
@@ -112,6 +115,8 @@ pub struct LedgerKeeper {
     pub charge: ChargeOf,
     /// Where charges depend on other objects: which resources have to be listed anew.
     pub facts: Option<Arc<Facts>>,
+    /// Which holds this process has seen, and since when.
+    pub sightings: Arc<Sightings>,
     /// How to work.
     pub settings: Settings,
 }
@@ -131,10 +136,19 @@ impl LedgerKeeper {
         keeper::keep(self, Some(questions)).await;
     }
 
+    /// Waits until this process leads, and takes note of holds meanwhile.
+    pub async fn stand_by(&self, leadership: &mut Leadership) {
+        tokio::select! {
+            biased;
+            () = leadership.acquired() => {}
+            () = self.sightings.gather(&self.client) => {}
+        }
+    }
+
     /// Keeps the ledger of every quota while this process leads; never returns. Dropping the future ends all of it.
     pub async fn run(&self, mut leadership: Leadership) {
         loop {
-            leadership.acquired().await;
+            self.stand_by(&mut leadership).await;
             tokio::select! {
                 () = keeper::keep(self, None) => {}
                 () = leadership.lost() => {}

@@ -158,6 +158,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
         resources,
         charge: Arc::new(move |resource, object| charging.charge(resource, object)),
         facts: Some(facts),
+        sightings: Arc::default(),
         settings: Settings::default(),
     };
     let jobs = SessionJobs::new(client.clone(), &config.instance, reach)?
@@ -274,7 +275,7 @@ pub struct Reconcilers {
 /// whatever is under way.
 pub async fn lead(keeper: &LedgerKeeper, all: &Reconcilers, mut leadership: Leadership) {
     loop {
-        leadership.acquired().await;
+        keeper.stand_by(&mut leadership).await;
         let (asker, questions) = standing::channel();
         let (clusters, watch_clusters) = run::all(keeper.client.clone());
         tokio::select! {

@@ -164,6 +164,7 @@ async fn controller(client: kube::Client, address: String, probe: Probe) {
         resources,
         charge: Arc::new(move |resource, object| charging.charge(resource, object)),
         facts: Some(facts),
+        sightings: Arc::default(),
         settings: Settings::default(),
     };
     Box::pin(lead(&keeper, &all, Leadership::always())).await;

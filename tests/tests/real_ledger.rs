@@ -81,6 +81,7 @@ fn keeper(client: &Client) -> LedgerKeeper {
         ],
         charge: Arc::new(|_, object| charge(object)),
         facts: None,
+        sightings: Arc::default(),
         settings: KeeperSettings {
             undecided: Duration::from_secs(3),
             expiry_tick: Duration::from_millis(500),
@@ -361,6 +362,7 @@ fn the_ledger_is_exact_on_a_real_api_server() {
         for leader in leaders {
             leader.abort();
         }
+        who_stood_by_need_not_wait_again(&world).await;
         one_leads_and_another_takes_over(&world.client).await;
         let world = Arc::into_inner(world).unwrap();
         drop(world.replicas);
@@ -544,6 +546,31 @@ async fn the_dead_leave_nothing(world: &World) {
         .await
         .unwrap();
     world.quiet(0).await;
+}
+
+async fn who_stood_by_need_not_wait_again(world: &World) {
+    let mut keeper = keeper(&world.client);
+    keeper.settings.undecided = Duration::from_secs(15);
+    let absent = Reserve {
+        uid: "00000000-0000-0000-0000-000000000001".into(),
+        base: Revision::NONE,
+        ..World::rise(&world.get("c8").await, 5)
+    };
+    let verdict = world
+        .replica(0)
+        .ask(world.quotas.clone(), absent)
+        .await
+        .unwrap();
+    assert_eq!(verdict, Verdict::Admitted { over: vec![] });
+    let stood_by = keeper.sightings.gather(&world.client);
+    let stood_by = tokio::time::timeout(Duration::from_secs(16), stood_by).await;
+    assert!(stood_by.is_err(), "nobody leads, so it goes on");
+    let leads = Instant::now();
+    let undecided = keeper.settings.undecided;
+    let leader = tokio::spawn(async move { keeper.run(Leadership::always()).await });
+    world.quiet(0).await;
+    assert!(leads.elapsed() < undecided, "it began to count anew");
+    leader.abort();
 }
 
 async fn a_new_kind_is_counted_once_it_is_served(world: &World) {

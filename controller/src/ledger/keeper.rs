@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sluice_api::quota::{ClusterCpuQuota, CpuQuota};
 use sluice_policy::ledger::{
-    Ages, Behind, Book, CHARGE_FN, Hold, Inventory, QuotaKey, Step, Watched, confirm, expire,
+    Behind, Book, CHARGE_FN, Hold, Inventory, QuotaKey, Step, Watched, confirm, expire,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -32,7 +32,6 @@ const HOLDS_PER_TICK: usize = 64;
 /// What is known of a quota.
 struct Known {
     copy: QuotaCopy,
-    ages: Ages,
     due: Option<Instant>,
     not_before: Instant,
 }
@@ -43,7 +42,6 @@ struct Keeper<'a> {
     quotas: BTreeMap<QuotaKey, Known>,
     /// Kinds of quotas that have been listed.
     listed: Vec<Kind>,
-    started: Instant,
 }
 
 /// Keeps all ledgers for ever. Dropping the future ends its watches.
@@ -77,7 +75,6 @@ pub async fn keep(of: &LedgerKeeper, mut questions: Option<Questions>) {
         inventory: Inventory::of(of.resources.iter().map(super::Resource::key)),
         quotas: BTreeMap::new(),
         listed: Vec::new(),
-        started: Instant::now(),
     };
     let mut ticks = interval(of.settings.expiry_tick);
     loop {
@@ -160,6 +157,7 @@ impl Keeper<'_> {
     }
 
     fn learn_quota(&mut self, what: QuotaNews) {
+        self.of.sightings.learn(&what);
         match what {
             QuotaNews::Listed(kind, copies) => {
                 if !self.listed.contains(&kind) {
@@ -218,7 +216,6 @@ impl Keeper<'_> {
             .entry(copy.key.clone())
             .or_insert_with(|| Known {
                 copy: copy.clone(),
-                ages: Ages::new(self.of.settings.undecided),
                 due: None,
                 not_before: now,
             });
@@ -402,16 +399,16 @@ impl Keeper<'_> {
     }
 
     async fn see_to_undecided(&mut self) {
-        let now = self.started.elapsed();
         let mut due: Vec<(QuotaKey, Hold)> = Vec::new();
-        for (key, known) in &mut self.quotas {
+        for (key, known) in &self.quotas {
             if let Ok(account) = &known.copy.account {
-                let holds = known.ages.due(now, &account.book);
+                let undecided = self.of.settings.undecided;
+                let holds = self.of.sightings.due(key, &account.book, undecided);
                 due.extend(
                     holds
                         .into_iter()
                         .take(HOLDS_PER_TICK)
-                        .map(|hold| (key.clone(), hold.clone())),
+                        .map(|hold| (key.clone(), hold)),
                 );
             }
         }

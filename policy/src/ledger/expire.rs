@@ -4,7 +4,7 @@
 //! the revision that the late write starts from. For a create nothing can be fenced, so it is dropped once it
 //! is older than any request can be; the controller's own gate stands behind that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use super::book::{Book, Hold, Revision};
@@ -44,30 +44,23 @@ pub fn decide(hold: &Hold, found: &Found) -> Step {
     }
 }
 
-/// Since when this leader has known each hold, on its own monotonic clock.
-#[derive(Clone, Debug)]
+/// Since when this process has known each hold of a quota, on its own monotonic clock.
+#[derive(Clone, Debug, Default)]
 pub struct Ages {
     since: BTreeMap<String, Duration>,
-    undecided: Duration,
 }
 
 impl Ages {
-    /// Holds are due after this long; [`UNDECIDED`] but in tests.
-    pub fn new(undecided: Duration) -> Self {
-        Self {
-            since: BTreeMap::new(),
-            undecided,
-        }
-    }
-
-    /// Takes note of a quota's holds at `now` and tells which are due. Holds that are gone are forgotten.
-    pub fn due<'a>(&mut self, now: Duration, book: &'a Book) -> Vec<&'a Hold> {
-        self.since.retain(|id, _| book.holds(id));
+    /// Takes note of a quota's holds at `now` and tells which have been known for `undecided` ([`UNDECIDED`] but in tests).
+    /// Holds that are gone are forgotten.
+    pub fn due<'a>(&mut self, now: Duration, undecided: Duration, book: &'a Book) -> Vec<&'a Hold> {
+        let there: HashSet<_> = book.pending.iter().map(|hold| hold.id.as_str()).collect();
+        self.since.retain(|id, _| there.contains(id.as_str()));
         book.pending
             .iter()
             .filter(|hold| {
                 let since = *self.since.entry(hold.id.clone()).or_insert(now);
-                now.saturating_sub(since) >= self.undecided
+                now.saturating_sub(since) >= undecided
             })
             .collect()
     }
@@ -112,27 +105,27 @@ mod tests {
     }
 
     #[test]
-    fn a_hold_is_due_ninety_seconds_after_this_leader_first_saw_it() {
-        let mut ages = Ages::new(UNDECIDED);
+    fn a_hold_is_due_ninety_seconds_after_this_process_first_saw_it() {
+        let mut ages = Ages::default();
         let mut book = Book {
             pending: vec![hold("a", 7)],
             ..Book::default()
         };
         let at = Duration::from_secs;
-        assert!(ages.due(at(1000), &book).is_empty());
+        assert!(ages.due(at(1000), UNDECIDED, &book).is_empty());
         book.pending.push(hold("b", 9));
-        assert!(ages.due(at(1089), &book).is_empty());
+        assert!(ages.due(at(1089), UNDECIDED, &book).is_empty());
         let due: Vec<_> = ages
-            .due(at(1090), &book)
+            .due(at(1090), UNDECIDED, &book)
             .iter()
             .map(|hold| hold.id.as_str())
             .collect();
         assert_eq!(due, ["a"]);
         book.pending.clear();
-        assert!(ages.due(at(1091), &book).is_empty());
+        assert!(ages.due(at(1091), UNDECIDED, &book).is_empty());
         book.pending.push(hold("a", 7));
         assert!(
-            ages.due(at(1092), &book).is_empty(),
+            ages.due(at(1092), UNDECIDED, &book).is_empty(),
             "a forgotten hold starts anew"
         );
     }

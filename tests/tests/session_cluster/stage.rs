@@ -212,6 +212,7 @@ impl Stage {
                 resources,
                 charge: Arc::new(move |resource, object| charging.charge(resource, object)),
                 facts: Some(facts),
+                sightings: Arc::default(),
                 settings: Settings::default(),
             };
             let deployments = Deployments {
