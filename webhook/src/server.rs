@@ -12,6 +12,7 @@ pub mod connection;
 pub mod head;
 pub mod ops;
 pub mod tls;
+pub mod unsent;
 
 use crate::metrics::Metrics;
 use axum::Router;

@@ -203,6 +203,42 @@ async fn who_never_reads_the_answers_is_cut_off() {
 }
 
 #[tokio::test]
+async fn who_opens_no_window_for_the_answers_is_cut_off() {
+    let running = start(Patience {
+        write: Duration::from_millis(500),
+        ..Patience::default()
+    })
+    .await;
+    // A long answer, as the uid is in each. With a window of one byte hyper lets a whole piece of it go to be sent.
+    let long = "u".repeat(50_000);
+    for window in [0, 1, 49_000] {
+        let stream = running.connect(&["h2"]).await.unwrap();
+        let (mut client, connection) =
+            hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+                .initial_stream_window_size(window)
+                .handshake(TokioIo::new(stream))
+                .await
+                .unwrap();
+        let connection = tokio::spawn(connection);
+        let mut answers = Vec::new();
+        for _ in 0..20 {
+            // The heads come: they need no window.
+            match client.send_request(post(&long)).await {
+                Ok(answer) => answers.push(answer),
+                Err(_) => break,
+            }
+        }
+        assert!(!answers.is_empty(), "cut off before any answer");
+        let ended = tokio::time::timeout(SOON, connection).await;
+        assert!(
+            ended.is_ok(),
+            "the connection is kept with a window of {window}"
+        );
+    }
+    is_as_before(&running).await;
+}
+
+#[tokio::test]
 async fn streams_that_are_reset_at_once_end_the_connection_and_no_other() {
     let running = start(Patience::default()).await;
     let stream = running.connect(&["h2"]).await.unwrap();

@@ -2,6 +2,7 @@
 
 use super::Stop;
 use super::head::{Head, Noting};
+use super::unsent::{Noted, Unsent};
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderValue, header};
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::time::MissedTickBehavior;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
@@ -29,7 +31,8 @@ pub struct Patience {
     /// HTTP/1.1: from the first byte of a later request's head to its last. Whoever sends a byte now and then, after a first
     /// request in good order, is cut off here.
     pub head: Duration,
-    /// For the other side to take something of an answer. Whoever reads nothing is cut off here.
+    /// For the other side to take something of what is written and, over HTTP/2, to open its window for all of an answer.
+    /// Whoever reads nothing is cut off here.
     pub write: Duration,
     /// Between the end of one HTTP/1.1 request and the end of the next one's head. Longer than the 90 s after which
     /// an API server drops an idle connection itself: were it shorter, a review could meet a connection that we
@@ -88,24 +91,23 @@ pub async fn serve(
     let stream = Noting::new(stream, Arc::clone(&head));
     let asked = Arc::new(AtomicBool::new(false));
     let (seen, heads) = (Arc::clone(&asked), Arc::clone(&head));
+    let unsent = Arc::new(Unsent::default());
+    let answers = Arc::clone(&unsent);
     let leaving = stop.leaving.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         seen.store(true, Ordering::Relaxed);
         let router = router.clone();
         let answering = heads.complete();
         let leaving = leaving.clone();
+        let answers = Arc::clone(&answers);
         async move {
             let _answering = answering;
-            let mut response: Result<Response, Infallible> =
-                router.oneshot(request.map(axum::body::Body::new)).await;
-            if let Ok(response) = &mut response
-                && is_http1
-                && leaving.is_cancelled()
-            {
+            let mut response = router.oneshot(request.map(axum::body::Body::new)).await?;
+            if is_http1 && leaving.is_cancelled() {
                 let headers = response.headers_mut();
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
-            response
+            Ok::<Response<Noted>, Infallible>(response.map(|body| answers.noting(body)))
         }
     });
     let builder = builder(patience);
@@ -115,6 +117,8 @@ pub async fn serve(
     let mut draining = false;
     let look = patience.head.min(patience.write) / 4;
     let mut looks = tokio::time::interval(look.max(Duration::from_millis(1)));
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut was_late = false;
     loop {
         tokio::select! {
             // The connection first: after a pause of our own its bytes may be there already, and nobody was late.
@@ -137,10 +141,14 @@ pub async fn serve(
                     tracing::debug!("a request's head took too long");
                     return;
                 }
-                if head.stuck().is_some_and(|stuck| stuck.elapsed() > patience.write) {
+                let waits = head.stuck().into_iter().chain(unsent.oldest()).min();
+                let late = waits.is_some_and(|since| since.elapsed() > patience.write);
+                // Twice: after a pause of our own the answers are only about to be sent.
+                if late && was_late {
                     tracing::debug!("nobody reads the answers");
                     return;
                 }
+                was_late = late;
             }
             () = stop.drain.cancelled(), if !draining => {
                 draining = true;
