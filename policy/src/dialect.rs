@@ -86,6 +86,19 @@ pub enum LeafKind {
     Text,
 }
 
+/// Whether fewer replicas, or as many, through `/scale` can cost more than what is stored: a job that has come to its end by itself
+/// costs nothing though its spec says that it runs, and with its next spec it starts again, with however few replicas. What
+/// cannot cost more never leaves the API server, so that it works with every webhook dead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScaleDown {
+    /// It may, or nothing tells: always asked about. The Apache operator, say, leaves its number of TaskManagers when a job has ended.
+    Judged,
+    /// It cannot while the Scale's `status.replicas` is above 0.
+    UnseenWhileItRuns,
+    /// It never can: the kind does not end by itself.
+    Unseen,
+}
+
 /// What policy needs to know of a kind. All functions are pure and must accept any JSON whatever.
 pub trait Dialect: Send + Sync {
     /// Names of the kind.
@@ -157,6 +170,11 @@ pub trait Dialect: Send + Sync {
     /// let go, however wrong the rest of the stored object may be.
     fn levers(&self) -> Vec<FieldPath> {
         Vec::new()
+    }
+
+    /// Which requests for fewer replicas through `/scale`, or as many, are never asked about.
+    fn scale_down(&self) -> ScaleDown {
+        ScaleDown::Judged
     }
 
     /// The object in the form in which changes are sought, where that is not its own (flattened configuration).

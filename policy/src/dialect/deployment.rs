@@ -10,7 +10,7 @@ use super::own::{
     demand, exclusive, image, jars, job_options, logging, name, normalise, notices, pods,
     references, resources, status, strategies, tables, version,
 };
-use super::{Derived, Dialect, KindInfo, LeafKind, Scope};
+use super::{Derived, Dialect, KindInfo, LeafKind, ScaleDown, Scope};
 use crate::charge::{Desired, Workload};
 use crate::defaults::record::Record;
 use crate::draft::Draft;
@@ -184,6 +184,10 @@ impl Dialect for Deployment {
             ]);
         }
         groups
+    }
+
+    fn scale_down(&self) -> ScaleDown {
+        ScaleDown::UnseenWhileItRuns
     }
 
     fn levers(&self) -> Vec<FieldPath> {

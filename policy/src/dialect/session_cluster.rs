@@ -8,7 +8,7 @@ use super::own::{
     demand, exclusive, image, jars, logging, name, normalise, notices, pods, references, resources,
     status, tables, version,
 };
-use super::{Dialect, Frozen, KindInfo, LeafKind, Scope};
+use super::{Dialect, Frozen, KindInfo, LeafKind, ScaleDown, Scope};
 use crate::charge::{Desired, Workload};
 use crate::draft::Draft;
 use crate::finding::{Cause, CauseReason, Code, Findings};
@@ -153,6 +153,10 @@ impl Dialect for SessionCluster {
 
     fn exclusive(&self) -> Vec<Vec<FieldPath>> {
         exclusive::groups(&FieldPath::of("spec"), &FieldPath::of("spec"))
+    }
+
+    fn scale_down(&self) -> ScaleDown {
+        ScaleDown::Unseen
     }
 
     fn levers(&self) -> Vec<FieldPath> {

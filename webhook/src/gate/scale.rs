@@ -4,6 +4,7 @@ use super::{Decision, Endpoint, Gate, metadata, name_of};
 use crate::review::Request;
 use crate::review::rules::{self, MALFORMED, SLOW, STALE_PARENT};
 use serde_json::Value;
+use sluice_policy::dialect::ScaleDown;
 use sluice_policy::{Dialect, KindInfo, Operation, Part, Review};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -30,17 +31,18 @@ enum Direction {
 }
 
 impl Direction {
-    fn of(request: &Request<'_>, kind: &KindInfo, wanted: i64) -> Self {
+    fn of(request: &Request<'_>, dialect: &dyn Dialect, wanted: i64) -> Self {
         let old = &request.old_object;
         let runs = sluice_policy::json::present(old, &["status", "replicas"])
             .and_then(Value::as_i64)
             .is_some_and(|count| count > 0);
         if replicas(old).is_none_or(|had| wanted > had) {
-            Direction::Up
-        } else if kind.group == sluice_api::GROUP && (runs || kind.plural == "sessionclusters") {
-            Direction::Down
-        } else {
-            Direction::MayStart
+            return Direction::Up;
+        }
+        match dialect.scale_down() {
+            ScaleDown::Unseen => Direction::Down,
+            ScaleDown::UnseenWhileItRuns if runs => Direction::Down,
+            ScaleDown::UnseenWhileItRuns | ScaleDown::Judged => Direction::MayStart,
         }
     }
 }
@@ -60,7 +62,7 @@ impl Gate {
                 "must be a whole number, 0 or more",
             ));
         };
-        let direction = Direction::of(request, dialect.kind(), wanted);
+        let direction = Direction::of(request, dialect, wanted);
         match (endpoint, direction) {
             // Nothing to judge, and nothing may stand in the way.
             (Endpoint::Validate, Direction::Down) => Decision::default(),

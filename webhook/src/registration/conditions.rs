@@ -4,6 +4,9 @@
 //! All conditions of a webhook must hold for it to be called. Optional fields are reached with `?`: these expressions run
 //! on every kind that the rules name, quotas and defaults too.
 
+use sluice_policy::dialect::ScaleDown;
+use sluice_policy::{Dialect, KindInfo, dialects};
+
 /// For an update: something that we judge has changed.
 const RELEVANT: &str = "oldObject == null \
     || object.?spec != oldObject.?spec \
@@ -13,14 +16,31 @@ const RELEVANT: &str = "oldObject == null \
 /// What is on its way out may always change.
 const NOT_BEING_DELETED: &str = "!has(object.metadata.deletionTimestamp)";
 
-/// `/scale` to fewer replicas, or as many, of a kind of our own that has some. A job that has come to its end by itself has none and costs
-/// nothing, though its spec says RUNNING: with its next spec it starts again, and with fewer replicas that is an increase all the same.
-/// A session cluster never ends by itself. Of others' kinds this number tells nothing: the Apache operator writes what the spec asks
-/// for and leaves it when the job has ended.
-const NOT_SCALE_DOWN: &str = "!(request.?subResource.orValue('') == 'scale' && oldObject != null \
-    && object.?spec.?replicas.orValue(0) <= oldObject.?spec.?replicas.orValue(0) \
-    && request.resource.group == 'sluice.dev' \
-    && (request.resource.resource == 'sessionclusters' || oldObject.?status.?replicas.orValue(0) > 0))";
+/// `/scale` to fewer replicas, or as many, of a kind and in a state of which its dialect says that it cannot cost more ([`ScaleDown`]).
+fn not_scale_down() -> String {
+    let unseen: Vec<_> = dialects()
+        .iter()
+        .filter_map(|dialect| unseen(*dialect))
+        .collect();
+    format!(
+        "!(request.?subResource.orValue('') == 'scale' && oldObject != null \
+        && object.?spec.?replicas.orValue(0) <= oldObject.?spec.?replicas.orValue(0) \
+        && ({}))",
+        unseen.join(" || ")
+    )
+}
+
+fn unseen(dialect: &dyn Dialect) -> Option<String> {
+    let runs = match dialect.scale_down() {
+        ScaleDown::Judged => return None,
+        ScaleDown::UnseenWhileItRuns => " && oldObject.?status.?replicas.orValue(0) > 0",
+        ScaleDown::Unseen => "",
+    };
+    let KindInfo { group, plural, .. } = dialect.kind();
+    Some(format!(
+        "(request.resource.group == '{group}' && request.resource.resource == '{plural}'{runs})"
+    ))
+}
 
 /// A session cluster whose only change is a state away from RUNNING, or fewer TaskManagers. One that also edits
 /// anything else is judged: otherwise a patch that stops and edits frozen fields would pass unseen.
@@ -42,7 +62,7 @@ pub fn validating() -> Vec<(&'static str, String)> {
     vec![
         ("relevant", RELEVANT.to_owned()),
         ("not-being-deleted", NOT_BEING_DELETED.to_owned()),
-        ("not-scale-down", NOT_SCALE_DOWN.to_owned()),
+        ("not-scale-down", not_scale_down()),
         ("not-only-lowering", NOT_ONLY_LOWERING.to_owned()),
     ]
 }
