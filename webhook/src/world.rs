@@ -2,7 +2,7 @@
 //!
 //! * [`kinds`]: what is watched, and how little of it is kept.
 //! * [`store`]: one resource's cache; `small`: how it keeps very many workloads.
-//! * [`watch`]: fills a store: list page by page, then watch, for ever.
+//! * [`watch`]: fills a store: list (streamed, or page by page), then watch, for ever.
 //! * [`fresh`]: bounds how long a quota may be unknown here.
 //! * [`falls`]: CPU that was given up a moment ago.
 //!

@@ -82,7 +82,7 @@ impl Objects {
                 Value::Null => String::new(),
                 part => part.to_string(),
             };
-            if self.small.put(namespace, name, keep.charge(object), &facts) {
+            if self.small.put(namespace, name, keep.charge(object), facts) {
                 self.count += 1;
             }
             return;
@@ -116,6 +116,11 @@ impl Objects {
         if names.insert(name.into(), entry).is_none() {
             self.count += 1;
         }
+    }
+
+    /// To be called when many have been put: gives back memory that they do not need.
+    pub fn pack(&mut self) {
+        self.small.pack();
     }
 
     /// What an object costs; nothing if it is not known.

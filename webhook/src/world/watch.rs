@@ -1,4 +1,7 @@
-//! Fills a store: lists page by page, one object in memory at a time, then watches, for ever.
+//! Fills a store, one object in memory at a time, then watches, for ever.
+//!
+//! An API server from 1.34 on streams a list out of its own cache, as a watch that begins with what exists (`sendInitialEvents`);
+//! others are asked for it page by page.
 
 use super::kinds::{Keep, Single};
 use super::store::{Objects, Store};
@@ -9,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -18,11 +21,20 @@ use tokio_util::sync::CancellationToken;
 /// Objects in one page of a list: with 10 KiB each, a megabyte in flight.
 const PAGE: usize = 100;
 
+/// For one page; the API server's own limit.
+const PAGE_WITHIN: Duration = Duration::from_mins(1);
+
+/// On the bookmark that ends the first part of a streamed list.
+const ALL_SENT: &str = "/metadata/annotations/k8s.io~1initial-events-end";
+
 /// The API server ends a watch after this long; then it is begun anew where it ended.
 const WATCH_FOR: Duration = Duration::from_mins(4);
 
 /// A watch that is silent for longer than this has died unseen.
 const SILENCE: Duration = Duration::from_mins(5);
+
+/// A streamed list has no reason to be silent; pages are asked for instead.
+const LIST_SILENCE: Duration = Duration::from_secs(10);
 
 /// A resource that is not installed is looked for this often, besides when a CRD changes.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
@@ -63,8 +75,18 @@ enum Ended {
     NotInstalled,
     /// The revision is too old: list again.
     Expired,
+    /// A list that is to be asked for page by page.
+    NotStreamed(String),
     /// Anything else.
     Failed(String),
+}
+
+/// How to list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// If the API server can.
+    Streamed,
+    Paged,
 }
 
 impl From<kube::Error> for Ended {
@@ -92,16 +114,22 @@ pub async fn keep_full(
 
 async fn forever(client: &kube::Client, store: &Store, installed: &Notify) {
     let mut backoff = BACKOFF.0;
+    let mut way = Way::Streamed;
     loop {
         // Registered before the list, so that a CRD that appears meanwhile is not missed.
         let mut appeared = pin!(installed.notified());
         appeared.as_mut().enable();
-        let ended = match list(client, store).await {
+        let ended = match list(client, store, way).await {
             Ok(revision) => {
                 backoff = BACKOFF.0;
+                way = Way::Streamed;
                 tokio::select! {
                     ended = watch(client, store, installed, revision) => ended,
-                    () = store.doubted() => Ended::Expired,
+                    () = store.doubted() => {
+                        // Watches stand still, and a streamed list is one.
+                        way = Way::Paged;
+                        Ended::Expired
+                    }
                 }
             }
             Err(ended) => ended,
@@ -113,7 +141,7 @@ async fn forever(client: &kube::Client, store: &Store, installed: &Notify) {
                 let _ = tokio::time::timeout(LOOK_AGAIN, appeared).await;
                 tokio::time::sleep(CRD_SETTLES).await;
             }
-            Ended::Failed(why) => {
+            Ended::NotStreamed(why) | Ended::Failed(why) => {
                 tracing::warn!(
                     resource = store.name(),
                     why,
@@ -132,7 +160,74 @@ fn jittered(wait: Duration) -> Duration {
 }
 
 /// Lists everything into the store and answers with the revision of the list.
-async fn list(client: &kube::Client, store: &Store) -> Result<String, Ended> {
+async fn list(client: &kube::Client, store: &Store, way: Way) -> Result<String, Ended> {
+    let streamed = match way {
+        Way::Streamed => streamed(client, store).await,
+        Way::Paged => Err(Ended::NotStreamed("not tried".to_owned())),
+    };
+    let (mut objects, revision) = match streamed {
+        Err(Ended::NotStreamed(why)) => {
+            tracing::debug!(
+                resource = store.name(),
+                why,
+                "the list is not streamed; asking for pages"
+            );
+            paged(client, store).await?
+        }
+        listed => listed?,
+    };
+    objects.pack();
+    store.replace(objects);
+    store.heard();
+    Ok(revision)
+}
+
+/// A list as the beginning of a watch: everything that existed when it was asked for, then a bookmark.
+async fn streamed(client: &kube::Client, store: &Store) -> Result<(Objects, String), Ended> {
+    let query = format!(
+        "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&timeoutSeconds={}",
+        WATCH_FOR.as_secs()
+    );
+    let not_streamed = |why: &str| Ended::NotStreamed(why.to_owned());
+    let opened = client.request_stream(request(store, &query)?);
+    let stream = match tokio::time::timeout(LIST_SILENCE, opened).await {
+        Err(_) => return Err(not_streamed("no answer in time")),
+        // Pages would be even more for it to do.
+        Ok(Err(kube::Error::Api(status))) if status.code == 429 || status.code >= 500 => {
+            return Err(Ended::Failed(status.to_string()));
+        }
+        Ok(opened) => opened.map_err(|error| match Ended::from(error) {
+            Ended::Failed(why) => Ended::NotStreamed(why),
+            ended => ended,
+        })?,
+    };
+    let mut lines = Lines::of(stream, LIST_SILENCE);
+    let mut objects = Objects::default();
+    loop {
+        // As with pages: an object that cannot be read here cannot be referred to; the others can.
+        let event = match lines.next().await {
+            Ok(Some(event)) => event,
+            Ok(None) => continue,
+            Err(Ended::Failed(why)) => return Err(Ended::NotStreamed(why)),
+            Err(ended) => return Err(ended),
+        };
+        match event.kind.as_ref() {
+            "ADDED" | "MODIFIED" => objects.put(store.watched().keep, &event.object),
+            "DELETED" => objects.remove(&event.object),
+            "BOOKMARK" if event.object.pointer(ALL_SENT).is_some() => {
+                let at = revision(&event.object).ok_or_else(|| not_streamed("no revision"))?;
+                return Ok((objects, at.to_owned()));
+            }
+            "BOOKMARK" => {}
+            _ => {
+                return Err(not_streamed(&sluice_policy::json::shown(&event.object)));
+            }
+        }
+    }
+}
+
+/// A list, page by page.
+async fn paged(client: &kube::Client, store: &Store) -> Result<(Objects, String), Ended> {
     let keep = store.watched().keep;
     let mut objects = Objects::default();
     let mut next: Option<String> = None;
@@ -142,7 +237,10 @@ async fn list(client: &kube::Client, store: &Store) -> Result<String, Ended> {
             query.push_str("&continue=");
             query.extend(percent_encoded(token));
         }
-        let text = client.request_text(request(store, &query)?).await?;
+        let text = client.request_text(request(store, &query)?);
+        let text = tokio::time::timeout(PAGE_WITHIN, text)
+            .await
+            .map_err(|_| Ended::Failed("a page of the list did not come in time".to_owned()))??;
         let page: Page<'_> =
             serde_json::from_str(&text).map_err(|error| Ended::Failed(error.to_string()))?;
         for item in page.items.into_iter().flatten() {
@@ -153,9 +251,7 @@ async fn list(client: &kube::Client, store: &Store) -> Result<String, Ended> {
         }
         next = page.metadata.next.filter(|token| !token.is_empty());
         if next.is_none() {
-            store.replace(objects);
-            store.heard();
-            return Ok(page.metadata.resource_version);
+            return Ok((objects, page.metadata.resource_version));
         }
     }
 }
@@ -204,21 +300,15 @@ async fn follow(
     stream: impl AsyncBufRead,
     store: &Store,
     installed: &Notify,
-    revision: &mut String,
+    revision_now: &mut String,
 ) -> Ended {
-    let mut stream = pin!(stream);
-    let mut line = Vec::new();
+    let mut lines = Lines::of(stream, SILENCE);
     loop {
-        line.clear();
-        match tokio::time::timeout(SILENCE, stream.read_until(b'\n', &mut line)).await {
-            Err(_) => return Ended::Failed("the watch fell silent".to_owned()),
-            Ok(Err(error)) => return Ended::Failed(error.to_string()),
-            Ok(Ok(0)) => return Ended::Failed("the watch ended".to_owned()),
-            Ok(Ok(_)) => {}
-        }
-        let Ok(event) = serde_json::from_slice::<Line<'_>>(&line) else {
+        let event = match lines.next().await {
+            Ok(Some(event)) => event,
             // Nested too deeply, or cut off. A later list sees whatever it was about.
-            continue;
+            Ok(None) => continue,
+            Err(ended) => return ended,
         };
         store.heard();
         match event.kind.as_ref() {
@@ -232,18 +322,47 @@ async fn follow(
                 };
             }
         }
-        if let Some(now) = event
-            .object
-            .pointer("/metadata/resourceVersion")
-            .and_then(Value::as_str)
-        {
-            now.clone_into(revision);
+        if let Some(now) = revision(&event.object) {
+            now.clone_into(revision_now);
         }
         if matches!(store.watched().keep, Keep::Presence) && event.kind != "BOOKMARK" {
             installed.notify_waiters();
         }
-        if line.capacity() > 1 << 20 {
-            line = Vec::new(); // one huge object must not be paid for ever after
+    }
+}
+
+fn revision(object: &Value) -> Option<&str> {
+    object.pointer("/metadata/resourceVersion")?.as_str()
+}
+
+/// The events of a watch, one line each.
+struct Lines<S> {
+    stream: Pin<Box<S>>,
+    line: Vec<u8>,
+    silence: Duration,
+}
+
+impl<S: AsyncBufRead> Lines<S> {
+    fn of(stream: S, silence: Duration) -> Self {
+        Self {
+            stream: Box::pin(stream),
+            line: Vec::new(),
+            silence,
+        }
+    }
+
+    /// Waits for the next; `None` is one that cannot be read.
+    async fn next(&mut self) -> Result<Option<Line<'_>>, Ended> {
+        if self.line.capacity() > 1 << 20 {
+            self.line = Vec::new(); // one huge object must not be paid for ever after
+        }
+        self.line.clear();
+        let read = self.stream.read_until(b'\n', &mut self.line);
+        match tokio::time::timeout(self.silence, read).await {
+            Err(_) => Err(Ended::Failed("the watch fell silent".to_owned())),
+            Ok(Err(error)) => Err(Ended::Failed(error.to_string())),
+            Ok(Ok(0)) => Err(Ended::Failed("the watch ended".to_owned())),
+            Ok(Ok(_)) => Ok(serde_json::from_slice(&self.line).ok()),
         }
     }
 }
