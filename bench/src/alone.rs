@@ -13,6 +13,7 @@ use clap::Args;
 use hyper::body::Bytes;
 use sluice_cluster::{Process, ProcessSpec, free_loopback_port};
 use std::cell::Cell;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -34,7 +35,13 @@ pub struct Options {
     /// Size of the object in bytes of JSON.
     #[arg(long, default_value_t = 1536)]
     bytes: usize,
+    /// Record where Sluice's CPU goes meanwhile, with perf(1), into this file, instead of measuring.
+    #[arg(long)]
+    profile: Option<PathBuf>,
 }
+
+/// How long a profile is recorded.
+const PROFILED_FOR: &str = "15";
 
 /// The core of who is measured, and that of who asks.
 const CORES: [usize; 2] = [0, 1];
@@ -77,7 +84,10 @@ async fn on(options: &Options, plane: &Plane) -> anyhow::Result<()> {
             pid: webhook.process.pid(),
         },
     ];
-    let measured = measure(options, &judges).await;
+    let measured = match &options.profile {
+        None => measure(options, &judges).await,
+        Some(file) => profile(options, &judges[1], file).await,
+    };
     webhook.process.stop(Duration::from_secs(5)).await;
     noop.stop(Duration::from_secs(2)).await;
     measured
@@ -124,15 +134,59 @@ fn pin_ourselves() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn measure(options: &Options, judges: &[Judge]) -> anyhow::Result<()> {
+fn calls(options: &Options) -> anyhow::Result<[(&'static str, Bytes); 2]> {
     let create = Create::of_size(options.bytes)?;
-    let calls = [
+    Ok([
         ("/mutate?timeout=5s", create.mutate("bench", "alone")?),
         (
             "/validate?timeout=5s",
             create.validate("bench", "alone", Run::Dry)?,
         ),
-    ];
+    ])
+}
+
+/// Loads one webhook for as long as perf records it.
+async fn profile(options: &Options, judge: &Judge, file: &Path) -> anyhow::Result<()> {
+    let calls = calls(options)?;
+    let mut perf = tokio::process::Command::new("perf")
+        .args([
+            "record",
+            "-e",
+            "cpu-clock",
+            "-F",
+            "499",
+            "--call-graph",
+            "dwarf",
+            "-o",
+        ])
+        .arg(file)
+        .args(["-p", &judge.pid.to_string(), "--", "sleep", PROFILED_FOR])
+        .kill_on_drop(true)
+        .spawn()
+        .context("perf, of Debian's package linux-perf")?;
+    let status = loop {
+        for (path, review) in &calls {
+            burst(
+                judge,
+                Way::KeptAlive,
+                path,
+                review,
+                1000,
+                options.connections,
+            )
+            .await?;
+        }
+        if let Some(status) = perf.try_wait()? {
+            break status;
+        }
+    };
+    anyhow::ensure!(status.success(), "perf record: {status}");
+    println!("recorded: {}", file.display());
+    Ok(())
+}
+
+async fn measure(options: &Options, judges: &[Judge]) -> anyhow::Result<()> {
+    let calls = calls(options)?;
     println!(
         "Creates of a FlinkDeployment, {} and {} bytes of review; the webhook on one core, the load ({} connections at once) on \
          the other. Median (min to max) over {} rounds, the sides taking turns.\n",
