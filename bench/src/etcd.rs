@@ -12,9 +12,6 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-/// etcd takes at most 128 operations in one transaction.
-const AT_ONCE: usize = 100;
-
 /// A connection to etcd's JSON gateway, in plain HTTP on loopback.
 pub struct Etcd(SendRequest<Full<Bytes>>);
 
@@ -27,30 +24,24 @@ impl Etcd {
         Ok(Self(sender))
     }
 
-    /// Writes objects under their keys (below `/registry/`), many at once.
+    /// Writes objects under their keys (below `/registry/`), one after the other: of several that one transaction writes, and that so have one
+    /// revision, an API server may tell its watchers only some.
     pub async fn put(
         &mut self,
         objects: impl Iterator<Item = (String, Value)>,
     ) -> anyhow::Result<()> {
-        let mut waiting = Vec::with_capacity(AT_ONCE);
         for (key, object) in objects {
-            waiting.push(json!({"request_put": {
+            let pair = json!({
                 "key": STANDARD.encode(format!("/registry/{key}")),
                 "value": STANDARD.encode(object.to_string()),
-            }}));
-            if waiting.len() == AT_ONCE {
-                self.commit(&mut waiting).await?;
-            }
+            });
+            self.write(pair.to_string()).await?;
         }
-        self.commit(&mut waiting).await
+        Ok(())
     }
 
-    async fn commit(&mut self, waiting: &mut Vec<Value>) -> anyhow::Result<()> {
-        if waiting.is_empty() {
-            return Ok(());
-        }
-        let body = json!({"success": std::mem::take(waiting)}).to_string();
-        let request = Request::post("/v3/kv/txn")
+    async fn write(&mut self, body: String) -> anyhow::Result<()> {
+        let request = Request::post("/v3/kv/put")
             .header("host", "127.0.0.1")
             .header("content-type", "application/json")
             .body(Full::new(Bytes::from(body)))?;
