@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::net::TcpListener;
@@ -94,10 +95,16 @@ pub enum Error {
     System(#[from] std::io::Error),
 }
 
+/// A connection to the API server on which nothing comes for so long is dead, and what waits on it begins anew on another: a watch that an
+/// API server's node took with it would hang for ever, while the Lease is renewed over other connections. A healthy
+/// watch has a bookmark about every minute.
+const SILENCE: Duration = Duration::from_secs(150);
+
 /// A client for the cluster that the configuration names, and what users' jars are fetched from.
 async fn client(
     kubeconfig: Option<&Path>,
     local_fetch: LocalFetch,
+    silence: Duration,
 ) -> Result<(kube::Client, Reach), Error> {
     let mut cluster = match kubeconfig {
         None => kube::Config::infer().await?,
@@ -112,6 +119,7 @@ async fn client(
     // It would repeat 429, 503 and 504 by itself, fifteen times with doubling pauses, and hold up the loop that called, long after
     // the Lease has gone to another. Every loop has a pace of its own.
     cluster.default_retry = false;
+    cluster.read_timeout = Some(silence);
     let reach = match local_fetch {
         LocalFetch::Allowed => Reach::Anywhere,
         LocalFetch::Refused => {
@@ -135,7 +143,7 @@ fn address(fixed: Option<String>) -> AddressOf {
 /// Runs until SIGTERM or SIGINT, then gives the Lease back.
 pub async fn run(config: Config) -> Result<(), Error> {
     let port = take_port(config.metrics_listen).await?;
-    let (client, reach) = client(config.kubeconfig.as_deref(), config.local_fetch).await?;
+    let (client, reach) = client(config.kubeconfig.as_deref(), config.local_fetch, SILENCE).await?;
     let stop = told_to_stop()?;
     let identity = format!("{}-{:08x}", config.instance, rand::random::<u32>());
     let (elector, leadership) = Elector::new(
@@ -296,11 +304,34 @@ pub async fn lead(keeper: &LedgerKeeper, all: &Reconcilers, mut leadership: Lead
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::convert::Infallible;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use axum::body::{Body, Bytes};
     use axum::http::StatusCode;
     use axum::{Router, routing};
+    use futures::{TryStreamExt, stream};
     use k8s_openapi::api::core::v1::Namespace;
+    use kube::api::WatchParams;
+
+    async fn client_of(router: Router, silence: Duration) -> kube::Client {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let dir = tempfile::tempdir().unwrap();
+        let kubeconfig = dir.path().join("kubeconfig");
+        let text = serde_json::json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "clusters": [{"name": "c", "cluster": {"server": format!("http://{address}")}}],
+            "users": [{"name": "c", "user": {}}],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
+        });
+        std::fs::write(&kubeconfig, text.to_string()).unwrap();
+        let (client, _) = client(Some(&kubeconfig), LocalFetch::Refused, silence)
+            .await
+            .unwrap();
+        client
+    }
 
     #[tokio::test]
     async fn a_busy_api_server_is_heard_at_once_and_not_asked_again_behind_the_loops_back() {
@@ -310,28 +341,31 @@ mod tests {
             counted.fetch_add(1, Ordering::SeqCst);
             std::future::ready((StatusCode::SERVICE_UNAVAILABLE, "later"))
         };
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
         let router = Router::new().fallback(routing::any(busy));
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        let dir = tempfile::tempdir().unwrap();
-        let kubeconfig = dir.path().join("kubeconfig");
-        let text = serde_json::json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "busy",
-            "clusters": [{"name": "busy", "cluster": {"server": format!("http://{address}")}}],
-            "users": [{"name": "busy", "user": {}}],
-            "contexts": [{"name": "busy", "context": {"cluster": "busy", "user": "busy"}}],
-        });
-        std::fs::write(&kubeconfig, text.to_string()).unwrap();
-        let (client, _) = client(Some(&kubeconfig), LocalFetch::Refused)
-            .await
-            .unwrap();
-        let api: kube::Api<Namespace> = kube::Api::all(client);
-        let answered = tokio::time::timeout(std::time::Duration::from_secs(10), api.get("a"));
+        let api: kube::Api<Namespace> = kube::Api::all(client_of(router, SILENCE).await);
+        let answered = tokio::time::timeout(Duration::from_secs(10), api.get("a"));
         match answered.await.unwrap() {
             Err(kube::Error::Api(status)) => assert_eq!(status.code, 503),
             other => panic!("{other:?}"),
         }
         assert_eq!(asked.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn a_watch_on_which_nothing_comes_any_more_ends() {
+        // The head of an answer, then nothing for ever: so it looks when the API server's node has died.
+        let silent = || async { Body::from_stream(stream::pending::<Result<Bytes, Infallible>>()) };
+        let router = Router::new().fallback(routing::any(silent));
+        let client = client_of(router, Duration::from_millis(300)).await;
+        let api: kube::Api<Namespace> = kube::Api::all(client);
+        let watching = async {
+            let events = api.watch(&WatchParams::default(), "1").await?;
+            std::pin::pin!(events).try_next().await
+        };
+        let ended = tokio::time::timeout(Duration::from_secs(10), watching).await;
+        assert!(
+            matches!(ended, Ok(Err(_))),
+            "it ends, and not as if all were well: {ended:?}"
+        );
     }
 }
