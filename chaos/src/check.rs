@@ -187,7 +187,8 @@ impl<E: Fn(&str) -> bool> Checker<'_, E> {
         };
         if (self.enforces)(&place.namespace) {
             self.within_limits(revision, sent, &place.namespace, &rise);
-            self.held(revision, base, &place.namespace, now, &rise);
+            let generation = before.map_or(0, |(before, _)| before.generation);
+            self.held(revision, (place, base, generation), now, &rise);
         }
         self.covered(revision, |_| true);
     }
@@ -212,10 +213,20 @@ impl<E: Fn(&str) -> bool> Checker<'_, E> {
         }
     }
 
-    fn held(&mut self, revision: u64, base: u64, namespace: &str, now: &Workload, rise: &str) {
+    fn held(
+        &mut self,
+        revision: u64,
+        (place, base, generation): (&Place, u64, i64),
+        now: &Workload,
+        rise: &str,
+    ) {
         let mut without = Vec::new();
         for (quota, limit) in &self.verdict.state.quotas {
-            let Some(told) = limit.ledger.as_ref().filter(|_| limit.covers(namespace)) else {
+            let Some(told) = limit
+                .ledger
+                .as_ref()
+                .filter(|_| limit.covers(&place.namespace))
+            else {
                 continue;
             };
             let is_held = told
@@ -223,8 +234,15 @@ impl<E: Fn(&str) -> bool> Checker<'_, E> {
                 .iter()
                 .any(|hold| hold.uid == now.uid && hold.base == base && hold.to >= now.charge);
             if !is_held {
+                let others: Vec<_> = told
+                    .holds
+                    .iter()
+                    .filter(|hold| hold.place == *place)
+                    .collect();
                 without.push(format!(
-                    "{rise}: {quota} has no hold for it at revision {base}"
+                    "{rise}, uid {}, written by operation {:?} from generation {generation}: {quota} has no hold for it at revision \
+                     {base}; of the same name: {others:?}",
+                    now.uid, now.operation
                 ));
             }
         }
