@@ -129,7 +129,8 @@ pub fn validate(review: &Review<'_>, world: &dyn World) -> Judgement {
         operation: old.map_or(Operation::Create, |old| Operation::Update { old }),
         ..*review
     };
-    if old.is_some_and(|old| old.get("spec") == review.object.get("spec")) {
+    let is_unchanged = old.is_some_and(|old| old.get("spec") == review.object.get("spec"));
+    if is_unchanged && old.is_none_or(|old| !is_new_generation(old, review.object)) {
         return Judgement::default();
     }
     let modes = world.modes(review.namespace);
@@ -143,7 +144,9 @@ pub fn validate(review: &Review<'_>, world: &dyn World) -> Judgement {
     if only_lowers(review, before.as_ref(), after.as_ref()) {
         return Judgement::default();
     }
-    let refusal = if scales_down(review, before.as_ref(), after.as_ref()) {
+    let refusal = if is_unchanged {
+        None // there is nothing to judge but what a new generation may start
+    } else if scales_down(review, before.as_ref(), after.as_ref()) {
         immutability::judge(review, &mut findings)
     } else {
         judge(review, world, &unreadable, &mut findings)
@@ -392,6 +395,13 @@ fn passes_unseen(review: &Review<'_>) -> bool {
     is_being_deleted(review.object) || review.dialect.is_exempt(review.object)
 }
 
+/// Whether the API server has found the specs different, also where they look equal here: `1.0` beside a stored `1` is a new
+/// generation, which starts a job again that has come to its end.
+fn is_new_generation(old: &Value, new: &Value) -> bool {
+    let generation = |object| crate::json::get(object, &["metadata", "generation"]);
+    generation(old) != generation(new)
+}
+
 /// Whether an update leaves the spec and the record of defaults as they are stored.
 fn is_same_as_stored(review: &Review<'_>) -> bool {
     let record = |object| {
@@ -453,11 +463,9 @@ fn demand(before: Option<&Workload>, after: &Workload) -> Option<Demand> {
     if to <= from || after.desired != Desired::Running {
         return None;
     }
-    // What runs where somebody else has paid (a session cluster) has no pods of its own to go on with.
-    let runs = before.is_some_and(|before| {
-        before.desired == Desired::Running
-            && (before.demand > MilliCpu::ZERO || before.charge() > MilliCpu::ZERO)
-    });
+    // What has come to its end, or runs where somebody else has paid (a session cluster), has no pods of its own to go on with.
+    let runs =
+        before.is_some_and(|before| before.desired == Desired::Running) && from > MilliCpu::ZERO;
     Some(Demand {
         from,
         to,

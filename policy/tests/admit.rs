@@ -76,6 +76,35 @@ fn the_same_meaning_in_other_words_is_no_change() {
     );
 }
 
+/// The API server found `1.0` and `1` different, and in the review they look alike.
+#[test]
+fn a_new_generation_of_an_equal_spec_starts_again_what_has_ended() {
+    let mut ended = running(2);
+    ended["status"] = json!({"state": "FINISHED", "allocatedMilli": 0, "observedGeneration": 1});
+    let judged = |new: &Value| validate(&review(new, Some(&ended)), &Layers::default());
+    let mut again = ended.clone();
+    again["metadata"]["labels"] = json!({"a": "b"});
+    assert_eq!(
+        judged(&again),
+        Default::default(),
+        "its generation is the same"
+    );
+    again["metadata"]["generation"] = json!(2);
+    let start = Demand {
+        from: MilliCpu(0),
+        to: MilliCpu(2000),
+        rise: Rise::Start,
+    };
+    assert_eq!(judged(&again).demand, Some(start));
+    // Stored while nobody judged it, and as wrong as before: that is no reason to refuse it now.
+    for object in [&mut ended, &mut again] {
+        object["spec"]["parallelism"] = json!(11);
+        object["spec"].as_object_mut().unwrap().remove("logging");
+    }
+    let judged = validate(&review(&again, Some(&ended)), &Layers::default());
+    assert_eq!((judged.refusal, judged.demand), (None, Some(start)));
+}
+
 #[test]
 fn the_mode_is_applied_to_the_verdict_and_the_raw_verdict_is_kept() {
     let old = running(2);

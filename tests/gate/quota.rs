@@ -20,6 +20,10 @@ pub const PROMISES: &[Promise] = &[
     ("quota::lowering_a_quota_touches_nothing_that_runs", lowered),
     ("quota::a_dry_run_leaves_no_trace", dry_run),
     ("quota::a_create_whose_name_is_taken_leaves_no_hold", taken),
+    (
+        "quota::a_job_that_has_ended_does_not_start_unasked_by_another_spelling_of_a_number",
+        ended,
+    ),
     ("quota::every_quota_that_matches_must_have_room", several),
     ("quota::apache_and_confluent_kinds_are_charged", theirs),
     (
@@ -295,6 +299,52 @@ fn dry_run(gate: &Gate) -> Result<()> {
     ensure!(!events.contains("needs 41 CPU"), "{events}");
     ensure!(version(&kubectl)? != before, "the real start is counted");
     Ok(())
+}
+
+/// The API server holds `1.0` for another value than a stored `1` and raises the generation; its CEL and its JSON tell no difference.
+fn ended(gate: &Gate) -> Result<()> {
+    let kubectl = gate.namespace()?;
+    quota(&kubectl, "3", "Ignore")?;
+    let batch = json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "Deployment", "metadata": {"name": "batch"},
+        "spec": {"state": "RUNNING", "template": {"spec": {"artifact": {"kind": "JAR", "jarUri": "https://example.com/a.jar", "flinkVersion": "1.20"},
+            "parallelism": 1, "numberOfTaskManagers": 1}}}});
+    kubectl.apply(&batch.to_string())?.admitted()?;
+    used(&kubectl, 2000)?;
+    let finished =
+        json!({"status": {"state": "FINISHED", "allocatedMilli": 0, "observedGeneration": 1}})
+            .to_string();
+    kubectl
+        .run(&[
+            "patch",
+            "fdep/batch",
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            &finished,
+        ])?
+        .admitted()?;
+    used(&kubectl, 0)?;
+    kubectl.apply(&session("full", "RUNNING", 2))?.admitted()?;
+    used(&kubectl, 3000)?;
+    let another_spelling = r#"{"spec":{"template":{"spec":{"parallelism":1.0}}}}"#;
+    let said = kubectl
+        .run(&["patch", "fdep/batch", "--type=merge", "-p", another_spelling])?
+        .refused()?;
+    ensure!(
+        said.contains("starting deployment \"batch\" needs 2 CPU; 0 of 3 are free")
+            && said.contains("[quota/cpu]"),
+        "{said}"
+    );
+    // Any other change of it is a start as well, whatever the quota says of growth.
+    let more =
+        json!({"spec": {"template": {"spec": {"parallelism": 2, "numberOfTaskManagers": 2}}}});
+    let said = kubectl.merge("fdep/batch", &more)?.refused()?;
+    ensure!(
+        said.contains("starting deployment \"batch\" needs 3 CPU"),
+        "{said}"
+    );
+    kubectl.run(&["label", "fdep/batch", "a=b"])?.admitted()?;
+    used(&kubectl, 3000)
 }
 
 fn several(gate: &Gate) -> Result<()> {

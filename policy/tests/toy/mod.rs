@@ -134,7 +134,9 @@ impl Dialect for Toy {
                 .pointer("/status/allocatedMilli")
                 .and_then(Value::as_u64)
                 .map(MilliCpu),
-            settled: false,
+            settled: object
+                .pointer("/status/observedGeneration")
+                .is_some_and(|seen| Some(seen) == object.pointer("/metadata/generation")),
         })
     }
 }

@@ -13,6 +13,10 @@ const RELEVANT: &str = "oldObject == null \
     || object.metadata.?annotations[?'sluice.dev/defaults'] != oldObject.metadata.?annotations[?'sluice.dev/defaults'] \
     || object.metadata.?labels[?'flink.apache.org/canary'] != oldObject.metadata.?labels[?'flink.apache.org/canary']";
 
+/// The API server holds `1.0` for another value than a stored `1`, CEL does not: a generation is new where both specs look equal,
+/// and starts a job again that has come to its end. Told to the validating webhook alone, as no generation is raised yet before.
+const NEW_GENERATION: &str = "object.metadata.?generation != oldObject.metadata.?generation";
+
 /// What is on its way out may always change.
 const NOT_BEING_DELETED: &str = "!has(object.metadata.deletionTimestamp)";
 
@@ -60,7 +64,7 @@ pub fn mutating() -> Vec<(&'static str, String)> {
 /// Conditions of the validating webhook.
 pub fn validating() -> Vec<(&'static str, String)> {
     vec![
-        ("relevant", RELEVANT.to_owned()),
+        ("relevant", format!("{RELEVANT} || {NEW_GENERATION}")),
         ("not-being-deleted", NOT_BEING_DELETED.to_owned()),
         ("not-scale-down", not_scale_down()),
         ("not-only-lowering", NOT_ONLY_LOWERING.to_owned()),
