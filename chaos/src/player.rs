@@ -125,10 +125,10 @@ fn own(object: &Value, dice: &mut Dice, words: &[&str; 3], kind: Kind) -> Option
         return (left.len() < finalizers.len()).then_some(Write::Release(next));
     }
     if number(object, "/status/observedGeneration") == Some(generation) {
-        // Now and then a job comes to its end by itself.
+        // Many jobs come to their end by themselves: an update of what has ended is a start, which is where a hole was found.
         let ends = kind == Kind::Deployment
             && object.pointer("/status/state") == Some(&json!("RUNNING"))
-            && dice.percent(1);
+            && dice.percent(25);
         return if ends {
             status("FINISHED", 0, None)
         } else {
@@ -189,7 +189,7 @@ mod tests {
     use super::*;
     use crate::objects::{Told, make, tell};
 
-    /// Lets an object come to rest; no write may raise its charge.
+    /// Lets an object come to rest, and its job not to its end; no write may raise its charge.
     fn settle(kind: Kind, mut object: Value) -> Value {
         let mut dice = Dice::new(1, 1);
         for _ in 0..10 {
@@ -197,6 +197,9 @@ mod tests {
                 return object;
             };
             assert!(charge(kind, &written) <= charge(kind, &object), "{written}");
+            if written.pointer("/status/state") == Some(&json!("FINISHED")) {
+                return object;
+            }
             object = written;
         }
         panic!("no rest: {object}");

@@ -57,6 +57,11 @@ impl Proxy {
     /// Listens on a port and carries to the first of these that takes a connection.
     pub async fn start(port: u16, backends: Vec<u16>) -> std::io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+        Ok(Self::on(listener, backends))
+    }
+
+    /// The same on a port that is held already, so that nobody else takes it meanwhile.
+    pub fn on(listener: TcpListener, backends: Vec<u16>) -> Self {
         let rules = Arc::new(Rules {
             backends,
             carried: AtomicU64::new(0),
@@ -67,7 +72,7 @@ impl Proxy {
             percent: AtomicU64::new(100),
         });
         let task = tokio::spawn(accept(listener, Arc::clone(&rules)));
-        Ok(Self { rules, task })
+        Self { rules, task }
     }
 
     /// Ends every connection.

@@ -19,8 +19,10 @@ use sluice_cluster::{
     Assets, AssetsCache, Binary, Cluster, ClusterOptions, Component, EtcdPorts, ProcessSpec,
     free_loopback_port, probe_http,
 };
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
@@ -83,12 +85,12 @@ impl Stage {
 
         let mut fronts = Vec::new();
         for _ in 0..WEBHOOKS {
-            fronts.push(free_loopback_port()?);
+            fronts.push(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?);
         }
-        let urls: Vec<String> = fronts
+        let urls = fronts
             .iter()
-            .map(|front| format!("https://127.0.0.1:{front}"))
-            .collect();
+            .map(|front| Ok(format!("https://{}", front.local_addr()?)))
+            .collect::<std::io::Result<Vec<String>>>()?;
         let url = urls.first().context("no webhook")?;
         install::install(&client, &install::manifests(sluice)?, &urls).await?;
         let token = token(&client).await?;
@@ -110,7 +112,7 @@ impl Stage {
         }
         let mut to_webhooks = Vec::new();
         for front in fronts {
-            to_webhooks.push(Proxy::start(front, serving.clone()).await?);
+            to_webhooks.push(Proxy::on(front, serving.clone()));
             serving.rotate_left(1);
         }
         let mut controllers = Vec::new();
