@@ -30,8 +30,20 @@ pub static INCOMPLETE: Rule = Rule {
     source: "decisions.md 6",
 };
 
+/// Whoever judges has only just begun.
+pub static TOO_EARLY: Rule = Rule {
+    id: "request/too-early",
+    family: Family::Validation,
+    code: Code::Unavailable,
+    summary: "the webhook has only just started and does not know everything yet",
+    explain: "A webhook that starts first reads what exists: admins' defaults, environments, namespaces, the clusters that jobs name. \
+              Until then it could leave out defaults or charge too little, so it admits nothing but what only lowers. Nothing is \
+              wrong with the manifest: send it again. If it persists, the webhook's /readyz names what it cannot read.",
+    source: "decisions.md 6",
+};
+
 /// Rules of the pipeline itself.
-pub static RULES: &[&Rule] = &[&INCOMPLETE];
+pub static RULES: &[&Rule] = &[&INCOMPLETE, &TOO_EARLY];
 
 /// What the mutating call answers.
 #[derive(Debug)]
@@ -214,6 +226,12 @@ fn judge(
     findings: &mut Findings,
 ) -> Option<Refusal> {
     let subject = review.subject();
+    if let Some(unfilled) = world.unfilled() {
+        let message = format!(
+            "the webhook has only just started ({unfilled}); nothing is wrong with the manifest, send it again"
+        );
+        return send_again(&subject, &TOO_EARLY, message);
+    }
     if review.part == Part::Whole
         && let Some(refusal) = completeness(review, world)
     {
@@ -255,17 +273,18 @@ fn completeness(review: &Review<'_>, world: &dyn World) -> Option<Refusal> {
             .collect();
     }
     missing.truncate(5);
-    let mut findings = Findings::default();
-    findings.refuse(
-        &INCOMPLETE,
-        FieldPath::default(),
-        CauseReason::Required,
-        format!(
-            "defaults were not filled in ({}); nothing is wrong with the manifest, send it again",
-            missing.join(", ")
-        ),
+    let message = format!(
+        "defaults were not filled in ({}); nothing is wrong with the manifest, send it again",
+        missing.join(", ")
     );
-    let mut refusal = Refusal::of(&review.subject(), findings.causes)?;
+    send_again(&review.subject(), &INCOMPLETE, message)
+}
+
+/// A refusal of what may be admitted a moment later; kubectl sends it again by itself.
+fn send_again(subject: &str, rule: &'static Rule, message: String) -> Option<Refusal> {
+    let mut findings = Findings::default();
+    findings.refuse(rule, FieldPath::default(), CauseReason::Required, message);
+    let mut refusal = Refusal::of(subject, findings.causes)?;
     refusal.retry_after = Some(1);
     Some(refusal)
 }

@@ -56,6 +56,12 @@ pub trait World {
     /// The labels of a namespace, if it is known.
     fn namespace_labels(&self, namespace: &str) -> Option<Arc<Value>>;
 
+    /// What is not known yet, in a few words for people, while a cache is being filled for the first time: until then settings of
+    /// admins may be missing here, and nothing that they could change is admitted.
+    fn unfilled(&self) -> Option<String> {
+        None
+    }
+
     /// The Apache operator's own configuration (`flink-conf.yaml` of its ConfigMap) as one map, with its defaults for
     /// namespaces and versions under their prefixes. `None`: not known, so Flink's own defaults count.
     fn operator_configuration(&self) -> Option<Arc<Value>> {

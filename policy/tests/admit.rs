@@ -86,7 +86,7 @@ fn a_new_generation_of_an_equal_spec_starts_again_what_has_ended() {
     again["metadata"]["labels"] = json!({"a": "b"});
     assert_eq!(
         judged(&again),
-        Default::default(),
+        sluice_policy::Judgement::default(),
         "its generation is the same"
     );
     again["metadata"]["generation"] = json!(2);
@@ -126,6 +126,24 @@ fn the_mode_is_applied_to_the_verdict_and_the_raw_verdict_is_kept() {
     assert_eq!(warned.raw.map(|rule| rule.id), Some("immutable/toy"));
     let off = validate(&review(&new, Some(&old)), &world(Mode::Off));
     assert_eq!((off.refusal, off.warnings.len()), (None, 0));
+}
+
+#[test]
+fn who_does_not_know_everything_yet_admits_only_what_lowers() {
+    let world = Layers {
+        unfilled: Some("cache of environments: not listed yet"),
+        ..Layers::default()
+    };
+    let old = running(2);
+    let refusal = validate(&review(&old, None), &world).refusal.unwrap();
+    assert_eq!(
+        refusal.message,
+        "toy \"t\": the webhook has only just started (cache of environments: not listed yet); nothing is wrong with the manifest, \
+         send it again. [request/too-early]"
+    );
+    assert_eq!((refusal.code.number(), refusal.retry_after), (503, Some(1)));
+    let fewer = changed(&old, &[("/spec/numberOfTaskManagers", json!(1))]);
+    assert_eq!(validate(&review(&fewer, Some(&old)), &world).refusal, None);
 }
 
 #[test]

@@ -280,8 +280,51 @@ impl World for Caches {
         self.store("", kinds::NAMESPACES)?.get("", namespace)
     }
 
+    fn unfilled(&self) -> Option<String> {
+        // Whoever asks a quota is told by that what is not known of it.
+        let is_quota = |store: &Store| matches!(store.watched().keep, Keep::Quota(_));
+        self.stores
+            .iter()
+            .filter(|store| !is_quota(store))
+            .find_map(|store| store.obstacle())
+    }
+
     fn operator_configuration(&self) -> Option<Arc<Value>> {
         let Single { namespace, name } = self.operator.as_ref()?;
         self.store("", kinds::CONFIG_MAPS)?.get(namespace, name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use store::Objects;
+
+    #[test]
+    fn settings_count_as_known_once_all_is_listed_and_quotas_are_asked_for_themselves() {
+        let metrics = Arc::new(Metrics::default());
+        let caches = Caches::new(sluice_policy::dialects(), Modes::default(), None, &metrics);
+        for plural in [kinds::NAMESPACES, kinds::DEFAULTS, kinds::ENVIRONMENTS] {
+            let listed = |store: &&Arc<Store>| store.watched().plural != plural;
+            for store in caches.stores.iter().filter(listed) {
+                store.replace(Objects::default());
+            }
+            let unfilled = caches.unfilled().unwrap();
+            assert!(unfilled.contains(plural), "{unfilled}");
+            for store in &caches.stores {
+                store.replace(Objects::default());
+            }
+            assert_eq!(caches.unfilled(), None);
+            for store in &caches.stores {
+                store.doubt("not listed yet");
+            }
+        }
+        for store in &caches.stores {
+            if !matches!(store.watched().keep, Keep::Quota(_)) {
+                store.replace(Objects::default());
+            }
+        }
+        assert_eq!(caches.unfilled(), None);
+        assert!(caches.quotas_of("team-a").is_err());
     }
 }

@@ -147,6 +147,7 @@ pub struct Layers {
     pub defaults: Vec<(&'static str, Value)>,
     pub environments: Vec<(&'static str, Value)>,
     pub modes: Modes,
+    pub unfilled: Option<&'static str>,
 }
 
 impl World for Layers {
@@ -167,6 +168,9 @@ impl World for Layers {
     }
     fn namespace_labels(&self, _: &str) -> Option<Arc<Value>> {
         None
+    }
+    fn unfilled(&self) -> Option<String> {
+        self.unfilled.map(str::to_owned)
     }
 }
 
