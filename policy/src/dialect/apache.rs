@@ -37,6 +37,7 @@ use crate::json;
 use crate::review::Review;
 use recorded::Recorded;
 use serde_json::Value;
+use sluice_api::names::labels::CANARY;
 
 /// API group of the operator's kinds.
 pub(super) const GROUP: &str = "flink.apache.org";
@@ -67,13 +68,12 @@ fn mode(object: &Value) -> Mode {
     }
 }
 
-/// Whether it is one of the operator's canaries, which may lack a spec and always pass.
+/// Whether it is one of the operator's canaries, which may lack a spec and always pass. The operator starts nothing for what bears
+/// the label (`CanaryResourceManager.isCanaryResource`), but what it has deployed before runs on, so that is none.
 pub(super) fn is_canary(object: &Value) -> bool {
-    const CANARY: &str = "flink.apache.org/canary";
-    ["labels", "annotations"].iter().any(|place| {
-        json::text(object, &["metadata", place, CANARY])
-            .is_some_and(|value| value.eq_ignore_ascii_case("true"))
-    })
+    json::text(object, &["metadata", "labels", CANARY])
+        .is_some_and(|value| value.eq_ignore_ascii_case("true"))
+        && Recorded::of(object) == Recorded::Nothing
 }
 
 /// The name, or one as long as the API server will make of `generateName`.

@@ -219,7 +219,9 @@ impl Dialect for Deployment {
                 .and_then(|number| demand::of_cluster(spec, &at, number, &RULES))
         };
         let demand = status::asked(object, demand)?;
-        let settled = status::is_settled(object, AT_REST);
+        // A run that is left as it was started is replaced by the spec once it ends, and that is not asked about again.
+        let settled = status::is_settled(object, AT_REST)
+            && (status::state(object) != Some("RUNNING") || !is_never_upgraded(object));
         Ok(Workload {
             desired: status::desired(object, "CANCELLED"),
             demand,
@@ -227,6 +229,13 @@ impl Dialect for Deployment {
             settled,
         })
     }
+}
+
+/// Whether what runs is left as it is, whatever the spec asks for meanwhile.
+fn is_never_upgraded(object: &Value) -> bool {
+    json::text(object, &["spec", "upgradeStrategy", "kind"])
+        .and_then(|word| shape::canonical_word(&["NONE"], word))
+        .is_some()
 }
 
 /// Whether the job runs on a session cluster instead of one of its own. An empty name is as good as none: what runs on a cluster of its

@@ -110,6 +110,67 @@ fn a_status_write_of_the_autoscaler_does_not_raise_a_charge() {
     assert_eq!(workload(&after).charge(), workload(&before).charge());
 }
 
+/// The operator cancels the old run and takes the JobManager away before it starts the new one; all the while its status tells the
+/// generation of the new spec.
+#[test]
+fn an_upgrade_gives_nothing_back_on_the_way() {
+    let object = application();
+    for on_the_way in [
+        json!({"lifecycleState": "UPGRADING"}),
+        json!({"reconciliationStatus": {"state": "UPGRADING"}}),
+        json!({"lifecycleState": "ROLLING_BACK"}),
+    ] {
+        let mut stopped = reported(
+            &object,
+            &merged(&object, &json!({"spec": {"job": {"state": "suspended"}}})),
+            json!({"jobStatus": {"state": "FINISHED"}, "jobManagerDeploymentStatus": "MISSING", "observedGeneration": 1}),
+        );
+        merge(&mut stopped, &json!({ "status": on_the_way }));
+        assert_eq!(workload(&stopped).charge().0, 4000, "{on_the_way}");
+        assert_eq!(workload(&stopped).desired, Desired::Running);
+    }
+}
+
+#[test]
+fn what_has_finished_costs_nothing_while_it_goes_or_is_suspended() {
+    let object = application();
+    let at = |change: &Value, generation: u64| {
+        let mut ended = reported(
+            &object,
+            &object,
+            json!({"lifecycleState": "STABLE", "jobStatus": {"state": "FINISHED"}, "jobManagerDeploymentStatus": "MISSING", "observedGeneration": 1}),
+        );
+        merge(&mut ended, &json!({"metadata": {"generation": generation}}));
+        merge(&mut ended, change);
+        workload(&ended).charge().0
+    };
+    let deleted = json!({"metadata": {"deletionTimestamp": "2026-11-21T10:00:00Z"}});
+    let suspended = json!({"spec": {"job": {"state": "suspended"}}});
+    assert_eq!(at(&deleted, 2), 0);
+    assert_eq!(at(&suspended, 2), 0);
+    assert_eq!(
+        at(&json!({}), 2),
+        4000,
+        "a change of the spec starts it again"
+    );
+    assert_eq!(
+        at(&suspended, 3),
+        4000,
+        "it may have been started in between"
+    );
+}
+
+/// The operator lets alone what bears the label, and so does what it has deployed before: that runs on.
+#[test]
+fn a_label_makes_no_canary_of_what_runs() {
+    let label = json!({"metadata": {"labels": {"flink.apache.org/canary": "true"}}});
+    let dialect = dialect_for("flink.apache.org", "FlinkDeployment").unwrap();
+    let canary = merged(&application(), &label);
+    assert!(dialect.is_exempt(&canary));
+    let runs = reported(&canary, &application(), json!({"lifecycleState": "STABLE"}));
+    assert!(!dialect.is_exempt(&runs));
+}
+
 #[test]
 fn a_finished_job_costs_until_its_jobmanager_is_gone() {
     let object = application();

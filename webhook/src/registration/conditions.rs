@@ -17,6 +17,10 @@ const RELEVANT: &str = "oldObject == null \
 /// and starts a job again that has come to its end. Told to the validating webhook alone, as no generation is raised yet before.
 const NEW_GENERATION: &str = "object.metadata.?generation != oldObject.metadata.?generation";
 
+/// Where the parent has no number of replicas, Go leaves a 0 out of both Scales, so they look equal though the parent changes.
+const SCALED_TO_NONE: &str =
+    "request.?subResource.orValue('') == 'scale' && object.?spec.?replicas.orValue(0) == 0";
+
 /// What is on its way out may always change.
 const NOT_BEING_DELETED: &str = "!has(object.metadata.deletionTimestamp)";
 
@@ -64,7 +68,10 @@ pub fn mutating() -> Vec<(&'static str, String)> {
 /// Conditions of the validating webhook.
 pub fn validating() -> Vec<(&'static str, String)> {
     vec![
-        ("relevant", format!("{RELEVANT} || {NEW_GENERATION}")),
+        (
+            "relevant",
+            format!("{RELEVANT} || {NEW_GENERATION} || ({SCALED_TO_NONE})"),
+        ),
         ("not-being-deleted", NOT_BEING_DELETED.to_owned()),
         ("not-scale-down", not_scale_down()),
         ("not-only-lowering", NOT_ONLY_LOWERING.to_owned()),

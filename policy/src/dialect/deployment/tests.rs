@@ -406,6 +406,24 @@ fn the_workload_is_read_from_spec_and_status(
     );
 }
 
+/// It is not replaced while it runs, but by a larger one once it ends: that start was asked about when the spec was written.
+#[test]
+fn what_is_never_upgraded_costs_what_its_next_run_needs() {
+    let object = |task_managers: u64| {
+        json!({
+            "metadata": {"generation": 2},
+            "spec": {"state": "RUNNING", "upgradeStrategy": {"kind": "NONE"}, "template": {"spec": {"numberOfTaskManagers": task_managers}}},
+            "status": {"state": "RUNNING", "observedGeneration": 2, "allocatedMilli": 3000},
+        })
+    };
+    let charge = |object: &Value| Deployment.workload(object, &EmptyWorld).unwrap().charge();
+    assert_eq!(charge(&object(10)), MilliCpu(11_000));
+    assert_eq!(charge(&object(1)), MilliCpu(3000));
+    let ended = with(&object(10), "/status/state", json!("FINISHED"));
+    let ended = with(&ended, "/status/allocatedMilli", json!(0));
+    assert_eq!(charge(&ended), MilliCpu::ZERO);
+}
+
 #[test]
 fn a_create_without_state_tells_that_nothing_is_started() {
     let object = with(&short(), "/spec/state", json!("CANCELLED"));

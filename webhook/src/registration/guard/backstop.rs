@@ -110,16 +110,12 @@ fn flink_deployment() -> Option<Backstop> {
         }
     }
     let canary = |object: &str| {
-        ["labels", "annotations"].map(|place| {
-            format!(
-                "{object}.metadata.?{place}[?{}].orValue('').lowerAscii() == 'true'",
-                quoted(CANARY)
-            )
-        })
+        format!(
+            "{object}.metadata.?labels[?{}].orValue('').lowerAscii() == 'true'",
+            quoted(CANARY)
+        )
     };
-    let canaries = [canary("object"), canary("oldObject")]
-        .concat()
-        .join(" || ");
+    let canaries = [canary("object"), canary("oldObject")].join(" || ");
     Some(Backstop {
         dialect,
         unlisted: Unlisted::Exact,

@@ -38,18 +38,24 @@ pub(crate) fn workload(
         asked.map_err(|cause| vec![cause])?
     };
     let suspended = json::text(object, &["spec", "job", "state"]) == Some("suspended");
-    let is_observed = observed(object);
-    let desired = if deleting || (is_observed && has_finished(object, kind)) {
+    let unseen = generations_unseen(object);
+    let is_observed = unseen == Some(0);
+    let has_finished = has_finished(object, kind);
+    let desired = if deleting || (is_observed && has_finished) {
         Desired::Stopped
     } else if suspended {
         Desired::Suspended
     } else {
         Desired::Running
     };
+    // What has finished and is then told to go, or to stay away, is not started in between.
+    let stays_gone = has_finished
+        && desired != Desired::Running
+        && unseen.is_some_and(|generations| generations <= 1);
     let recorded = Recorded::of(object);
     let allocated = if recorded == Recorded::Nothing {
         None
-    } else if desired == Desired::Stopped && !deleting || pods_are_gone(object, kind, &recorded) {
+    } else if stays_gone || pods_are_gone(object, kind, &recorded) {
         Some(MilliCpu::ZERO)
     } else if desired == Desired::Running && is_observed && is_stable(object) {
         Some(asked)
@@ -96,11 +102,13 @@ fn has_overrides(object: &Value) -> bool {
     json::present(object, &["spec", "flinkConfiguration", OVERRIDES_KEY]).is_some()
 }
 
-/// Whether the operator has acted on this very spec.
-fn observed(object: &Value) -> bool {
-    let generation = json::get(object, &["metadata", "generation"]).and_then(Value::as_i64);
-    let seen = json::get(object, &["status", "observedGeneration"]).and_then(Value::as_i64);
-    generation.is_some() && generation == seen
+/// How many generations the object is ahead of the one that the operator has acted on, if that can be told; 0: it has acted on this
+/// very spec.
+fn generations_unseen(object: &Value) -> Option<i64> {
+    let number = |path: &[&str]| json::get(object, path).and_then(Value::as_i64);
+    let seen = number(&["status", "observedGeneration"])?;
+    let unseen = number(&["metadata", "generation"])?.checked_sub(seen)?;
+    (unseen >= 0).then_some(unseen)
 }
 
 fn lifecycle(object: &Value) -> Option<&str> {
@@ -110,6 +118,14 @@ fn lifecycle(object: &Value) -> Option<&str> {
 /// Whether what runs is the spec, for good: no upgrade and no rollback is to be expected.
 fn is_stable(object: &Value) -> bool {
     lifecycle(object) == Some("STABLE")
+}
+
+/// Whether the operator is about to start it anew.
+fn is_under_way(object: &Value) -> bool {
+    let reconciliation = json::text(object, &["status", "reconciliationStatus", "state"]);
+    [lifecycle(object), reconciliation]
+        .iter()
+        .any(|state| matches!(state, Some("UPGRADING" | "ROLLING_BACK")))
 }
 
 fn job_manager_is_missing(object: &Value) -> bool {
@@ -124,11 +140,13 @@ fn job_state(object: &Value) -> Option<&str> {
 }
 
 /// Whether the job came to its end by itself and its pods are gone, though the spec still says running. A failed one may
-/// be started again by the operator.
+/// be started again by the operator, and so is one that it has cancelled itself to replace it: on the way its status tells the
+/// end of the old run beside the generation of the new spec.
 fn has_finished(object: &Value, kind: Kind) -> bool {
     let over = matches!(job_state(object), Some("FINISHED" | "CANCELED"));
     let has_job = json::present(object, &["spec", "job"]).is_some();
     over && has_job
+        && !is_under_way(object)
         && Recorded::of(object) != Recorded::Nothing
         && match kind {
             Kind::Cluster => job_manager_is_missing(object),
