@@ -50,6 +50,8 @@ pub enum Binary {
     Gatekeeper,
     /// Gatekeeper's rules on files.
     Gator,
+    /// Another engine's policies on files.
+    Kyverno,
 }
 
 impl Binary {
@@ -95,6 +97,7 @@ impl Binary {
             Self::Promtool => "promtool",
             Self::Gatekeeper => "gatekeeper",
             Self::Gator => "gator",
+            Self::Kyverno => "kyverno",
         }
     }
 
@@ -119,6 +122,7 @@ impl Binary {
             Self::Promtool => "github.com/prometheus/prometheus/cmd/promtool",
             Self::Gatekeeper => "github.com/open-policy-agent/gatekeeper/v3",
             Self::Gator => "github.com/open-policy-agent/gatekeeper/v3/cmd/gator",
+            Self::Kyverno => "github.com/kyverno/kyverno/cmd/cli/kubectl-kyverno",
         }
     }
 
@@ -141,6 +145,7 @@ impl Binary {
             Self::Helm => &module::HELM,
             Self::Prometheus | Self::Promtool => &module::PROMETHEUS,
             Self::Gatekeeper | Self::Gator => &module::GATEKEEPER,
+            Self::Kyverno => &module::KYVERNO,
         }
     }
 }

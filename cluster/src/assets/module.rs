@@ -31,7 +31,7 @@ enum Stamp {
 }
 
 /// In the order in which they are built.
-pub(super) const ALL: [&Module; 7] = [
+pub(super) const ALL: [&Module; 8] = [
     &ETCD,
     &KUBERNETES,
     &CONTAINERD,
@@ -39,6 +39,7 @@ pub(super) const ALL: [&Module; 7] = [
     &HELM,
     &PROMETHEUS,
     &GATEKEEPER,
+    &KYVERNO,
 ];
 
 pub(super) const ETCD: Module = Module {
@@ -145,6 +146,19 @@ pub(super) const GATEKEEPER: Module = Module {
     stamp: Stamp::Variable("github.com/open-policy-agent/gatekeeper/v3/pkg/version.Version"),
 };
 
+pub(super) const KYVERNO: Module = Module {
+    name: "kyverno",
+    requires: "github.com/kyverno/kyverno",
+    files: [
+        ("go.mod", include_str!("../../modules/kyverno/go.mod")),
+        ("go.sum", include_str!("../../modules/kyverno/go.sum")),
+        ("tools.go", include_str!("../../modules/kyverno/tools.go")),
+    ],
+    takes: "5 to 10 minutes on 2 cores",
+    tags: "",
+    stamp: Stamp::Variable("github.com/kyverno/kyverno/pkg/version.BuildVersion"),
+};
+
 impl Module {
     fn go_mod(&self) -> &'static str {
         self.files
@@ -210,6 +224,7 @@ mod tests {
         assert_eq!(HELM.title(), "helm-4.3.1");
         assert_eq!(PROMETHEUS.title(), "prometheus-0.310.0");
         assert_eq!(GATEKEEPER.title(), "gatekeeper-3.23.1");
+        assert_eq!(KYVERNO.title(), "kyverno-1.19.1");
         assert_eq!(KUBERNETES.go(), "1.26.0");
         assert_eq!(
             KUBERNETES.bin_dir(Path::new("/c")).join("kubectl"),
