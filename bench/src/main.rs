@@ -49,7 +49,7 @@ enum What {
     Quota(admission::Options),
     /// Creates through what people would use instead: CEL policies and Gatekeeper, with the same rules.
     Peers(peers::Options),
-    /// `sluice check` on many manifests against gator.
+    /// `sluice check` on many manifests against gator and kyverno.
     Offline(offline::Options),
     /// Many session clusters on one controller: memory, and how soon it acts.
     Sessions(sessions::Options),

@@ -1,6 +1,8 @@
-//! `sluice check` on a folder of manifests against `gator test` with the same rules: how long, how much memory
-//! ([`timing`]), and what each can decide at all ([`questions`]). How each is called is in [`tools`].
+//! `sluice check` on a folder of manifests against `gator test` and `kyverno apply` with the same rules: how long, how
+//! much memory ([`timing`]), and what each can decide at all ([`questions`]). How each is called is in [`tools`], how
+//! its verdicts are read in [`outcome`].
 
+mod outcome;
 mod questions;
 mod timing;
 mod tools;
@@ -23,8 +25,9 @@ pub struct Options {
 
 /// Both tables.
 pub async fn run(options: &Options) -> anyhow::Result<()> {
-    let tools = [Tool::Sluice, Tool::Gator];
-    let assets = Assets::obtain(&AssetsCache::Default, &[Binary::Gator]).await?;
+    let tools = [Tool::Sluice, Tool::Gator, Tool::Kyverno];
+    let built: Vec<Binary> = tools.iter().filter_map(|tool| tool.binary()).collect();
+    let assets = Assets::obtain(&AssetsCache::Default, &built).await?;
     let toolbox = Toolbox::new(build_sluice()?, assets)?;
     timing::run(&toolbox, &tools, options.manifests, options.rounds).await?;
     println!();

@@ -1,7 +1,8 @@
 //! What each tool can decide: small cases with a known answer, and the cell says what the tool made of it.
 
+use super::outcome::Outcome;
 use super::timing::{named, set};
-use super::tools::{Case, Outcome, Tool, Toolbox};
+use super::tools::{Case, Tool, Toolbox};
 use crate::table::Table;
 use serde_json::{Value, json};
 

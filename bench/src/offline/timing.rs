@@ -1,6 +1,7 @@
 //! Wall time and memory for a folder of manifests.
 
-use super::tools::{Case, NAMESPACE, Outcome, Tool, Toolbox};
+use super::outcome::Outcome;
+use super::tools::{Case, NAMESPACE, Tool, Toolbox};
 use crate::objects;
 use crate::stats::Spread;
 use crate::table::Table;
@@ -31,7 +32,7 @@ pub async fn run(
         .map(|position| named(&format!("running-{position:05}")))
         .collect();
     let refused = (0..manifests).filter(|position| position % 10 == 3).count();
-    // The sum is Sluice's alone: gator looks at each object once for each other, and takes minutes.
+    // The sum is Sluice's alone: the others look at each object once for each other. gator takes minutes.
     let full = Case::write(&judged, &running, &[], Some(1_000_000))?;
     let rules = Case::write(&judged, &[], &[], None)?;
     let mut figures: BTreeMap<Tool, Vec<Outcome>> = BTreeMap::new();
@@ -56,8 +57,9 @@ pub async fn run(
         }
     }
     println!(
-        "{manifests} FlinkDeployments, a file each, {refused} of them against a rule, which every tool finds. Sluice also \
-         fills in defaults and charges a quota, with {RUNNING} more that run. Median (min to max) over {rounds} rounds.\n"
+        "{manifests} FlinkDeployments, a file each, {refused} of them against a rule, which every tool finds. Sluice and \
+         Kyverno also fill in defaults, and Sluice charges a quota, with {RUNNING} more that run. Median (min to max) \
+         over {rounds} rounds.\n"
     );
     let ours: Vec<f64> = walls(&figures, Tool::Sluice);
     let mut table = Table::new([

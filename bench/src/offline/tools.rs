@@ -1,9 +1,10 @@
-//! How each tool is called, and how its verdicts are read from what it prints.
+//! How each tool is called.
 
+use super::outcome::Outcome;
 use crate::peers::policy;
 use crate::usage;
 use anyhow::{Context as _, bail};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sluice_cluster::{Assets, Binary};
 use std::ffi::OsString;
 use std::fs::File;
@@ -23,6 +24,8 @@ pub enum Tool {
     Sluice,
     /// `gator test`.
     Gator,
+    /// `kyverno apply`.
+    Kyverno,
 }
 
 impl Tool {
@@ -31,6 +34,7 @@ impl Tool {
         match self {
             Tool::Sluice => "sluice check",
             Tool::Gator => "gator test",
+            Tool::Kyverno => "kyverno apply",
         }
     }
 
@@ -39,6 +43,7 @@ impl Tool {
         match self {
             Tool::Sluice => None,
             Tool::Gator => Some(Binary::Gator),
+            Tool::Kyverno => Some(Binary::Kyverno),
         }
     }
 }
@@ -66,6 +71,8 @@ impl Case {
             ("old", old.to_vec()),
             ("sluice", policy::sluice(NAMESPACE, cpu)?),
             ("gator", policy::gator(cpu)?),
+            ("kyverno", policy::kyverno(cpu)?),
+            ("kyverno-values", vec![policy::kyverno_values(old)]),
         ] {
             let folder = case.path(name);
             std::fs::create_dir(&folder)?;
@@ -110,69 +117,19 @@ impl Case {
                     add(&[&"-f", &inventory]);
                 }
             }
-        }
-        arguments
-    }
-}
-
-/// What came of a run.
-pub struct Outcome {
-    /// From the start of the process to its end.
-    pub took: Duration,
-    /// Of its threads, as far as they lived to the end.
-    pub cpu: Duration,
-    /// The most that was resident, in MiB.
-    pub peak: f64,
-    tool: Tool,
-    said: String,
-}
-
-impl Outcome {
-    /// Names that were refused, each with what was said, in the order of the output.
-    pub fn refused(&self) -> Vec<(String, String)> {
-        if self.tool == Tool::Sluice {
-            let verdicts: Vec<Value> = serde_json::from_str(&self.said).unwrap_or_default();
-            let refused = |verdict: &Value| {
-                let text = |key: &str| Some(verdict.get(key)?.as_str()?.to_owned());
-                (verdict.get("allowed") == Some(&json!(false)))
-                    .then(|| Some((text("name")?, text("message")?)))
-                    .flatten()
-            };
-            return verdicts.iter().filter_map(refused).collect();
-        }
-        let mut all: Vec<(String, String)> = Vec::new();
-        for line in self.said.lines() {
-            let Some((name, message)) = Self::line(line) else {
-                continue;
-            };
-            if !all.iter().any(|(known, _)| *known == name) {
-                all.push((name, message));
+            // What a policy may list is the judged themselves and these, which are not judged.
+            Tool::Kyverno => {
+                add(&[&"apply", &self.path("kyverno"), &"--resource", &judged]);
+                if self.has("inventory") {
+                    add(&[&"--target-resources", &inventory]);
+                }
+                if self.has("old") {
+                    let values = self.path("kyverno-values").join("00000.yaml");
+                    add(&[&"--values-file", &values]);
+                }
             }
         }
-        all
-    }
-
-    /// A refusal in a line of gator's text.
-    fn line(line: &str) -> Option<(String, String)> {
-        // flink.apache.org/v1beta1/FlinkDeployment team-b/app: ["rules"] Message: "..."
-        let (_, rest) = line.split_once(&format!("FlinkDeployment {NAMESPACE}/"))?;
-        let (name, message) = rest.split_once([':', ' '])?;
-        let (_, said) = message.split_once("Message:").unwrap_or(("", message));
-        Some((name.to_owned(), said.trim().trim_matches('"').to_owned()))
-    }
-
-    /// Whether something stands in its output.
-    pub fn says(&self, words: &str) -> bool {
-        self.said.contains(words)
-    }
-
-    /// The last line that it printed.
-    pub fn last_line(&self) -> &str {
-        self.said
-            .lines()
-            .rev()
-            .find(|line| !line.trim().is_empty())
-            .unwrap_or("nothing")
+        arguments
     }
 }
 
@@ -233,42 +190,21 @@ impl Toolbox {
         let wall = began.elapsed();
         let text = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
         let (said, complaint) = (text(&said), text(&said.with_extension("err")));
-        // 0 and 1 are verdicts in both.
+        // 0 and 1 are verdicts in all.
         if !matches!(status.code(), Some(0 | 1)) || said.is_empty() && !complaint.is_empty() {
             bail!("{} ended with {status}: {complaint}", tool.title());
         }
-        Ok(Outcome {
+        let outcome = Outcome {
             took: wall,
             cpu,
             peak,
             tool,
             said,
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn refusals_are_read_from_what_each_tool_prints() {
-        let outcome = |tool, said: &str| Outcome {
-            took: Duration::ZERO,
-            cpu: Duration::ZERO,
-            peak: 0.0,
-            tool,
-            said: said.to_owned(),
         };
-        let sluice = outcome(
-            Tool::Sluice,
-            r#"[{"name":"a","allowed":true,"message":null},{"name":"b","allowed":false,"message":"no"}]"#,
-        );
-        assert_eq!(sluice.refused(), [("b".to_owned(), "no".to_owned())]);
-        let gator = outcome(
-            Tool::Gator,
-            "flink.apache.org/v1beta1/FlinkDeployment team-b/b: [\"rules\"] Message: \"no\"\n",
-        );
-        assert_eq!(gator.refused(), [("b".to_owned(), "no".to_owned())]);
+        if outcome.failed() {
+            let last = outcome.last_line();
+            bail!("{} could not judge by every rule: {last}", tool.title());
+        }
+        Ok(outcome)
     }
 }

@@ -8,6 +8,9 @@ pub const CEL: &str = include_str!("../../peers/policies.yaml");
 const RULES: &str = include_str!("../../peers/gatekeeper.yaml");
 const DEFAULTS: &str = include_str!("../../peers/gatekeeper-defaults.yaml");
 const QUOTA: &str = include_str!("../../peers/gatekeeper-quota.yaml");
+const KYVERNO_RULES: &str = include_str!("../../peers/kyverno.yaml");
+const KYVERNO_DEFAULTS: &str = include_str!("../../peers/kyverno-defaults.yaml");
+const KYVERNO_QUOTA: &str = include_str!("../../peers/kyverno-quota.yaml");
 const SLUICE: &str = include_str!("../../peers/sluice.yaml");
 
 /// The documents of a YAML file, empty ones left out.
@@ -47,6 +50,35 @@ pub fn gator(cpu: Option<u32>) -> anyhow::Result<Vec<Value>> {
         }
     }
     Ok(all)
+}
+
+/// Kyverno's rules, defaults, and the sum where there is a limit.
+pub fn kyverno(cpu: Option<u32>) -> anyhow::Result<Vec<Value>> {
+    let mut all = documents(KYVERNO_DEFAULTS)?;
+    all.extend(documents(KYVERNO_RULES)?);
+    if let Some(cpu) = cpu {
+        all.extend(documents(KYVERNO_QUOTA)?);
+        for document in &mut all {
+            let limit = "/spec/rules/0/validate/deny/conditions/any/0";
+            if document.pointer("/metadata/name") == Some(&json!("bench-quota")) {
+                set(document, limit, "value", json!(cpu));
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// What `kyverno apply` is told of stored objects: for a policy and an object's name, a variable of the request.
+pub fn kyverno_values(old: &[Value]) -> Value {
+    // Not its operation: were it UPDATE, the old object would be laid over the new one, and not lack what it lacks.
+    let resources: Vec<Value> = old
+        .iter()
+        .map(|old| json!({"name": old.pointer("/metadata/name"), "values": {"request.oldObject": old}}))
+        .collect();
+    json!({
+        "apiVersion": "cli.kyverno.io/v1alpha1", "kind": "Values", "metadata": {"name": "stored"},
+        "policies": [{"name": "bench-rules", "resources": resources}],
+    })
 }
 
 /// Gatekeeper's in a cluster: the sum looks at one namespace.
