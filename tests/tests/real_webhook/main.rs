@@ -10,6 +10,7 @@
 )]
 
 mod around;
+mod early;
 mod judging;
 mod outside;
 mod proxy;
@@ -28,7 +29,7 @@ async fn a_webhook_in_front_of_a_real_api_server() {
     let Some(stage) = Stage::set().await.unwrap() else {
         return;
     };
-    for namespace in ["team-a", "sluice-system"] {
+    for namespace in ["team-a", early::NAMESPACE, "sluice-system"] {
         stage.namespace(namespace, &[]).await.unwrap();
     }
     let Stage { cluster, client } = stage;
@@ -41,10 +42,13 @@ async fn a_webhook_in_front_of_a_real_api_server() {
         address: Address::Url(format!("https://127.0.0.1:{port}")),
         excluded_namespaces: vec!["sluice-system".to_owned()],
     };
+    early::defaults(&client).await;
     install(&client, &registration).await;
 
     let proxy = Proxy::start(client.clone()).await;
+    proxy.hold_defaults(true);
     let webhook = start(&proxy.kubeconfig(cluster.data_dir()), port).await;
+    early::who_has_only_just_started_leaves_out_no_defaults(&client, &proxy).await;
     eventually("ready", || async {
         (http_get(webhook.ops, "/readyz").await.0 == 200).then_some(())
     })

@@ -34,7 +34,8 @@ struct Inner {
     client: Client,
     parent: Arc<Mutex<Parent>>,
     reads: Arc<AtomicUsize>,
-    held: watch::Sender<bool>,
+    quotas_held: watch::Sender<bool>,
+    defaults_held: watch::Sender<bool>,
 }
 
 /// The proxy; it ends with the test's runtime.
@@ -54,7 +55,8 @@ impl Proxy {
             client,
             parent: Arc::new(Mutex::new(Parent::Reads)),
             reads: Arc::default(),
-            held: watch::Sender::new(false),
+            quotas_held: watch::Sender::new(false),
+            defaults_held: watch::Sender::new(false),
         };
         let router = Router::new().fallback(pass).with_state(inner.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -86,7 +88,12 @@ impl Proxy {
 
     /// Whether what watches of quotas bring is held back, though their connections are up.
     pub fn hold_watches(&self, held: bool) {
-        self.inner.held.send_replace(held);
+        self.inner.quotas_held.send_replace(held);
+    }
+
+    /// Whether admins' defaults are held back, in a list and in a watch.
+    pub fn hold_defaults(&self, held: bool) {
+        self.inner.defaults_held.send_replace(held);
     }
 }
 
@@ -125,12 +132,17 @@ async fn pass(State(proxy): State<Inner>, request: Request) -> Response {
     let bytes: Bytes = to_bytes(body, 64 << 20).await.unwrap();
     let request = axum::http::Request::from_parts(parts, kube::client::Body::from(bytes.to_vec()));
     let (parts, body) = proxy.client.send(request).await.unwrap().into_parts();
-    let is_held = target.contains("cpuquotas") && target.contains("watch=");
-    let held = proxy.held.subscribe();
+    let held = if target.contains("cpuquotas") && target.contains("watch=") {
+        Some(proxy.quotas_held.subscribe())
+    } else if target.contains("/deploymentdefaults") {
+        Some(proxy.defaults_held.subscribe())
+    } else {
+        None
+    };
     let frames = Body::new(body).into_data_stream().then(move |frame| {
-        let mut held = held.clone();
+        let held = held.clone();
         async move {
-            if is_held {
+            if let Some(mut held) = held {
                 let _ = held.wait_for(|held| !held).await;
             }
             frame

@@ -1,0 +1,59 @@
+//! A webhook that serves before it knows what admins have set.
+
+use crate::proxy::Proxy;
+use crate::support::{eventually, resource};
+use kube::Client;
+use kube::api::{Api, DynamicObject, PostParams};
+use serde_json::{Value, json};
+use sluice_api::{DeploymentDefaults, SessionCluster};
+
+/// Where those defaults hold.
+pub const NAMESPACE: &str = "team-early";
+
+fn api<K: kube::Resource<DynamicType = ()>>(client: &Client) -> Api<DynamicObject> {
+    Api::namespaced_with(client.clone(), NAMESPACE, &resource::<K>())
+}
+
+fn object(kind: &str, spec: &Value) -> DynamicObject {
+    let object = json!({"apiVersion": "sluice.dev/v1alpha1", "kind": kind, "metadata": {"name": "early"}, "spec": spec});
+    serde_json::from_value(object).unwrap()
+}
+
+/// What an admin has set before the webhook starts.
+pub async fn defaults(client: &Client) {
+    let spec = json!({"sessionCluster": {"flinkConfiguration": {"of.the.admin": "1"}}});
+    api::<DeploymentDefaults>(client)
+        .create(&PostParams::default(), &object("DeploymentDefaults", &spec))
+        .await
+        .unwrap();
+}
+
+pub async fn who_has_only_just_started_leaves_out_no_defaults(client: &Client, proxy: &Proxy) {
+    let clusters = api::<SessionCluster>(client);
+    let cluster = object(
+        "SessionCluster",
+        &json!({"state": "STOPPED", "flinkVersion": "1.20"}),
+    );
+    let dry_run = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    eventually("called", || async {
+        match clusters.create(&dry_run, &cluster).await {
+            Ok(made) => panic!("admitted without its defaults: {:?}", made.data),
+            Err(kube::Error::Api(status)) if status.code == 503 => status
+                .message
+                .contains("[request/too-early]")
+                .then_some(status),
+            Err(_) => None, // not called yet
+        }
+    })
+    .await;
+    proxy.hold_defaults(false);
+    eventually("judged", || async {
+        let made = clusters.create(&dry_run, &cluster).await.ok()?;
+        assert_eq!(made.data["spec"]["flinkConfiguration"]["of.the.admin"], "1");
+        Some(())
+    })
+    .await;
+}
