@@ -35,10 +35,10 @@ pub static TOO_EARLY: Rule = Rule {
     id: "request/too-early",
     family: Family::Validation,
     code: Code::Unavailable,
-    summary: "the webhook has only just started and does not know everything yet",
+    summary: "the webhook does not know everything yet",
     explain: "A webhook that starts first reads what exists: admins' defaults, environments, namespaces, the clusters that jobs name. \
-              Until then it could leave out defaults or charge too little, so it admits nothing but what only lowers. Nothing is \
-              wrong with the manifest: send it again. If it persists, the webhook's /readyz names what it cannot read.",
+              Until then it could leave out defaults or charge too little, so it admits nothing but what only lowers. Send it \
+              again. If it persists, the webhook's /readyz names what it cannot read.",
     source: "decisions.md 6",
 };
 
@@ -110,7 +110,8 @@ pub fn mutate<'o>(review: &Review<'o>, world: &dyn World) -> Mutation<'o> {
         };
     }
     let (draft, filled) = shape(review, world, &mut findings);
-    let refusal = Refusal::of(&review.subject(), std::mem::take(&mut findings.causes))
+    let refusal = too_early(review, world)
+        .or_else(|| Refusal::of(&review.subject(), std::mem::take(&mut findings.causes)))
         .filter(|_| !lets_go(&about(review, draft.object()), world));
     if refusal.is_none() {
         review
@@ -156,7 +157,10 @@ pub fn validate(review: &Review<'_>, world: &dyn World) -> Judgement {
     if only_lowers(review, before.as_ref(), after.as_ref()) {
         return Judgement::default();
     }
-    let refusal = if is_unchanged {
+    let too_early = too_early(review, world);
+    let refusal = if too_early.is_some() {
+        too_early
+    } else if is_unchanged {
         None // there is nothing to judge but what a new generation may start
     } else if scales_down(review, before.as_ref(), after.as_ref()) {
         immutability::judge(review, &mut findings)
@@ -226,12 +230,6 @@ fn judge(
     findings: &mut Findings,
 ) -> Option<Refusal> {
     let subject = review.subject();
-    if let Some(unfilled) = world.unfilled() {
-        let message = format!(
-            "the webhook has only just started ({unfilled}); nothing is wrong with the manifest, send it again"
-        );
-        return send_again(&subject, &TOO_EARLY, message);
-    }
     if review.part == Part::Whole
         && let Some(refusal) = completeness(review, world)
     {
@@ -278,6 +276,14 @@ fn completeness(review: &Review<'_>, world: &dyn World) -> Option<Refusal> {
         missing.join(", ")
     );
     send_again(&review.subject(), &INCOMPLETE, message)
+}
+
+/// A value that was filled in without an admin's defaults would be taken for the user's own by whoever knows them, so the mutating call
+/// refuses too.
+fn too_early(review: &Review<'_>, world: &dyn World) -> Option<Refusal> {
+    let unfilled = world.unfilled()?;
+    let message = format!("the webhook does not know everything yet ({unfilled}); send it again");
+    send_again(&review.subject(), &TOO_EARLY, message)
 }
 
 /// A refusal of what may be admitted a moment later; kubectl sends it again by itself.
@@ -411,7 +417,19 @@ fn about<'a>(review: &Review<'a>, object: &'a Value) -> Review<'a> {
 
 /// Canaries and what is being deleted pass every judgement.
 fn passes_unseen(review: &Review<'_>) -> bool {
-    is_being_deleted(review.object) || review.dialect.is_exempt(review.object)
+    is_being_deleted(review.object) || is_exempt(review)
+}
+
+/// A PUT need not hold a status, so what became of the object before is told by the stored one.
+fn is_exempt(review: &Review<'_>) -> bool {
+    let as_stored = |old: &Value| {
+        let mut object = review.object.clone();
+        if let (Some(object), Some(status)) = (object.as_object_mut(), old.get("status")) {
+            object.insert("status".to_owned(), status.clone());
+        }
+        review.dialect.is_exempt(&object)
+    };
+    review.dialect.is_exempt(review.object) && review.old().is_none_or(as_stored)
 }
 
 /// Whether the API server has found the specs different, also where they look equal here: `1.0` beside a stored `1` is a new

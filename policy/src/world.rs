@@ -56,7 +56,7 @@ pub trait World {
     /// The labels of a namespace, if it is known.
     fn namespace_labels(&self, namespace: &str) -> Option<Arc<Value>>;
 
-    /// What is not known yet, in a few words for people, while a cache is being filled for the first time: until then settings of
+    /// What is not known yet, in a few words for people, while a cache is being filled for the first time. Until then settings of
     /// admins may be missing here, and nothing that they could change is admitted.
     fn unfilled(&self) -> Option<String> {
         None

@@ -11,7 +11,9 @@ mod toy;
 
 use serde_json::{Value, json};
 use sluice_policy::admit::{Demand, Rise};
-use sluice_policy::{MilliCpu, Mode, Modes, Operation, Part, Review, review::scaled, validate};
+use sluice_policy::{
+    MilliCpu, Mode, Modes, Operation, Part, Review, mutate, review::scaled, validate,
+};
 use toy::{Layers, TOY, review, stored};
 
 fn running(count: u64) -> Value {
@@ -138,12 +140,29 @@ fn who_does_not_know_everything_yet_admits_only_what_lowers() {
     let refusal = validate(&review(&old, None), &world).refusal.unwrap();
     assert_eq!(
         refusal.message,
-        "toy \"t\": the webhook has only just started (cache of environments: not listed yet); nothing is wrong with the manifest, \
-         send it again. [request/too-early]"
+        "toy \"t\": the webhook does not know everything yet (cache of environments: not listed yet); send it again. [request/too-early]"
     );
     assert_eq!((refusal.code.number(), refusal.retry_after), (503, Some(1)));
     let fewer = changed(&old, &[("/spec/numberOfTaskManagers", json!(1))]);
     assert_eq!(validate(&review(&fewer, Some(&old)), &world).refusal, None);
+    // What is built in would stand where an admin's default belongs, and nobody could tell afterwards.
+    let told = |object: &Value, old| {
+        mutate(&review(object, old), &world)
+            .refusal
+            .map(|refusal| refusal.rule.id)
+    };
+    assert_eq!(told(&old, None), Some("request/too-early"));
+    assert_eq!(told(&fewer, Some(&old)), None);
+    let mut scaled_up = old.clone();
+    scaled_up["spec"]["numberOfTaskManagers"] = json!(3);
+    let scale = Review {
+        part: Part::Scale,
+        ..review(&scaled_up, Some(&old))
+    };
+    assert_eq!(
+        validate(&scale, &world).raw.map(|rule| rule.id),
+        Some("request/too-early")
+    );
 }
 
 #[test]

@@ -12,6 +12,10 @@ pub const PROMISES: &[Promise] = &[
         canary,
     ),
     (
+        "decisions::d02_scaling_to_none_what_has_no_number_of_replicas_is_asked_about",
+        scaled_to_none,
+    ),
+    (
         "decisions::d03_an_alias_may_be_edited_in_a_manifest_for_ever",
         alias,
     ),
@@ -92,6 +96,38 @@ fn canary(gate: &Gate) -> Result<()> {
         ])?
         .refused()?;
     ensure!(said.contains("spec.serviceAccount"), "{said}");
+    Ok(())
+}
+
+/// Go leaves a 0 out of a Scale, so where the parent has no number both Scales look equal; yet the parent gets a 0 and a new generation.
+fn scaled_to_none(gate: &Gate) -> Result<()> {
+    if sluice_tests::fixtures().is_none() {
+        return Ok(());
+    }
+    let kubectl = gate.namespace()?;
+    let spec = json!({"flinkVersion": "v1_20", "serviceAccount": "flink", "image": "flink:1.20",
+        "jobManager": {"resource": {"memory": "2048m", "cpu": 1}}, "taskManager": {"resource": {"memory": "2048m", "cpu": 1}},
+        "job": {"jarURI": "local:///opt/flink/a.jar", "parallelism": 2, "state": "running", "upgradeMode": "stateless"}});
+    let batch = json!({"apiVersion": "flink.apache.org/v1beta1", "kind": "FlinkDeployment", "metadata": {"name": "batch"}, "spec": spec});
+    kubectl.apply(&batch.to_string())?.admitted()?;
+    // What has ended costs nothing, and may start again with its next spec.
+    let recorded = json!({"spec": spec, "resource_metadata": {}}).to_string();
+    let finished = json!({"status": {"lifecycleState": "STABLE", "observedGeneration": 1, "jobStatus": {"state": "FINISHED"},
+        "jobManagerDeploymentStatus": "MISSING", "reconciliationStatus": {"state": "DEPLOYED", "lastReconciledSpec": recorded}}});
+    kubectl
+        .run(&[
+            "patch",
+            "flinkdeployment/batch",
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            &finished.to_string(),
+        ])?
+        .admitted()?;
+    let said = kubectl
+        .run(&["scale", "flinkdeployment/batch", "--replicas=0"])?
+        .refused()?;
+    ensure!(said.contains("[flink/taskmanager-replicas]"), "{said}");
     Ok(())
 }
 

@@ -24,10 +24,6 @@ pub const PROMISES: &[Promise] = &[
         "quota::a_job_that_has_ended_does_not_start_unasked_by_another_spelling_of_a_number",
         ended,
     ),
-    (
-        "quota::scaling_to_none_what_has_no_number_of_replicas_is_asked_about",
-        scaled_to_none,
-    ),
     ("quota::every_quota_that_matches_must_have_room", several),
     ("quota::apache_and_confluent_kinds_are_charged", theirs),
     (
@@ -354,42 +350,6 @@ fn ended(gate: &Gate) -> Result<()> {
         "{said}"
     );
     kubectl.run(&["label", "fdep/batch", "a=b"])?.admitted()?;
-    used(&kubectl, 3000)
-}
-
-/// Go leaves a 0 out of a Scale, so where the parent has no number both Scales look equal; yet the parent gets a 0 and a new generation.
-fn scaled_to_none(gate: &Gate) -> Result<()> {
-    if sluice_tests::fixtures().is_none() {
-        return Ok(());
-    }
-    let kubectl = gate.namespace()?;
-    quota(&kubectl, "3", "Enforce")?;
-    let spec = json!({"flinkVersion": "v1_20", "serviceAccount": "flink", "image": "flink:1.20",
-        "jobManager": {"resource": {"memory": "2048m", "cpu": 1}}, "taskManager": {"resource": {"memory": "2048m", "cpu": 1}},
-        "job": {"jarURI": "local:///opt/flink/a.jar", "parallelism": 2, "state": "running", "upgradeMode": "stateless"}});
-    let batch = json!({"apiVersion": "flink.apache.org/v1beta1", "kind": "FlinkDeployment", "metadata": {"name": "batch"}, "spec": spec});
-    kubectl.apply(&batch.to_string())?.admitted()?;
-    used(&kubectl, 3000)?;
-    let recorded = json!({"spec": spec, "resource_metadata": {}}).to_string();
-    let finished = json!({"status": {"lifecycleState": "STABLE", "observedGeneration": 1, "jobStatus": {"state": "FINISHED"},
-        "jobManagerDeploymentStatus": "MISSING", "reconciliationStatus": {"state": "DEPLOYED", "lastReconciledSpec": recorded}}});
-    kubectl
-        .run(&[
-            "patch",
-            "flinkdeployment/batch",
-            "--subresource=status",
-            "--type=merge",
-            "-p",
-            &finished.to_string(),
-        ])?
-        .admitted()?;
-    used(&kubectl, 0)?;
-    kubectl.apply(&session("full", "RUNNING", 2))?.admitted()?;
-    used(&kubectl, 3000)?;
-    let said = kubectl
-        .run(&["scale", "flinkdeployment/batch", "--replicas=0"])?
-        .refused()?;
-    ensure!(said.contains("flinkdeployment \"batch\""), "{said}");
     used(&kubectl, 3000)
 }
 

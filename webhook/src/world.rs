@@ -281,7 +281,7 @@ impl World for Caches {
     }
 
     fn unfilled(&self) -> Option<String> {
-        // Whoever asks a quota is told by that what is not known of it.
+        // A quota that is not known yet is refused where it is asked (`quotas_of`).
         let is_quota = |store: &Store| matches!(store.watched().keep, Keep::Quota(_));
         self.stores
             .iter()

@@ -219,7 +219,7 @@ impl Dialect for Deployment {
                 .and_then(|number| demand::of_cluster(spec, &at, number, &RULES))
         };
         let demand = status::asked(object, demand)?;
-        // A run that is left as it was started is replaced by the spec once it ends, and that is not asked about again.
+        // A run that is left as it was started is replaced by the spec once it ends, and admission is not asked again.
         let settled = status::is_settled(object, AT_REST)
             && (status::state(object) != Some("RUNNING") || !is_never_upgraded(object));
         Ok(Workload {

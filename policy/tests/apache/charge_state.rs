@@ -169,6 +169,15 @@ fn a_label_makes_no_canary_of_what_runs() {
     assert!(dialect.is_exempt(&canary));
     let runs = reported(&canary, &application(), json!({"lifecycleState": "STABLE"}));
     assert!(!dialect.is_exempt(&runs));
+    // A PUT holds no status; the stored one tells.
+    let old = reported(
+        &merged(&session(), &label),
+        &session(),
+        json!({"lifecycleState": "STABLE"}),
+    );
+    let image = json!({"spec": {"image": "flink:1.20.1"}});
+    let sent = merged(&merged(&session(), &label), &image);
+    assert!(updated(&old, &sent, &world::EmptyWorld).refusal.is_some());
 }
 
 #[test]

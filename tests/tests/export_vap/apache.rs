@@ -53,6 +53,14 @@ pub fn objects() -> Vec<Value> {
     let mut canary = deployment("canary", &json!({}), &stable);
     canary["metadata"]["labels"] = json!({"flink.apache.org/canary": "True"});
     objects.push(canary);
+    // What the operator has deployed runs on under that label.
+    let mut labelled = deployment(
+        "labelled",
+        &json!({}),
+        &json!({"reconciliationStatus": {"lastReconciledSpec": recorded}}),
+    );
+    labelled["metadata"]["labels"] = json!({"flink.apache.org/canary": "true"});
+    objects.push(labelled);
     objects
 }
 
@@ -140,6 +148,11 @@ pub fn rows() -> Vec<Row> {
         row("flinkdeployment/fresh", image.clone(), Want::Admitted),
         row("flinkdeployment/failed", image.clone(), Want::Admitted),
         row("flinkdeployment/application", image.clone(), Want::Admitted),
-        row("flinkdeployment/canary", image, Want::Admitted),
+        row("flinkdeployment/canary", image.clone(), Want::Admitted),
+        row(
+            "flinkdeployment/labelled",
+            image,
+            Want::Refused("spec.image"),
+        ),
     ]
 }

@@ -371,7 +371,8 @@ impl Store {
     /// The list failed. What was known before is kept: it is the best there is.
     pub fn failed(&self, why: &str) {
         self.change(|inner| {
-            if matches!(inner.state, State::Filling(_)) {
+            // What was not installed a moment ago may be by now.
+            if inner.state != State::Full {
                 inner.state = State::Filling(why.to_owned());
             }
         });

@@ -111,11 +111,14 @@ fn flink_deployment() -> Option<Backstop> {
     }
     let canary = |object: &str| {
         format!(
-            "{object}.metadata.?labels[?{}].orValue('').lowerAscii() == 'true'",
+            "{object}.metadata.?labels[?{}].orValue('').lowerAscii() == 'true' \
+            && oldObject.?status.?reconciliationStatus.?lastReconciledSpec.orValue('') == ''",
             quoted(CANARY)
         )
     };
-    let canaries = [canary("object"), canary("oldObject")].join(" || ");
+    let canaries = [canary("object"), canary("oldObject")]
+        .map(|canary| format!("({canary})"))
+        .join(" || ");
     Some(Backstop {
         dialect,
         unlisted: Unlisted::Exact,
