@@ -1,6 +1,7 @@
 //! What is kept of a made object: enough to decide, a few hundred bytes each.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::SocketAddr;
 
 use kube::api::DynamicObject;
 use serde_json::Value;
@@ -364,7 +365,10 @@ fn container_trouble(status: &Value) -> Option<Trouble> {
             .map_or(message, |(_, cause)| cause);
         return Some(Trouble {
             kind: TroubleKind::Image,
-            message: short(&format!("image {image} cannot be pulled: {cause}")),
+            message: short(&format!(
+                "image {image} cannot be pulled: {}",
+                without_local_addresses(cause)
+            )),
         });
     }
     if !CONTAINER_REASONS.contains(&reason) {
@@ -382,6 +386,16 @@ fn container_trouble(status: &Value) -> Option<Trouble> {
         kind: TroubleKind::Container,
         message: short(&message),
     })
+}
+
+/// Go tells of a failed exchange from where it came, `read udp 10.1.0.7:46712->10.1.0.1:53: i/o timeout`, and that port is another at each
+/// try: the status would be written at each, to say the same.
+fn without_local_addresses(cause: &str) -> String {
+    let words = cause.split(' ').map(|word| match word.split_once("->") {
+        Some((from, to)) if from.parse::<SocketAddr>().is_ok() => to,
+        _ => word,
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn condition<'v>(data: &'v Value, kind: &str) -> Option<&'v Value> {
@@ -443,6 +457,21 @@ mod tests {
         assert_eq!(&*fault.message, "image x:1 cannot be pulled: not found");
         let waits = "Back-off pulling image \"x:1\": ErrImagePull: not found";
         assert_eq!(waiting("ImagePullBackOff", waits), fault);
+    }
+
+    #[test]
+    fn a_cause_is_told_alike_at_each_try_whatever_port_it_came_from() {
+        let cause = |from: &str| {
+            without_local_addresses(&format!(
+                "lookup r.example on 10.1.0.1:53: read udp {from}->10.1.0.1:53: i/o timeout"
+            ))
+        };
+        assert_eq!(
+            cause("10.1.0.7:46712"),
+            "lookup r.example on 10.1.0.1:53: read udp 10.1.0.1:53: i/o timeout"
+        );
+        assert_eq!(cause("[fd00::7]:9"), cause("10.1.0.7:46712"));
+        assert_eq!(without_local_addresses("a->b, and  c"), "a->b, and  c");
     }
 
     #[test]
