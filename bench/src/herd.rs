@@ -6,6 +6,7 @@ use crate::plane::Plane;
 use crate::stage::eventually;
 use crate::stats::{Spread, percentile};
 use crate::table::Table;
+use crate::usage::cpu;
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use hyper::body::Bytes;
@@ -100,12 +101,15 @@ async fn herds(options: &Options, planes: &[(usize, Plane)]) -> anyhow::Result<(
         "answers that said so in all",
         "last admitted after, s",
         "all answered after, s",
+        "busiest webhook's share of their CPU",
     ]);
     for herd in 0..options.herds {
         for (replicas, plane) in planes {
             let namespace = format!("herd-{herd}");
             make_quota(plane, &namespace, options.room * EACH).await?;
+            let before = webhooks(plane)?;
             let ended = stampede(plane, &namespace, options.starts).await?;
+            let after = webhooks(plane)?;
             let live = workloads(plane, &namespace)
                 .list(&ListParams::default())
                 .await?
@@ -126,6 +130,7 @@ async fn herds(options: &Options, planes: &[(usize, Plane)]) -> anyhow::Result<(
                 ended.again.to_string(),
                 seconds(ended.admitted.iter().max().copied().unwrap_or_default()),
                 seconds(ended.took),
+                format!("{:.2}", busiest(&before, &after)),
             ]);
             if let Some(unexpected) = ended.unexpected {
                 println!("{replicas} replicas, also answered: {unexpected}");
@@ -138,6 +143,28 @@ async fn herds(options: &Options, planes: &[(usize, Plane)]) -> anyhow::Result<(
     }
     table.print();
     Ok(())
+}
+
+/// CPU of each webhook so far.
+fn webhooks(plane: &Plane) -> anyhow::Result<Vec<Duration>> {
+    let processes = plane.processes()?;
+    let pids = processes
+        .iter()
+        .filter_map(|(name, pid)| name.starts_with("webhook-").then_some(*pid));
+    pids.map(cpu).collect()
+}
+
+/// The share that the busiest has of what they all used meanwhile: an API server keeps one HTTP/2 connection to an address, so behind
+/// one address one replica may be asked everything.
+fn busiest(before: &[Duration], after: &[Duration]) -> f64 {
+    let used = before
+        .iter()
+        .zip(after)
+        .map(|(before, after)| after.saturating_sub(*before).as_secs_f64());
+    let (most, all) = used.fold((0.0_f64, 0.0), |(most, all), used| {
+        (most.max(used), all + used)
+    });
+    most / all.max(f64::EPSILON)
 }
 
 fn seconds(duration: Duration) -> String {
