@@ -8,6 +8,7 @@
 //! * [`gate`]: the second gate, behind admission: whether all quotas cover a start or growth. Pure; [`claim`]: who wants CPU, [`queue`]: who
 //!   waits for it, [`door`]: the way there;
 //! * [`dialects`]: which resources those are, and what their objects cost;
+//! * [`first_look`]: whether a quota may be counted in a scope in which it was not counted before;
 //! * [`facts`] and [`operator`]: what charges look up elsewhere;
 //! * [`sightings`]: since when this process has known each hold, whether it led or not;
 //! * [`undecided`]: reads, fences and drops for holds that are due.
@@ -32,6 +33,7 @@ pub mod claim;
 pub mod dialects;
 pub mod door;
 pub mod facts;
+pub mod first_look;
 pub mod gate;
 pub mod keeper;
 pub mod operator;

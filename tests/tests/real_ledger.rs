@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::join_all;
+use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Client;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
@@ -363,6 +364,7 @@ fn the_ledger_is_exact_on_a_real_api_server() {
             leader.abort();
         }
         who_stood_by_need_not_wait_again(&world).await;
+        a_first_count_never_looks_at_an_older_view_than_the_quota(&world).await;
         one_leads_and_another_takes_over(&world.client).await;
         let world = Arc::into_inner(world).unwrap();
         drop(world.replicas);
@@ -622,6 +624,36 @@ async fn a_new_kind_is_counted_once_it_is_served(world: &World) {
             .snapshot
             .contains_key("flinkdeployments.flink.apache.org")
     }));
+    let serve = async |served: bool| {
+        let path = "/spec/versions/0/served";
+        let change = json!([{"op": "replace", "path": path, "value": served}]);
+        let change = Patch::Json::<()>(serde_json::from_value(change).unwrap());
+        crds.patch(
+            "flinkdeployments.flink.apache.org",
+            &PatchParams::default(),
+            &change,
+        )
+        .await
+        .unwrap();
+        until("it is as it was told", async || {
+            (api.get("f").await.is_ok() == served, ())
+        })
+        .await;
+    };
+    // What is only not served lives on, and so do its pods. The new number of another workload makes the leader count.
+    serve(false).await;
+    let object = world.get("c4").await;
+    world.put(&object, "RUNNING", 1).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    for status in world.statuses().await {
+        assert!(status.confirmed_milli >= Some(3000), "{status:?}");
+    }
+    world
+        .put(&world.get("c4").await, "STOPPED", 1)
+        .await
+        .unwrap();
+    serve(true).await;
+    used(3).await;
     crds.delete(
         "flinkdeployments.flink.apache.org",
         &DeleteParams::default(),
@@ -640,6 +672,105 @@ async fn a_new_kind_is_counted_once_it_is_served(world: &World) {
         .await
         .unwrap();
     used(0).await;
+}
+
+/// A client whose watches of workloads bring nothing, until told otherwise; everything else works.
+fn without_watches(client: Client, open: tokio::sync::watch::Receiver<bool>) -> Client {
+    let service = tower::service_fn(move |request: axum::http::Request<kube::client::Body>| {
+        let (client, mut open) = (client.clone(), open.clone());
+        async move {
+            let is_watch = request
+                .uri()
+                .query()
+                .is_some_and(|query| query.contains("watch=true"));
+            if is_watch && request.uri().path().ends_with("/sessionclusters") {
+                open.wait_for(|open| *open).await.unwrap();
+            }
+            client.send(request).await
+        }
+    });
+    Client::new(service, NAMESPACE)
+}
+
+/// A new quota, and one that comes to count a further namespace, has no count that a leader's view could be held against. What started
+/// there has no hold in it, so a leader whose watch stands still would find nothing and give the room away.
+async fn a_first_count_never_looks_at_an_older_view_than_the_quota(world: &World) {
+    const LATE: &str = "team-late";
+    let (open, opened) = tokio::sync::watch::channel(false);
+    let wide: Api<ClusterCpuQuota> = Api::all(world.client.clone());
+    let spec =
+        |namespaces: &[&str]| json!({"spec": {"hard": {"cpu": 10}, "namespaces": namespaces}});
+    let object = quota(
+        "ClusterCpuQuota",
+        "wide",
+        spec(&["elsewhere"])["spec"].clone(),
+    );
+    let object = serde_json::from_value(object).unwrap();
+    wide.create(&PostParams::default(), &object).await.unwrap();
+    let leader = {
+        let keeper = keeper(&without_watches(world.client.clone(), opened));
+        tokio::spawn(async move { keeper.run(Leadership::always()).await })
+    };
+    let counted = async || {
+        let status = wide.get("wide").await.unwrap().status.unwrap_or_default();
+        (status.confirmed_milli, status.observed_generation)
+    };
+    until("the quota is counted in its first scope", async || {
+        let seen = counted().await;
+        (seen.0 == Some(0), seen)
+    })
+    .await;
+
+    let namespaces: Api<Namespace> = Api::all(world.client.clone());
+    let namespace = serde_json::from_value(json!({"metadata": {"name": LATE}})).unwrap();
+    namespaces
+        .create(&PostParams::default(), &namespace)
+        .await
+        .unwrap();
+    let object = quota(
+        "SessionCluster",
+        "runs",
+        json!({"state": "RUNNING", "numberOfTaskManagers": 8, "flinkVersion": "1.20"}),
+    );
+    let sessions: Api<SessionCluster> = Api::namespaced(world.client.clone(), LATE);
+    sessions
+        .create(
+            &PostParams::default(),
+            &serde_json::from_value(object).unwrap(),
+        )
+        .await
+        .unwrap();
+    let fresh: Api<CpuQuota> = Api::namespaced(world.client.clone(), LATE);
+    let object = quota("CpuQuota", "fresh", json!({"hard": {"cpu": 10}}));
+    fresh
+        .create(
+            &PostParams::default(),
+            &serde_json::from_value(object).unwrap(),
+        )
+        .await
+        .unwrap();
+    let change = Patch::Merge(spec(&["elsewhere", LATE]));
+    wide.patch("wide", &PatchParams::default(), &change)
+        .await
+        .unwrap();
+    // The leader knows of both within milliseconds, and tries again and again.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let status = fresh.get("fresh").await.unwrap().status.unwrap_or_default();
+    assert_eq!(status.confirmed_milli, None, "counted without what runs");
+    assert_eq!(
+        counted().await,
+        (Some(0), Some(1)),
+        "counted without what runs"
+    );
+
+    open.send(true).unwrap();
+    until("both are counted with what runs", async || {
+        let status = fresh.get("fresh").await.unwrap().status.unwrap_or_default();
+        let seen = (status.confirmed_milli, counted().await);
+        (seen == (Some(8000), (Some(8000), Some(2))), seen)
+    })
+    .await;
+    leader.abort();
 }
 
 async fn one_leads_and_another_takes_over(client: &Client) {

@@ -219,6 +219,8 @@ fn controller() -> Vec<Value> {
         rules.push(json!({"apiGroups": [group], "resources": resources, "verbs": ["patch"]}));
     }
     rules.extend([
+        // Whether a kind that is not served any more is gone, and its objects with it.
+        json!({"apiGroups": ["apiextensions.k8s.io"], "resources": ["customresourcedefinitions"], "verbs": ["get"]}),
         // Status and finalizers of what the controller runs. Owner references that block need the right to finalizers.
         json!({"apiGroups": [sluice_api::GROUP], "resources": ["sessionclusters/status", "sessionjobs/status", "savepoints/status", "deploymenttargets/status", "deployments/status", "jobs/status"], "verbs": ["get", "update"]}),
         json!({"apiGroups": [sluice_api::GROUP], "resources": ["sessionclusters/finalizers", "sessionjobs/finalizers", "deployments/finalizers"], "verbs": ["update"]}),

@@ -2,7 +2,8 @@
 //! that its cluster says.
 //!
 //! The facts are learnt from the very objects that the ledger follows, so no second watch can disagree with it. When a
-//! fact changes that a charge has asked for, the resource of the one who asked is listed anew.
+//! fact changes that a charge has asked for, the resource of the one who asked is listed anew. What is deleted is forgotten, as the
+//! webhook knows nothing of it either.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,16 +25,46 @@ pub struct Facts {
 
 #[derive(Debug, Default)]
 struct Known {
-    /// By [`key`]; as text, which is a fraction of the size of the tree.
-    facts: HashMap<String, String>,
+    /// By [`key`].
+    facts: HashMap<String, Fact>,
+    /// By resource, how many lists of it have begun.
+    lists: HashMap<String, u64>,
     /// Which resources' charges asked for a key.
     askers: HashMap<String, BTreeSet<String>>,
     /// The Apache operator's own configuration.
     operator: Option<Arc<Value>>,
 }
 
+#[derive(Debug)]
+struct Fact {
+    /// As text, which is a fraction of the size of the tree.
+    text: String,
+    /// The list of its resource that last had it, or the one before the event that did.
+    list: u64,
+}
+
 fn key(resource: &str, namespace: &str, name: &str) -> String {
     format!("{resource}/{namespace}/{name}")
+}
+
+fn key_of(resource: &str, object: &Value) -> String {
+    let text = |name| {
+        object
+            .pointer(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
+    key(
+        resource,
+        text("/metadata/namespace"),
+        text("/metadata/name"),
+    )
+}
+
+impl Known {
+    fn list(&self, resource: &str) -> u64 {
+        self.lists.get(resource).copied().unwrap_or_default()
+    }
 }
 
 impl Facts {
@@ -54,6 +85,54 @@ impl Facts {
         self.stale
             .get(&resource.key())
             .map(watch::Sender::subscribe)
+    }
+
+    /// How often what this resource's charges look up has changed so far.
+    pub fn epoch(&self, resource: &Resource) -> u64 {
+        let stale = self.stale.get(&resource.key());
+        stale.map_or(0, |stale| *stale.borrow())
+    }
+
+    /// All objects of this resource are about to be listed.
+    pub fn begin_list(&self, resource: &Resource) {
+        *self.lock().lists.entry(resource.key()).or_default() += 1;
+    }
+
+    /// All were; what was not among them is gone.
+    pub fn end_list(&self, resource: &Resource) {
+        let resource = resource.key();
+        let mut known = self.lock();
+        let list = known.list(&resource);
+        let of_it = format!("{resource}/");
+        let gone: Vec<_> = known
+            .facts
+            .iter()
+            .filter(|(key, fact)| fact.list < list && key.starts_with(&of_it))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in gone {
+            self.drop_fact(&mut known, &key);
+        }
+    }
+
+    /// An object is gone.
+    pub fn forget(&self, resource: &Resource, object: &Value) {
+        let key = key_of(&resource.key(), object);
+        self.drop_fact(&mut self.lock(), &key);
+    }
+
+    fn drop_fact(&self, known: &mut Known, key: &str) {
+        if known.facts.remove(key).is_some() {
+            self.tell_askers(known, key);
+        }
+    }
+
+    fn tell_askers(&self, known: &Known, key: &str) {
+        for asker in known.askers.get(key).into_iter().flatten() {
+            if let Some(stale) = self.stale.get(asker) {
+                stale.send_modify(|epoch| *epoch += 1);
+            }
+        }
     }
 
     /// The charge of an object, by its dialect. One that cannot be read costs nothing here: admission lets none in, and
@@ -90,29 +169,18 @@ impl Facts {
     }
 
     fn learn(&self, resource: &str, object: &Value, facts: &Value) {
-        let text = |name| {
-            object
-                .pointer(name)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-        };
-        let key = key(
-            resource,
-            text("/metadata/namespace"),
-            text("/metadata/name"),
-        );
-        let facts = facts.to_string();
+        let key = key_of(resource, object);
+        let text = facts.to_string();
         let mut known = self.lock();
-        let changed = known.facts.get(&key) != Some(&facts);
-        if !changed {
+        let list = known.list(resource);
+        if let Some(fact) = known.facts.get_mut(&key)
+            && fact.text == text
+        {
+            fact.list = list;
             return;
         }
-        for asker in known.askers.get(&key).into_iter().flatten() {
-            if let Some(stale) = self.stale.get(asker) {
-                stale.send_modify(|epoch| *epoch += 1);
-            }
-        }
-        known.facts.insert(key, facts);
+        self.tell_askers(&known, &key);
+        known.facts.insert(key, Fact { text, list });
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -145,7 +213,7 @@ impl World for Asking<'_> {
         let facts = known
             .facts
             .get(&key)
-            .and_then(|text| serde_json::from_str(text).ok());
+            .and_then(|fact| serde_json::from_str(&fact.text).ok());
         known
             .askers
             .entry(key)
@@ -209,6 +277,47 @@ mod tests {
         assert!(!stale.has_changed().unwrap(), "nothing has changed");
         facts.charge(&clusters, &cluster(5));
         assert!(stale.has_changed().unwrap());
+    }
+
+    #[test]
+    fn what_is_deleted_is_forgotten_whether_it_was_seen_or_only_missed() {
+        let facts = Facts::of(&resources());
+        let jobs = find("flinksessionjobs.flink.apache.org");
+        let clusters = find("flinkdeployments.flink.apache.org");
+        let job = json!({"apiVersion": "flink.apache.org/v1beta1", "kind": "FlinkSessionJob",
+            "metadata": {"name": "j", "namespace": "n"},
+            "spec": {"deploymentName": "c", "job": {"jarURI": "https://example.com/a.jar", "parallelism": 3, "state": "running"}}});
+        let cluster = json!({"apiVersion": "flink.apache.org/v1beta1", "kind": "FlinkDeployment",
+            "metadata": {"name": "c", "namespace": "n"},
+            "spec": {"flinkVersion": "v1_20", "serviceAccount": "flink", "jobManager": {},
+                "taskManager": {"resource": {"memory": "2048m", "cpu": 4}}}});
+        let by_event = || facts.forget(&clusters, &cluster);
+        let by_list = || {
+            facts.begin_list(&clusters);
+            facts.end_list(&clusters);
+        };
+        for vanish in [&by_event as &dyn Fn(), &by_list] {
+            facts.begin_list(&clusters);
+            facts.charge(&clusters, &cluster);
+            facts.end_list(&clusters);
+            assert_eq!(facts.charge(&jobs, &job), MilliCpu(12_000));
+            let epoch = facts.epoch(&jobs);
+            vanish();
+            assert!(facts.epoch(&jobs) > epoch, "the jobs are listed anew");
+            assert_eq!(
+                facts.charge(&jobs, &job),
+                MilliCpu(3000),
+                "as the webhook charges it"
+            );
+        }
+        facts.begin_list(&clusters);
+        facts.charge(&clusters, &cluster);
+        facts.end_list(&clusters);
+        let epoch = facts.epoch(&jobs);
+        facts.begin_list(&clusters);
+        facts.charge(&clusters, &cluster);
+        facts.end_list(&clusters);
+        assert_eq!(facts.epoch(&jobs), epoch, "the same again makes no work");
     }
 
     #[test]

@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use sluice_api::quota::{ClusterCpuQuota, CpuQuota};
 use sluice_policy::ledger::{
-    Behind, Book, CHARGE_FN, Hold, Inventory, QuotaKey, Step, Watched, confirm, expire,
+    Account, Behind, Book, CHARGE_FN, Hold, Inventory, QuotaKey, Scope, Step, Watched, confirm,
+    expire,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep, sleep_until};
 
 use super::LedgerKeeper;
+use super::first_look;
 use super::quotas::{self, Kind, QuotaCopy, QuotaError, QuotaNews};
-use super::resources::{self, News};
+use super::resources::{self, News, WatchError};
 use super::standing::{Answer, Counted, Question, Questions, Standing};
 use super::undecided;
 use crate::metrics::metrics;
@@ -32,8 +34,21 @@ const HOLDS_PER_TICK: usize = 64;
 /// What is known of a quota.
 struct Known {
     copy: QuotaCopy,
+    /// The scope that it was last counted in, as far as this process knows.
+    counted: Option<Scope>,
     due: Option<Instant>,
     not_before: Instant,
+}
+
+impl Known {
+    fn take(&mut self, copy: QuotaCopy) {
+        if let Ok(account) = &copy.account
+            && account.book.observed_generation == account.generation
+        {
+            self.counted = Some(copy.scope.clone());
+        }
+        self.copy = copy;
+    }
 }
 
 struct Keeper<'a> {
@@ -42,6 +57,11 @@ struct Keeper<'a> {
     quotas: BTreeMap<QuotaKey, Known>,
     /// Kinds of quotas that have been listed.
     listed: Vec<Kind>,
+    /// By resource, what its charges had been looked up in when it was listed last ([`super::facts::Facts::epoch`]).
+    epochs: BTreeMap<String, u64>,
+    /// Whether every resource has been listed once with everything known that its charges look up. The lists come in any order: jobs
+    /// that are listed before the cluster that they run on are charged by Flink's defaults until they are listed again.
+    settled: bool,
 }
 
 /// Keeps all ledgers for ever. Dropping the future ends its watches.
@@ -54,7 +74,7 @@ pub async fn keep(of: &LedgerKeeper, mut questions: Option<Questions>) {
             of.client.clone(),
             resource.clone(),
             of.charge.clone(),
-            of.facts.as_ref().and_then(|facts| facts.stale(resource)),
+            of.facts.clone(),
             of.settings,
             tell.clone(),
         ));
@@ -75,6 +95,8 @@ pub async fn keep(of: &LedgerKeeper, mut questions: Option<Questions>) {
         inventory: Inventory::of(of.resources.iter().map(super::Resource::key)),
         quotas: BTreeMap::new(),
         listed: Vec::new(),
+        epochs: BTreeMap::new(),
+        settled: false,
     };
     let mut ticks = interval(of.settings.expiry_tick);
     loop {
@@ -99,17 +121,20 @@ impl Keeper<'_> {
         let now = Instant::now();
         let later = now + self.of.settings.debounce;
         match what {
-            News::Listed(listing) => {
+            News::Listed { listing, epoch } => {
+                self.epochs.insert(resource.to_owned(), epoch);
                 let listing = match self.inventory.get(resource) {
                     Some(Watched::At(older)) => listing.after(older),
                     _ => listing,
                 };
                 self.inventory.set(resource, Watched::At(listing));
+                self.settle();
                 self.mark(|_| Some(now));
             }
             News::Absent => {
                 if !matches!(self.inventory.get(resource), Some(Watched::Absent)) {
                     self.inventory.set(resource, Watched::Absent);
+                    self.settle();
                     self.mark(|_| Some(now));
                 }
             }
@@ -154,6 +179,23 @@ impl Keeper<'_> {
                 self.mark(|known| holds(known).then_some(later));
             }
         }
+    }
+
+    /// Takes note once everything is known for the first time. Afterwards a change of what charges look up is counted when it is listed.
+    fn settle(&mut self) {
+        let is_up_to_date = |resource: &super::Resource| {
+            let key = resource.key();
+            match self.inventory.get(&key) {
+                None | Some(Watched::Unknown) => false,
+                Some(Watched::Absent | Watched::ProvenAbsent) => true,
+                Some(Watched::At(_)) => self
+                    .of
+                    .facts
+                    .as_ref()
+                    .is_none_or(|facts| self.epochs.get(&key) == Some(&facts.epoch(resource))),
+            }
+        };
+        self.settled = self.settled || self.of.resources.iter().all(is_up_to_date);
     }
 
     fn learn_quota(&mut self, what: QuotaNews) {
@@ -216,21 +258,17 @@ impl Keeper<'_> {
             .entry(copy.key.clone())
             .or_insert_with(|| Known {
                 copy: copy.clone(),
+                counted: None,
                 due: None,
                 not_before: now,
             });
-        known.copy = copy;
+        known.take(copy);
         known.due = earlier(known.due, due);
     }
 
     /// Tells what the ledgers say of an object.
     fn answer(&self, question: Question) {
-        let known = self.listed.len() == 2
-            && self
-                .inventory
-                .iter()
-                .all(|(_, watched)| !matches!(watched, Watched::Unknown));
-        let answer = if known {
+        let answer = if self.listed.len() == 2 && self.settled {
             let counting = self
                 .quotas
                 .values()
@@ -309,6 +347,9 @@ impl Keeper<'_> {
             return;
         };
         known.due = None;
+        if !self.settled {
+            return self.again(key, RETRY); // or as soon as something has been listed
+        }
         let watched = known.copy.clone();
         // The watched copy tells whether there is anything to do; it is seldom new enough to write at.
         if matches!(self.decide(&watched), Ok(None)) {
@@ -328,6 +369,15 @@ impl Keeper<'_> {
                 }
             };
             let Ok(account) = &copy.account else { return };
+            match self.may_look(key, &copy, account).await {
+                Ok(true) => {}
+                Ok(false) => return self.again(key, self.of.settings.debounce),
+                Err(error) => {
+                    metrics().failure();
+                    tracing::warn!(quota = %key, %error, "what exists in a quota's scope could not be listed; it is counted later");
+                    return self.again(key, RETRY);
+                }
+            }
             let book = match self.decide_with_proof(&copy).await {
                 Ok(Some(book)) => book,
                 Ok(None) => return,
@@ -341,7 +391,7 @@ impl Keeper<'_> {
                     metrics().counted();
                     show(&written);
                     if let Some(known) = self.quotas.get_mut(key) {
-                        known.copy = written;
+                        known.take(written);
                         known.not_before = Instant::now() + LEAST_GAP;
                     }
                     return;
@@ -364,8 +414,29 @@ impl Keeper<'_> {
         })
     }
 
-    /// As [`Self::decide`]; a resource that was counted and is not served any more is asked for anew, now that the quota has
-    /// been read.
+    /// Whether what is known may be counted in this scope, now that the quota has been read.
+    async fn may_look(
+        &self,
+        key: &QuotaKey,
+        copy: &QuotaCopy,
+        account: &Account,
+    ) -> Result<bool, WatchError> {
+        let counted = self
+            .quotas
+            .get(key)
+            .and_then(|known| known.counted.as_ref());
+        let open = first_look::open_resources(&self.of.resources, account, &copy.scope, counted);
+        first_look::is_known(
+            &self.of.client,
+            &self.inventory,
+            &open,
+            &copy.scope,
+            self.of.settings.page,
+        )
+        .await
+    }
+
+    /// As [`Self::decide`]; whether a resource that was counted and is not served is gone is asked anew, now that the quota has been read.
     async fn decide_with_proof(&mut self, copy: &QuotaCopy) -> Result<Option<Book>, Behind> {
         let mut proven = Vec::new();
         for resource in &self.of.resources {
@@ -376,10 +447,7 @@ impl Keeper<'_> {
                 .is_ok_and(|account| account.book.snapshot.contains_key(&key));
             if counted
                 && matches!(self.inventory.get(&key), Some(Watched::Absent))
-                && matches!(
-                    resources::is_served(&self.of.client, resource).await,
-                    Ok(false)
-                )
+                && self.is_gone(resource).await
             {
                 self.inventory.set(&key, Watched::ProvenAbsent);
                 proven.push(key);
@@ -390,6 +458,15 @@ impl Keeper<'_> {
             self.inventory.set(&key, Watched::Absent);
         }
         decided
+    }
+
+    async fn is_gone(&self, resource: &super::Resource) -> bool {
+        resources::is_gone(&self.of.client, resource)
+            .await
+            .unwrap_or_else(|error| {
+                tracing::warn!(resource = resource.key(), %error, "whether a kind is gone could not be told; quotas that counted it wait");
+                false
+            })
     }
 
     fn again(&mut self, key: &QuotaKey, after: Duration) {
@@ -461,7 +538,7 @@ impl Keeper<'_> {
                 show(&written);
                 tracing::info!(quota = %key, hold = hold.id, object = hold.object.name, "dropped the hold of a create that never came");
                 if let Some(known) = self.quotas.get_mut(key) {
-                    known.copy = written;
+                    known.take(written);
                 }
             }
             // The next tick finds it again.

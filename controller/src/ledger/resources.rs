@@ -1,11 +1,12 @@
 //! List and watch of the workload resources. Raw, because the ledger needs what watchers usually hide: the exact revision of
 //! the list, and bookmarks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::TryStreamExt;
 use kube::Client;
-use kube::core::params::{ListParams, WatchParams};
+use kube::core::params::{GetParams, ListParams, WatchParams};
 use kube::core::{Request, WatchEvent};
 use serde::Deserialize;
 use serde_json::Value;
@@ -13,6 +14,7 @@ use sluice_policy::ledger::{Listing, Revision, Seen};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
+use super::facts::Facts;
 use super::{ChargeOf, Resource, Settings};
 
 /// Seconds that one watch lasts; then it is opened anew from where it was.
@@ -24,7 +26,12 @@ const RETRY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub enum News {
     /// All its objects.
-    Listed(Listing),
+    Listed {
+        /// What the ledger keeps of them.
+        listing: Listing,
+        /// How often what their charges look up had changed when the list began.
+        epoch: u64,
+    },
     /// It is not served.
     Absent,
     /// An object was added or changed.
@@ -92,23 +99,34 @@ pub async fn follow(
     client: Client,
     resource: Resource,
     charge: ChargeOf,
-    mut stale: Option<watch::Receiver<u64>>,
+    facts: Option<Arc<Facts>>,
     settings: Settings,
     news: mpsc::Sender<(String, News)>,
 ) {
     let key = resource.key();
+    let mut stale = facts.as_ref().and_then(|facts| facts.stale(&resource));
     let teller = Teller {
         key: key.clone(),
+        facts,
         news,
     };
+    let mut was_served = false;
     loop {
         // What changes from here on is a reason to list again.
-        if let Some(stale) = &mut stale {
-            stale.mark_unchanged();
+        let epoch = stale.as_mut().map_or(0, |stale| *stale.borrow_and_update());
+        if let Some(facts) = &teller.facts {
+            facts.begin_list(&resource);
         }
         let listing = match list(&client, &resource, &charge, settings.page).await {
             Ok(listing) => listing,
             Err(WatchError::Absent) => {
+                if std::mem::take(&mut was_served) {
+                    tracing::warn!(
+                        resource = key,
+                        version = resource.version,
+                        "a workload resource is not served any more; unless its definition is gone, quotas that counted it wait until it is served again"
+                    );
+                }
                 if teller.tell(News::Absent).await.is_err() {
                     return;
                 }
@@ -121,8 +139,13 @@ pub async fn follow(
                 continue;
             }
         };
+        if let Some(facts) = &teller.facts {
+            facts.end_list(&resource);
+        }
+        was_served = true;
         let mut at = listing.revision();
-        if teller.tell(News::Listed(listing)).await.is_err() {
+        let listed = News::Listed { listing, epoch };
+        if teller.tell(listed).await.is_err() {
             return;
         }
         loop {
@@ -193,6 +216,24 @@ pub async fn is_served(client: &Client, resource: &Resource) -> Result<bool, Wat
     }
 }
 
+/// Whether nothing of a resource can exist any more: it is not served, and has no definition. One whose version is only not served any
+/// longer keeps its objects, and whatever runs from them.
+pub async fn is_gone(client: &Client, resource: &Resource) -> Result<bool, WatchError> {
+    if is_served(client, resource).await? {
+        return Ok(false);
+    }
+    let definition = Request::new("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")
+        .get(&resource.key(), &GetParams::default())
+        .map_err(unbuilt)?;
+    match client.request::<Value>(definition).await {
+        Ok(_) => Ok(false),
+        Err(error) => match WatchError::from(error) {
+            WatchError::Absent => Ok(true),
+            error => Err(error),
+        },
+    }
+}
+
 /// Ready when charges have to be computed anew; never where they depend on nothing else.
 async fn changed(stale: Option<&mut watch::Receiver<u64>>) {
     if let Some(stale) = stale
@@ -218,6 +259,7 @@ impl<E: Into<WatchError>> From<E> for Ended {
 /// Tells the news of one resource.
 struct Teller {
     key: String,
+    facts: Option<Arc<Facts>>,
     news: mpsc::Sender<(String, News)>,
 }
 
@@ -252,6 +294,9 @@ async fn watch_from(
             }
             WatchEvent::Deleted(object) => {
                 let (uid, seen) = seen(resource, &object, charge)?;
+                if let Some(facts) = &teller.facts {
+                    facts.forget(resource, &object);
+                }
                 let at = seen.revision;
                 (News::Deleted { uid, at }, at)
             }
@@ -271,7 +316,8 @@ async fn watch_from(
     Ok(())
 }
 
-fn unbuilt(error: kube::core::request::Error) -> WatchError {
+/// A request that could not even be made.
+pub fn unbuilt(error: kube::core::request::Error) -> WatchError {
     WatchError::Call(Box::new(kube::Error::BuildRequest(error)))
 }
 

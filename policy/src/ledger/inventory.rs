@@ -176,7 +176,7 @@ pub enum Watched {
     Unknown,
     /// The API server did not serve it when last asked.
     Absent,
-    /// The API server was asked after the quota was read, and does not serve it: no object of it exists.
+    /// The API server was asked after the quota was read, and neither serves nor defines it: no object of it exists.
     ProvenAbsent,
     /// All its objects.
     At(Listing),

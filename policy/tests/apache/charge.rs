@@ -318,6 +318,31 @@ fn sidecars_and_init_containers_count_for_each_pod() {
 }
 
 #[test]
+fn what_a_pod_asks_for_as_a_whole_counts_where_it_is_more() {
+    let asks = |section: &str, cpu: &str| json!({"podTemplate": {"spec": {"resources": {section: {"cpu": cpu}}}}});
+    let plain = 1000 + 2 * 1500;
+    let charge = |spec: Value| milli(application(), spec);
+    assert_eq!(
+        charge(asks("requests", "500m")),
+        plain,
+        "less than its containers"
+    );
+    assert_eq!(charge(asks("requests", "32")), 3 * 32_000);
+    assert_eq!(
+        charge(asks("limits", "32")),
+        3 * 32_000,
+        "a limit alone is the request"
+    );
+    let mut both = asks("requests", "2");
+    both["taskManager"] = asks("requests", "8");
+    assert_eq!(charge(both), 2000 + 2 * 8000, "the role's own comes first");
+    assert_eq!(
+        charge(json!({ "taskManager": asks("limits", "8") })),
+        1000 + 2 * 8000
+    );
+}
+
+#[test]
 fn an_autoscaled_job_is_charged_what_its_autoscaler_keeps_to() {
     let with = |configuration: Value| {
         milli(

@@ -28,6 +28,10 @@ pub(crate) fn of(object: &Value) -> Value {
         keep(object, &FieldPath::of(field), &mut kept);
     }
     for template in ["spec.podTemplate", "spec.taskManager.podTemplate"] {
+        for section in ["requests", "limits"] {
+            let pod = FieldPath::of(template).key("spec").key("resources");
+            keep(object, &pod.key(section).key("cpu"), &mut kept);
+        }
         for list in ["containers", "initContainers"] {
             let path = FieldPath::of(template).key("spec").key(list);
             if let Some(Value::Array(containers)) = path.get(object) {

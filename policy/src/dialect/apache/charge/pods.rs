@@ -1,5 +1,5 @@
-//! What pod templates add to a pod: sidecars and init containers. The main container's own CPU in a template does not
-//! count, as the operator overwrites it.
+//! What pod templates add to a pod: sidecars, init containers, and what the pod as a whole asks for. The main container's own CPU in
+//! a template does not count, as the operator overwrites it.
 
 use super::cpu;
 use crate::dialect::apache::conf::{Conf, Opt};
@@ -20,12 +20,14 @@ pub(super) struct Extras {
     beside: MilliCpu,
     /// The most that is asked for while init containers run.
     at_start: MilliCpu,
+    /// What the pod as a whole asks for, whatever its containers do (`spec.resources` of a pod, Kubernetes 1.34 and later).
+    whole: MilliCpu,
 }
 
 impl Extras {
     /// What Kubernetes reserves for the pod.
     pub(super) fn around(&self, main: MilliCpu) -> MilliCpu {
-        main.plus(self.beside).max(self.at_start)
+        main.plus(self.beside).max(self.at_start).max(self.whole)
     }
 }
 
@@ -71,7 +73,27 @@ pub(super) fn extras(spec: &Value, role: Role, conf: &Conf<'_>) -> Result<Extras
             extras.beside = extras.beside.plus(cpu_of(&container)?);
         }
     }
+    extras.whole = whole(spec, role, &common, &own)?;
     Ok(extras)
+}
+
+/// The pod's own request, or its limit, which Kubernetes takes for the request where there is none.
+fn whole(spec: &Value, role: Role, common: &FieldPath, own: &FieldPath) -> Result<MilliCpu, Cause> {
+    let templates = [
+        (vec![role.key(), "podTemplate"], own),
+        (vec!["podTemplate"], common),
+    ];
+    for section in ["requests", "limits"] {
+        for (template, field) in &templates {
+            let mut keys = template.clone();
+            keys.extend(["spec", "resources", section, "cpu"]);
+            if let Some(value) = json::present(spec, &keys) {
+                let field = field.key("spec").key("resources").key(section).key("cpu");
+                return cpu::quantity(value).map_err(|error| cpu::cause(field, error));
+            }
+        }
+    }
+    Ok(MilliCpu::ZERO)
 }
 
 fn containers<'t>(spec: &'t Value, keys: &[&str], field: &FieldPath) -> Vec<Container<'t>> {
