@@ -14,6 +14,7 @@
 //!   came are left standing for a while and would hide a missing one in a sum; this looks for the one that must be there.
 //! * **Monotonic.** What a quota was counted at never goes back (S4), or objects that were counted, and whose holds were dropped, would be
 //!   forgotten. A sum shows that only if the older view happens to be the smaller one, and until the next count; this shows it at once.
+//! * **Exact.** What a quota says was in use at a snapshot is what etcd held at these very revisions (S4), to the thousandth.
 //! * **Complete.** An admitted object has its defaults.
 //!
 //! Namespaces whose mode is not always `enforce` admit beyond the limit by right, and may do so without a hold. Their objects are left out
@@ -22,6 +23,7 @@
 
 use crate::history::{Change, Limit, State, Workload, Written};
 use crate::place::{Place, Quota};
+use crate::sums::Sums;
 use std::collections::{BTreeMap, HashMap};
 
 /// What clients sent, by what identifies a write, and the newest revision that was known when they sent it.
@@ -30,7 +32,34 @@ pub struct Attempts {
     /// Creates, by operation.
     pub creates: HashMap<u64, u64>,
     /// Updates, by the object and the revision that was to be replaced.
-    pub updates: HashMap<(Place, u64), u64>,
+    pub updates: HashMap<(Place, u64), Vec<Update>>,
+}
+
+/// An update that was sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Update {
+    /// The operation, which the written object names unless it was scaled.
+    pub operation: u64,
+    /// Whether it went to `/scale`, which leaves annotations as they are.
+    pub scales: bool,
+    /// The newest revision that was known.
+    pub known: u64,
+}
+
+impl Attempts {
+    /// The newest revision that was known to whoever sent what made this write.
+    fn sent(&self, place: &Place, base: u64, operation: Option<u64>) -> Option<u64> {
+        if base == 0 {
+            return self.creates.get(&operation?).copied();
+        }
+        let updates = self.updates.get(&(place.clone(), base))?;
+        let put = updates
+            .iter()
+            .find(|update| !update.scales && Some(update.operation) == operation);
+        let scaled = updates.iter().filter(|update| update.scales);
+        put.or_else(|| scaled.min_by_key(|update| update.known))
+            .map(|update| update.known)
+    }
 }
 
 /// Which promise is broken.
@@ -46,6 +75,8 @@ pub enum Promise {
     Held,
     /// A quota's snapshot never goes back.
     Monotonic,
+    /// A count is what etcd held at the revisions that it names.
+    Exact,
     /// Admitted objects have their defaults.
     Complete,
     /// Somebody raises charges whom the run does not know.
@@ -65,6 +96,7 @@ impl Promise {
             Promise::Covered => "the ledger holds less than lives",
             Promise::Held => "an increase without its hold",
             Promise::Monotonic => "counted from an older view than before",
+            Promise::Exact => "counted otherwise than etcd held",
             Promise::Complete => "an admitted object misses its defaults",
             Promise::Accounted => "an increase that no client sent",
             Promise::DecreasesPass => "a decrease was refused",
@@ -108,6 +140,7 @@ pub fn check(history: &[Change], attempts: &Attempts, enforces: impl Fn(&str) ->
         enforces,
         limits: BTreeMap::new(),
         newest: None,
+        sums: Sums::default(),
         verdict: Verdict::default(),
     };
     for change in history {
@@ -122,6 +155,7 @@ struct Checker<'a, E> {
     /// Limits of each quota, from which revision on.
     limits: BTreeMap<Quota, Vec<(u64, u64)>>,
     newest: Option<u64>,
+    sums: Sums,
     verdict: Verdict,
 }
 
@@ -133,6 +167,12 @@ impl<E: Fn(&str) -> bool> Checker<'_, E> {
             Written::Workload(..) => None,
         };
         let before = self.verdict.state.apply(change);
+        if let Written::Workload(place, now) = &change.what {
+            let was = before.as_ref().map_or(0, |(before, _)| before.charge);
+            let is = now.as_ref().map_or(0, |now| now.charge);
+            self.sums
+                .change(change.revision, place.kind, &place.namespace, was, is);
+        }
         match &change.what {
             Written::Quota(quota, now) => {
                 if let Some(now) = now {
@@ -142,6 +182,7 @@ impl<E: Fn(&str) -> bool> Checker<'_, E> {
                     }
                 }
                 self.monotonic(change.revision, quota, counted.as_ref(), now.as_ref());
+                self.exact(change.revision, quota, now.as_ref());
                 self.covered(change.revision, |one| one == quota);
             }
             Written::Workload(place, Some(now)) => {
@@ -175,13 +216,7 @@ impl<E: Fn(&str) -> bool> Checker<'_, E> {
             return;
         }
         self.verdict.increases += 1;
-        let sent = if base == 0 {
-            now.operation
-                .and_then(|operation| self.attempts.creates.get(&operation))
-        } else {
-            self.attempts.updates.get(&(place.clone(), base))
-        };
-        let Some(sent) = sent.copied() else {
+        let Some(sent) = self.attempts.sent(place, base, now.operation) else {
             self.report(Promise::Accounted, revision, rise);
             return;
         };
@@ -268,6 +303,21 @@ impl<E: Fn(&str) -> bool> Checker<'_, E> {
                 let seen = format!("{quota}: {resource} at revision {next}, and at {at} before");
                 self.report(Promise::Monotonic, revision, seen);
             }
+        }
+    }
+
+    /// In its scope of now: a count for an older generation may have been for another one.
+    fn exact(&mut self, revision: u64, quota: &Quota, now: Option<&Limit>) {
+        let Some((limit, told)) = now.and_then(|now| Some((now, now.ledger.as_ref()?))) else {
+            return;
+        };
+        let held = self.sums.at(limit, &told.snapshot);
+        if told.observed == limit.generation && told.confirmed != held {
+            let seen = format!(
+                "{quota} was counted as {} m at {:?}, where {held} m lived",
+                told.confirmed, told.snapshot
+            );
+            self.report(Promise::Exact, revision, seen);
         }
     }
 

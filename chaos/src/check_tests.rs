@@ -61,7 +61,7 @@ impl Scene {
             namespaces: Some(vec!["a".into(), "lenient".into()]),
             ledger: Some(Told {
                 observed: 1,
-                confirmed: usage,
+                confirmed: 0, // nothing, in no snapshot
                 usage,
                 holds: Vec::new(),
                 snapshot: BTreeMap::new(),
@@ -240,6 +240,72 @@ fn an_increase_without_its_very_hold_is_found() {
 }
 
 #[test]
+fn an_update_is_judged_by_what_its_own_sender_knew() {
+    let x = place("a", "x");
+    let sent = |operation, scales, known| Update {
+        operation,
+        scales,
+        known,
+    };
+    let mut attempts = Attempts::default();
+    let all = vec![
+        sent(4, false, 10),
+        sent(5, true, 20),
+        sent(6, true, 15),
+        sent(7, false, 30),
+    ];
+    attempts.updates.insert((x.clone(), 9), all);
+    let known = |operation| attempts.sent(&x, 9, operation);
+    assert_eq!(
+        known(Some(7)),
+        Some(30),
+        "not what an earlier sender knew, who was refused"
+    );
+    assert_eq!(
+        known(Some(2)),
+        Some(15),
+        "a scale leaves the annotation as it was"
+    );
+    assert_eq!(attempts.sent(&x, 8, Some(7)), None);
+}
+
+#[test]
+fn a_count_that_is_not_what_lived_at_its_snapshot_is_found() {
+    let (x, y) = (place("a", "x"), place("b", "y"));
+    let counted = |scene: Scene, confirmed: u64, at: u64| {
+        let mut scene = scene.quota(9000, 9000);
+        let Some(Written::Quota(_, Some(limit))) =
+            scene.history.last_mut().map(|last| &mut last.what)
+        else {
+            panic!("a quota was written last")
+        };
+        let told = limit.ledger.as_mut().unwrap();
+        told.confirmed = confirmed;
+        told.snapshot = BTreeMap::from([("sessionclusters.sluice.dev".to_owned(), at)]);
+        scene
+    };
+    let write = |scene: Scene, place: &Place, charge| {
+        scene.push(Written::Workload(
+            place.clone(),
+            Some(workload("u", 1, charge, 1)),
+        ))
+    };
+    // Revisions 10, 11 and 12; `b` is not in its scope.
+    let scene = || write(write(write(Scene::default(), &x, 1000), &y, 500), &x, 4000);
+    let broken = |confirmed, at| counted(scene(), confirmed, at).broken();
+    for (confirmed, at) in [(0, 9), (1000, 10), (1000, 11), (4000, 12), (4000, 99)] {
+        assert_eq!(broken(confirmed, at), [], "{confirmed} at {at}");
+    }
+    for (confirmed, at) in [(1000, 12), (4000, 11), (4500, 12)] {
+        assert_eq!(
+            broken(confirmed, at),
+            [(Promise::Exact, 13)],
+            "{confirmed} at {at}"
+        );
+    }
+}
+
+#[test]
 fn an_object_without_its_defaults_is_found() {
     let mut bare = workload("u", 1, 0, 1);
     bare.missing = vec!["/spec/logging"];
@@ -256,7 +322,12 @@ fn an_increase_that_nobody_sent_is_found() {
         Some(workload("uid-1", 2, 3000, 2)),
     ));
     assert_eq!(scene.broken(), [(Promise::Accounted, 12)]);
-    scene.attempts.updates.insert((x, 11), 11);
+    let update = Update {
+        operation: 2,
+        scales: false,
+        known: 11,
+    };
+    scene.attempts.updates.insert((x, 11), vec![update]);
     assert_eq!(scene.broken(), [(Promise::Held, 12)]);
     assert_eq!(scene.hold("uid-1", 11, 3000).broken(), []);
 }
@@ -279,10 +350,13 @@ fn another_object_of_the_same_name_is_charged_anew() {
 #[test]
 fn rest_is_exact() {
     let x = place("a", "x");
-    let scene = Scene::default().quota(9000, 2500).push(Written::Workload(
+    let mut scene = Scene::default().quota(9000, 2500).push(Written::Workload(
         x.clone(),
         Some(workload("u", 1, 2500, 1)),
     ));
+    if let Written::Quota(_, Some(limit)) = &mut scene.history[0].what {
+        limit.ledger.as_mut().unwrap().confirmed = 2500;
+    }
     assert_eq!(scene.check().state.unrest(), [] as [String; 0]);
     let unrest = scene
         .push(Written::Workload(x, None))

@@ -2,7 +2,7 @@
 
 use crate::answers::{Answer, Effect, Tally, judge};
 use crate::charge::charge;
-use crate::check::Attempts;
+use crate::check::{Attempts, Update};
 use crate::etcd::Reader;
 use crate::history::OPERATION;
 use crate::holds::Sent;
@@ -239,15 +239,20 @@ impl User {
         let base = version
             .and_then(|version| version.parse().ok())
             .unwrap_or_default();
-        let known = self.reader.revision();
+        let update = Update {
+            operation: operation.index,
+            scales: matches!(operation.verb, Verb::Scale(_)) && kind != Kind::FlinkDeployment,
+            known: self.reader.revision(),
+        };
         self.book
             .attempts()
             .updates
             .entry((place.clone(), base))
-            .or_insert(known);
+            .or_default()
+            .push(update);
         let is_lever = operation.verb != Verb::Upgrade;
         let send = match operation.verb {
-            Verb::Scale(count) if kind != Kind::FlinkDeployment => {
+            Verb::Scale(count) if update.scales => {
                 let scale = json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "spec": {"replicas": count},
                     "metadata": {"name": place.name, "namespace": place.namespace, "resourceVersion": version}});
                 Send::json(Method::PUT, format!("{}/scale", place.path()), scale)

@@ -24,6 +24,7 @@ pub mod proxy;
 pub mod report;
 pub mod sibling;
 pub mod stage;
+pub mod sums;
 
 use anyhow::Context as _;
 use check::{Promise, Violation};

@@ -24,6 +24,7 @@ use sluice_api::SessionCluster;
 use sluice_api::quota::{ClusterCpuQuota, CpuQuota, QuotaStatus};
 use sluice_cluster::Cluster;
 use sluice_controller::leader::{Elector, Leadership, Times};
+use sluice_controller::ledger::facts::Facts;
 use sluice_controller::ledger::{LedgerKeeper, Resource, Settings as KeeperSettings};
 use sluice_policy::MilliCpu;
 use sluice_policy::ledger::{Ask, Enforcement, ObjectKey, QuotaKey, Reason, Revision, Run};
@@ -365,6 +366,7 @@ fn the_ledger_is_exact_on_a_real_api_server() {
         }
         who_stood_by_need_not_wait_again(&world).await;
         a_first_count_never_looks_at_an_older_view_than_the_quota(&world).await;
+        session_jobs_count_once_their_clusters_are_known(&world).await;
         one_leads_and_another_takes_over(&world.client).await;
         let world = Arc::into_inner(world).unwrap();
         drop(world.replicas);
@@ -674,22 +676,27 @@ async fn a_new_kind_is_counted_once_it_is_served(world: &World) {
     used(0).await;
 }
 
-/// A client whose watches of workloads bring nothing, until told otherwise; everything else works.
-fn without_watches(client: Client, open: tokio::sync::watch::Receiver<bool>) -> Client {
+/// A client some of whose requests get no answer until told otherwise; everything else works.
+fn held_back(
+    client: Client,
+    open: tokio::sync::watch::Receiver<bool>,
+    which: fn(&axum::http::Uri) -> bool,
+) -> Client {
     let service = tower::service_fn(move |request: axum::http::Request<kube::client::Body>| {
         let (client, mut open) = (client.clone(), open.clone());
         async move {
-            let is_watch = request
-                .uri()
-                .query()
-                .is_some_and(|query| query.contains("watch=true"));
-            if is_watch && request.uri().path().ends_with("/sessionclusters") {
+            if which(request.uri()) {
                 open.wait_for(|open| *open).await.unwrap();
             }
             client.send(request).await
         }
     });
     Client::new(service, NAMESPACE)
+}
+
+fn is_watch(uri: &axum::http::Uri) -> bool {
+    uri.query()
+        .is_some_and(|query| query.contains("watch=true"))
 }
 
 /// A new quota, and one that comes to count a further namespace, has no count that a leader's view could be held against. What started
@@ -708,7 +715,9 @@ async fn a_first_count_never_looks_at_an_older_view_than_the_quota(world: &World
     let object = serde_json::from_value(object).unwrap();
     wide.create(&PostParams::default(), &object).await.unwrap();
     let leader = {
-        let keeper = keeper(&without_watches(world.client.clone(), opened));
+        let keeper = keeper(&held_back(world.client.clone(), opened, |uri| {
+            is_watch(uri) && uri.path().ends_with("/sessionclusters")
+        }));
         tokio::spawn(async move { keeper.run(Leadership::always()).await })
     };
     let counted = async || {
@@ -770,6 +779,92 @@ async fn a_first_count_never_looks_at_an_older_view_than_the_quota(world: &World
         (seen == (Some(8000), (Some(8000), Some(2))), seen)
     })
     .await;
+    leader.abort();
+}
+
+/// What jobs cost depends on the cluster that they run on. Jobs that are listed before it are not counted by Flink's defaults meanwhile:
+/// the first count of a new leader is the right one.
+async fn session_jobs_count_once_their_clusters_are_known(world: &World) {
+    let kinds = [
+        ("FlinkDeployment", "flinkdeployments"),
+        ("FlinkSessionJob", "flinksessionjobs"),
+    ];
+    let crds: Api<CustomResourceDefinition> = Api::all(world.client.clone());
+    for (kind, plural) in kinds {
+        let crd = json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("{plural}.flink.apache.org")},
+            "spec": {"group": "flink.apache.org", "scope": "Namespaced",
+                "names": {"kind": kind, "plural": plural, "singular": kind.to_lowercase()},
+                "versions": [{"name": "v1beta1", "served": true, "storage": true,
+                    "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}]},
+        });
+        let crd = serde_json::from_value(crd).unwrap();
+        until("the kind of before is gone", async || {
+            let made = crds.create(&PostParams::default(), &crd).await;
+            (made.is_ok(), made.err())
+        })
+        .await;
+    }
+    let cluster = json!({"flinkVersion": "v1_20", "serviceAccount": "flink", "jobManager": {"resource": {"memory": "2048m", "cpu": 1}},
+        "taskManager": {"resource": {"memory": "2048m", "cpu": 8}}});
+    let job = json!({"deploymentName": "c", "job": {"jarURI": "https://example.com/a.jar", "parallelism": 3, "state": "running"}});
+    for ((kind, plural), (name, spec)) in kinds.iter().zip([("c", cluster), ("j", job)]) {
+        let kind = kube::core::GroupVersionKind::gvk("flink.apache.org", "v1beta1", kind);
+        let resource = kube::api::ApiResource::from_gvk_with_plural(&kind, plural);
+        let api: Api<kube::api::DynamicObject> =
+            Api::namespaced_with(world.client.clone(), NAMESPACE, &resource);
+        let object = kube::api::DynamicObject::new(name, &resource).data(json!({"spec": spec}));
+        until("the kind is served", async || {
+            let made = api.create(&PostParams::default(), &object).await;
+            (made.is_ok(), made.err())
+        })
+        .await;
+    }
+    let quota = quota(
+        "ClusterCpuQuota",
+        "jobs",
+        json!({"hard": {"cpu": 100}, "namespaces": [NAMESPACE]}),
+    );
+    let all: Api<ClusterCpuQuota> = Api::all(world.client.clone());
+    let quota = serde_json::from_value(quota).unwrap();
+    all.create(&PostParams::default(), &quota).await.unwrap();
+
+    let (open, opened) = tokio::sync::watch::channel(false);
+    let resources: Vec<Resource> = kinds
+        .iter()
+        .map(|(_, plural)| Resource {
+            group: "flink.apache.org".into(),
+            version: "v1beta1".into(),
+            plural: (*plural).into(),
+        })
+        .collect();
+    let facts = Arc::new(Facts::of(&resources));
+    let charging = Arc::clone(&facts);
+    let client = held_back(world.client.clone(), opened, |uri| {
+        !is_watch(uri) && uri.path().ends_with("/flinkdeployments")
+    });
+    let keeper = LedgerKeeper {
+        resources,
+        charge: Arc::new(move |resource, object| charging.charge(resource, object)),
+        facts: Some(facts),
+        ..keeper(&client)
+    };
+    let leader = tokio::spawn(async move { keeper.run(Leadership::always()).await });
+    tokio::time::sleep(Duration::from_secs(1)).await; // the jobs are listed
+    open.send(true).unwrap();
+    let first = until("it is counted", async || {
+        let confirmed = all
+            .get("jobs")
+            .await
+            .unwrap()
+            .status
+            .unwrap_or_default()
+            .confirmed_milli;
+        (confirmed.is_some(), confirmed)
+    })
+    .await;
+    assert_eq!(first, Some(1000 + 3 * 8000));
     leader.abort();
 }
 
