@@ -15,16 +15,25 @@
 //! * **Monotonic.** What a quota was counted at never goes back (S4), or objects that were counted, and whose holds were dropped, would be
 //!   forgotten. A sum shows that only if the older view happens to be the smaller one, and until the next count; this shows it at once.
 //! * **Exact.** What a quota says was in use at a snapshot is what etcd held at these very revisions (S4), to the thousandth.
+//!
+//! A webhook may not know for a moment that a quota exists, or counts one more namespace ([`NEWS`]). What was sent in that time may rise
+//! without a hold there, and what that costs is set aside until it is counted. What lived before is not: a first count has it.
+//!
 //! * **Complete.** An admitted object has its defaults.
 //!
 //! Namespaces whose mode is not always `enforce` admit beyond the limit by right, and may do so without a hold. Their objects are left out
 //! of the sum on the left side: what enforcing namespaces hold must fit by itself. This can miss what lenient ones displace, and never
 //! accuses wrongly.
 
-use crate::history::{Change, Limit, State, Workload, Written};
-use crate::place::{Place, Quota};
+use crate::history::{Change, Limit, State, Told, Workload, Written};
+use crate::place::{Kind, Place, Quota};
 use crate::sums::Sums;
 use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+/// How long a webhook may not know of a quota, or of a namespace in it, however its watches and requests fare: between two comparisons, a
+/// call that hangs, and as long as failing calls are put up with.
+pub const NEWS: Duration = Duration::from_secs(25);
 
 /// What clients sent, by what identifies a write, and the newest revision that was known when they sent it.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +42,8 @@ pub struct Attempts {
     pub creates: HashMap<u64, u64>,
     /// Updates, by the object and the revision that was to be replaced.
     pub updates: HashMap<(Place, u64), Vec<Update>>,
+    /// The newest revision at moments, in order.
+    pub clock: Vec<(Instant, u64)>,
 }
 
 /// An update that was sent.
@@ -47,6 +58,20 @@ pub struct Update {
 }
 
 impl Attempts {
+    /// The revision up to which a sender may have known a revision's write for less than [`NEWS`]. What was there when the clock began, or
+    /// without a clock, is no news.
+    fn is_news_until(&self, revision: u64) -> u64 {
+        if self.clock.first().is_none_or(|(_, at)| revision <= *at) {
+            return 0;
+        }
+        let known = self.clock.partition_point(|(_, at)| *at < revision);
+        let Some((since, _)) = self.clock.get(known) else {
+            return u64::MAX;
+        };
+        let later = self.clock.iter().find(|(at, _)| *at > *since + NEWS);
+        later.map_or(u64::MAX, |(_, revision)| *revision)
+    }
+
     /// The newest revision that was known to whoever sent what made this write.
     fn sent(&self, place: &Place, base: u64, operation: Option<u64>) -> Option<u64> {
         if base == 0 {
@@ -140,6 +165,7 @@ pub fn check(history: &[Change], attempts: &Attempts, enforces: impl Fn(&str) ->
         enforces,
         limits: BTreeMap::new(),
         newest: None,
+        news: BTreeMap::new(),
         sums: Sums::default(),
         verdict: Verdict::default(),
     };
@@ -155,8 +181,44 @@ struct Checker<'a, E> {
     /// Limits of each quota, from which revision on.
     limits: BTreeMap<Quota, Vec<(u64, u64)>>,
     newest: Option<u64>,
+    news: BTreeMap<Quota, News>,
     sums: Sums,
     verdict: Verdict,
+}
+
+/// A quota that counts what it did not count before.
+#[derive(Default)]
+struct News {
+    /// The generation that has to be counted first.
+    generation: i64,
+    /// A sender who knew no newer revision may have been judged without it.
+    until: u64,
+    /// What rose without a hold because of that.
+    unheld: Vec<Unheld>,
+}
+
+struct Unheld {
+    kind: Kind,
+    revision: u64,
+    rise: u64,
+    /// The revision of the count that has it.
+    counted: Option<u64>,
+}
+
+impl News {
+    /// CPU that rose without a hold and is in no count that whoever knew this revision could have seen.
+    fn unheld(&self, known: u64) -> u64 {
+        let is_open = |one: &&Unheld| one.counted.is_none_or(|counted| known < counted);
+        self.unheld.iter().filter(is_open).map(|one| one.rise).sum()
+    }
+
+    fn count(&mut self, revision: u64, told: &Told) {
+        for one in self.unheld.iter_mut().filter(|one| one.counted.is_none()) {
+            let resource = format!("{}.{}", one.kind.plural(), one.kind.group());
+            let at = told.snapshot.get(&resource).copied().unwrap_or_default();
+            one.counted = (at >= one.revision).then_some(revision);
+        }
+    }
 }
 
 impl<E: Fn(&str) -> bool> Checker<'_, E> {
@@ -166,6 +228,9 @@ impl<E: Fn(&str) -> bool> Checker<'_, E> {
             Written::Quota(quota, _) => self.verdict.state.quotas.get(quota).cloned(),
             Written::Workload(..) => None,
         };
+        if let Written::Quota(quota, Some(now)) = &change.what {
+            self.learn(change.revision, quota, counted.as_ref(), now);
+        }
         let before = self.verdict.state.apply(change);
         if let Written::Workload(place, now) = &change.what {
             let was = before.as_ref().map_or(0, |(before, _)| before.charge);
@@ -189,6 +254,21 @@ impl<E: Fn(&str) -> bool> Checker<'_, E> {
                 self.workload(change.revision, place, before.as_ref(), now);
             }
             Written::Workload(_, None) => {}
+        }
+    }
+
+    /// Takes note of a quota that is new, or counts other namespaces than before, and of what a count has.
+    fn learn(&mut self, revision: u64, quota: &Quota, before: Option<&Limit>, now: &Limit) {
+        if before.is_none_or(|before| before.namespaces != now.namespaces) {
+            let news = News {
+                generation: now.generation,
+                until: self.attempts.is_news_until(revision),
+                unheld: Vec::new(),
+            };
+            self.news.insert(quota.clone(), news);
+        }
+        if let (Some(news), Some(told)) = (self.news.get_mut(quota), &now.ledger) {
+            news.count(revision, told);
         }
     }
 
@@ -221,21 +301,46 @@ impl<E: Fn(&str) -> bool> Checker<'_, E> {
             return;
         };
         if (self.enforces)(&place.namespace) {
-            self.within_limits(revision, sent, &place.namespace, &rise);
             let generation = before.map_or(0, |(before, _)| before.generation);
-            self.held(revision, (place, base, generation), now, &rise);
+            let unheld = self.held(revision, (place, base, generation), now, &rise);
+            let mut unknown = Vec::new();
+            for (quota, seen) in unheld {
+                match self.news.get_mut(&quota).filter(|news| sent < news.until) {
+                    Some(news) => {
+                        news.unheld.push(Unheld {
+                            kind: place.kind,
+                            revision,
+                            rise: now.charge - charge,
+                            counted: None,
+                        });
+                        unknown.push(quota);
+                    }
+                    None => self.report(Promise::Held, revision, seen),
+                }
+            }
+            self.within_limits(revision, sent, &place.namespace, &unknown, &rise);
         }
         self.covered(revision, |_| true);
     }
 
-    fn within_limits(&mut self, revision: u64, sent: u64, namespace: &str, rise: &str) {
+    /// `unknown`: quotas that the webhook did not know of.
+    fn within_limits(
+        &mut self,
+        revision: u64,
+        sent: u64,
+        namespace: &str,
+        unknown: &[Quota],
+        rise: &str,
+    ) {
         let mut over = Vec::new();
         for (quota, limit) in &self.verdict.state.quotas {
-            if !limit.covers(namespace) {
+            if !limit.covers(namespace) || unknown.contains(quota) {
                 continue;
             }
             self.verdict.sums += 1;
+            let unheld = self.news.get(quota).map_or(0, |news| news.unheld(sent));
             let live = self.verdict.state.live(limit, &self.enforces);
+            let live = live.saturating_sub(unheld);
             let highest = highest(self.limits.get(quota), sent);
             if live > highest {
                 over.push(format!(
@@ -248,42 +353,34 @@ impl<E: Fn(&str) -> bool> Checker<'_, E> {
         }
     }
 
+    /// The quotas that have no hold for it.
     fn held(
-        &mut self,
+        &self,
         revision: u64,
         (place, base, generation): (&Place, u64, i64),
         now: &Workload,
         rise: &str,
-    ) {
+    ) -> Vec<(Quota, String)> {
         let mut without = Vec::new();
         for (quota, limit) in &self.verdict.state.quotas {
-            let Some(told) = limit
-                .ledger
-                .as_ref()
-                .filter(|_| limit.covers(&place.namespace))
-            else {
+            if !limit.covers(&place.namespace) {
                 continue;
-            };
-            let is_held = told
-                .holds
+            }
+            let holds = limit.ledger.as_ref().map_or(&[][..], |told| &told.holds);
+            let is_held = holds
                 .iter()
                 .any(|hold| hold.uid == now.uid && hold.base == base && hold.to >= now.charge);
             if !is_held {
-                let others: Vec<_> = told
-                    .holds
-                    .iter()
-                    .filter(|hold| hold.place == *place)
-                    .collect();
-                without.push(format!(
-                    "{rise}, uid {}, written by operation {:?} from generation {generation}: {quota} has no hold for it at revision \
-                     {base}; of the same name: {others:?}",
+                let others: Vec<_> = holds.iter().filter(|hold| hold.place == *place).collect();
+                let seen = format!(
+                    "{rise} at revision {revision}, uid {}, written by operation {:?} from generation {generation}: {quota} has no hold \
+                     for it at revision {base}; of the same name: {others:?}",
                     now.uid, now.operation
-                ));
+                );
+                without.push((quota.clone(), seen));
             }
         }
-        for seen in without {
-            self.report(Promise::Held, revision, seen);
-        }
+        without
     }
 
     fn monotonic(
@@ -327,7 +424,13 @@ impl<E: Fn(&str) -> bool> Checker<'_, E> {
             let Some(told) = limit.ledger.as_ref().filter(|_| which(quota)) else {
                 continue;
             };
+            let news = self.news.get(quota);
+            if news.is_some_and(|news| told.observed < news.generation) {
+                continue; // not counted in this scope yet, and nothing rises until it is
+            }
+            let unheld = news.map_or(0, |news| news.unheld(revision));
             let live = self.verdict.state.live(limit, &self.enforces);
+            let live = live.saturating_sub(unheld);
             if live > told.usage {
                 less.push(format!(
                     "{quota} has {} m used and held, and {live} m live",

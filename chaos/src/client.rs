@@ -7,7 +7,7 @@ use crate::etcd::Reader;
 use crate::history::OPERATION;
 use crate::holds::Sent;
 use crate::objects::{self, Told};
-use crate::place::{Kind, LENIENT, Place};
+use crate::place::{Kind, LENIENT, PAIR, Place, Quota};
 use crate::plan::{self, Haste, Operation, Verb};
 use hyper::Method;
 use kube::Client;
@@ -115,11 +115,19 @@ impl Send {
         }
     }
 
-    fn delete(place: &Place) -> Self {
+    /// Made if it is not there.
+    fn apply(path: &str, body: Value) -> Self {
+        Self {
+            content_type: "application/apply-patch+yaml",
+            ..Self::merge(format!("{path}?fieldManager=chaos&force=true"), body)
+        }
+    }
+
+    fn delete(path: String) -> Self {
         Self {
             replaces: None,
             method: Method::DELETE,
-            path: place.path(),
+            path,
             body: None,
             content_type: "application/json",
         }
@@ -152,7 +160,28 @@ impl User {
     async fn run(&self, operation: &Operation) -> anyhow::Result<()> {
         match &operation.verb {
             Verb::Limit(quota, cpu) => {
-                let send = Send::merge(quota.path(), json!({"spec": {"hard": {"cpu": cpu}}}));
+                let send = match quota {
+                    Quota::Of(namespace) => {
+                        Send::apply(&quota.path(), objects::quota(namespace, *cpu))
+                    }
+                    Quota::Cluster(_) => {
+                        Send::merge(quota.path(), json!({"spec": {"hard": {"cpu": cpu}}}))
+                    }
+                };
+                self.tell(operation, Effect::Same, true, send).await;
+            }
+            Verb::Scope(names) => {
+                let quota = Quota::Cluster(PAIR.to_owned());
+                let send = Send::merge(quota.path(), json!({"spec": {"namespaces": names}}));
+                self.tell(operation, Effect::Same, true, send).await;
+            }
+            Verb::Renew(quota, cpu) => {
+                let Quota::Of(namespace) = quota else {
+                    return Ok(());
+                };
+                self.tell(operation, Effect::Same, true, Send::delete(quota.path()))
+                    .await;
+                let send = Send::apply(&quota.path(), objects::quota(namespace, *cpu));
                 self.tell(operation, Effect::Same, true, send).await;
             }
             Verb::Mode(word) => {
@@ -166,7 +195,7 @@ impl User {
                         .tally()
                         .count(operation.verb.name(), Answer::Nothing);
                 } else {
-                    let send = Send::delete(&operation.place);
+                    let send = Send::delete(operation.place.path());
                     self.tell(operation, Effect::Lower, true, send).await;
                 }
                 if operation.verb == Verb::Recreate {

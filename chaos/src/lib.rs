@@ -223,6 +223,8 @@ async fn play(settings: &Settings, stage: &Arc<Stage>) -> anyhow::Result<Report>
 async fn tend(stage: Arc<Stage>, ended: Arc<Mutex<u64>>, book: Arc<Book>, reader: Reader) {
     let mut told = Instant::now();
     loop {
+        let now = (Instant::now().into_std(), reader.revision());
+        book.attempts().clock.push(now);
         sleep(Duration::from_millis(500)).await;
         match stage.tend().await {
             Ok(true) => *ended.lock().unwrap_or_else(PoisonError::into_inner) += 1,

@@ -52,6 +52,14 @@ pub fn make(place: &Place, operation: u64, roll: u64, told: Told) -> Value {
     object
 }
 
+/// The CpuQuota of a namespace.
+pub fn quota(namespace: &str, cpu: u64) -> Value {
+    json!({
+        "apiVersion": "sluice.dev/v1alpha1", "kind": "CpuQuota", "metadata": {"name": "default", "namespace": namespace},
+        "spec": {"hard": {"cpu": cpu}, "onGrowth": "Enforce"},
+    })
+}
+
 /// Half a core, one, or one and a half.
 fn task_manager_cpu(dice: &mut Dice) -> Value {
     let choices = [(2, 1.0), (1, 0.5), (1, 1.5)];

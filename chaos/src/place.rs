@@ -10,6 +10,9 @@ pub const NAMES: u64 = 6;
 /// hold is checked against the limit there.
 pub const LENIENT: &str = "chaos-3";
 
+/// The ClusterCpuQuota over some namespaces, two at first.
+pub const PAIR: &str = "pair";
+
 /// A kind of workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
@@ -141,7 +144,7 @@ impl Quota {
             vec!["*".to_owned()],
         ));
         let pair = vec!["chaos-0".to_owned(), "chaos-1".to_owned()];
-        all.push((Quota::Cluster("pair".to_owned()), 75, pair));
+        all.push((Quota::Cluster(PAIR.to_owned()), 75, pair));
         all
     }
 }

@@ -52,6 +52,10 @@ pub enum Verb {
     Recreate,
     /// Edit a limit, in CPU.
     Limit(Quota, u64),
+    /// Edit whom the ClusterCpuQuota over some namespaces counts.
+    Scope(Vec<String>),
+    /// Delete the quota of a namespace, and make it anew with a limit in CPU.
+    Renew(Quota, u64),
     /// Edit the label `sluice.dev/quota` of the lenient namespace.
     Mode(&'static str),
 }
@@ -70,6 +74,8 @@ impl Verb {
             Verb::Delete => "delete",
             Verb::Recreate => "recreate",
             Verb::Limit(..) => "limit",
+            Verb::Scope(_) => "scope",
+            Verb::Renew(..) => "renew",
             Verb::Mode(_) => "mode",
         }
     }
@@ -229,7 +235,8 @@ pub fn operation(seed: u64, index: u64) -> Operation {
         60..70 => Verb::Count(dice.between(1, 5)),
         70..79 => Verb::Scale(dice.between(1, 5)),
         79..86 => Verb::Upgrade,
-        86..88 => Verb::Touch,
+        86 => Verb::Touch,
+        87 => news(&mut dice),
         88..91 => Verb::Delete,
         91..98 => Verb::Recreate,
         98 => limit(&mut dice),
@@ -267,6 +274,27 @@ fn limit(dice: &mut Dice) -> Verb {
             Verb::Limit(quota, cpu)
         }
         None => Verb::Touch,
+    }
+}
+
+/// A quota that comes to count what it did not count before.
+fn news(dice: &mut Dice) -> Verb {
+    if dice.percent(50) {
+        let all = (0..NAMESPACES).map(|index| format!("chaos-{index}"));
+        let mut names: Vec<_> = all.filter(|name| name != LENIENT).collect();
+        let left_out = usize::try_from(dice.below(NAMESPACES)).unwrap_or_default();
+        if left_out < names.len() {
+            names.remove(left_out);
+        }
+        return Verb::Scope(names);
+    }
+    match limit(dice) {
+        Verb::Limit(Quota::Cluster(_), cpu) => {
+            let namespace = format!("chaos-{}", dice.below(NAMESPACES));
+            Verb::Renew(Quota::Of(namespace), cpu.min(60))
+        }
+        Verb::Limit(quota, cpu) => Verb::Renew(quota, cpu),
+        other => other,
     }
 }
 
@@ -393,7 +421,7 @@ mod tests {
         let verbs: std::collections::BTreeSet<_> = (0..10_000)
             .map(|index| operation(1, index).verb.name())
             .collect();
-        assert_eq!(verbs.len(), 11);
+        assert_eq!(verbs.len(), 13);
         let faults: std::collections::BTreeSet<_> = faults(1, 10_000)
             .iter()
             .map(|fault| fault.what.to_string())
