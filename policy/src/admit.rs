@@ -158,12 +158,13 @@ pub fn validate(review: &Review<'_>, world: &dyn World) -> Judgement {
         return Judgement::default();
     }
     let too_early = too_early(review, world);
-    let refusal = if too_early.is_some() {
+    let refusal = if scales_down(review, before.as_ref(), after.as_ref()) {
+        // That it is frozen may be softened by what is not known yet.
+        immutability::judge(review, &mut findings).map(|refusal| too_early.unwrap_or(refusal))
+    } else if too_early.is_some() {
         too_early
     } else if is_unchanged {
         None // there is nothing to judge but what a new generation may start
-    } else if scales_down(review, before.as_ref(), after.as_ref()) {
-        immutability::judge(review, &mut findings)
     } else {
         judge(review, world, &unreadable, &mut findings)
     };
