@@ -3,8 +3,9 @@
 use crate::proxy::Proxy;
 use crate::support::{eventually, resource};
 use kube::Client;
-use kube::api::{Api, DynamicObject, PostParams};
+use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
+use sluice_api::quota::CpuQuota;
 use sluice_api::{DeploymentDefaults, SessionCluster};
 
 /// Where those defaults hold.
@@ -38,7 +39,7 @@ pub async fn who_has_only_just_started_leaves_out_no_defaults(client: &Client, p
         dry_run: true,
         ..PostParams::default()
     };
-    eventually("called", || async {
+    let refused = eventually("called", || async {
         match clusters.create(&dry_run, &cluster).await {
             Ok(made) => {
                 let count = &made.data["spec"]["numberOfTaskManagers"];
@@ -53,6 +54,28 @@ pub async fn who_has_only_just_started_leaves_out_no_defaults(client: &Client, p
         }
     })
     .await;
+    assert!(
+        refused
+            .message
+            .contains("it waits for deploymentdefaults.sluice.dev (not listed yet). Send it again"),
+        "{}",
+        refused.message
+    );
+    // What admins set is judged by none of that, so they can mend whatever is in the way.
+    let quota = object("CpuQuota", &json!({"hard": {"cpu": 4}}));
+    api::<CpuQuota>(client)
+        .create(&dry_run, &quota)
+        .await
+        .unwrap();
+    let mended = json!({"spec": {"sessionCluster": {"numberOfTaskManagers": 3}}});
+    let mend = PatchParams {
+        dry_run: true,
+        ..PatchParams::default()
+    };
+    api::<DeploymentDefaults>(client)
+        .patch("early", &mend, &Patch::Merge(&mended))
+        .await
+        .unwrap();
     proxy.hold_defaults(false);
     eventually("judged", || async {
         let made = clusters.create(&dry_run, &cluster).await.ok()?;

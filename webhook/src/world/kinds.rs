@@ -7,6 +7,8 @@ use sluice_policy::world::EmptyWorld;
 use sluice_policy::{Dialect, MilliCpu};
 use std::sync::Arc;
 
+/// Plural of CRDs.
+pub const CRDS: &str = "customresourcedefinitions";
 /// Plural of namespaces.
 pub const NAMESPACES: &str = "namespaces";
 /// Plural of `DeploymentDefaults`.
@@ -48,7 +50,7 @@ pub struct Watched {
 pub enum Keep {
     /// Its labels.
     Labels,
-    /// Its spec.
+    /// Its spec: admins' settings, of which a kind with a section of its own takes its part.
     Spec,
     /// An object that holds nothing but `spec`: other people's settings that a dialect looks up whole.
     Whole,
@@ -140,7 +142,7 @@ pub fn watched(dialects: &[&'static dyn Dialect], operator: Option<&Single>) -> 
         Watched {
             group: "apiextensions.k8s.io",
             version: "v1",
-            plural: "customresourcedefinitions",
+            plural: CRDS,
             keep: Keep::Presence,
             only: None,
         },
