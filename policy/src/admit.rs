@@ -44,8 +44,20 @@ pub static TOO_EARLY: Rule = Rule {
     source: "decisions.md 6",
 };
 
+/// A mark that lets an object pass was put on one that has been judged.
+pub static MARKED_LATER: Rule = Rule {
+    id: "request/marked-later",
+    family: Family::Validation,
+    code: Code::Forbidden,
+    summary: "an object is a canary from the beginning or not at all",
+    explain: "The Apache operator starts nothing for an object with the label `flink.apache.org/canary: \"true\"`, so a canary is \
+              not judged and costs nothing. It looks at the label only when it begins with an object: one that gets the label \
+              later may be on its way already, and would run without being charged. Make another object that has the label.",
+    source: "CanaryResourceManager of the Apache operator",
+};
+
 /// Rules of the pipeline itself.
-pub static RULES: &[&Rule] = &[&INCOMPLETE, &TOO_EARLY];
+pub static RULES: &[&Rule] = &[&INCOMPLETE, &TOO_EARLY, &MARKED_LATER];
 
 /// What the mutating call answers.
 #[derive(Debug)]
@@ -137,6 +149,9 @@ pub fn mutate<'o>(review: &Review<'o>, world: &dyn World) -> Mutation<'o> {
 pub fn validate(review: &Review<'_>, world: &dyn World) -> Judgement {
     if passes_unseen(review) {
         return Judgement::default();
+    }
+    if looks_exempt(review) {
+        return marked_later(review);
     }
     let old = review.old().filter(|old| !review.dialect.is_exempt(old));
     // A canary that loses its label is judged as a create.
@@ -426,8 +441,13 @@ fn passes_unseen(review: &Review<'_>) -> bool {
     is_being_deleted(review.object) || is_exempt(review)
 }
 
-/// A PUT need not hold a status, so what became of the object before is told by the stored one.
+/// What is exempt has been so from the beginning.
 fn is_exempt(review: &Review<'_>) -> bool {
+    looks_exempt(review) && review.old().is_none_or(|old| review.dialect.is_exempt(old))
+}
+
+/// A PUT need not hold a status, so what became of the object before is told by the stored one.
+fn looks_exempt(review: &Review<'_>) -> bool {
     let as_stored = |old: &Value| {
         let mut object = review.object.clone();
         if let (Some(object), Some(status)) = (object.as_object_mut(), old.get("status")) {
@@ -436,6 +456,21 @@ fn is_exempt(review: &Review<'_>) -> bool {
         review.dialect.is_exempt(&object)
     };
     review.dialect.is_exempt(review.object) && review.old().is_none_or(as_stored)
+}
+
+fn marked_later(review: &Review<'_>) -> Judgement {
+    let mut findings = Findings::default();
+    findings.refuse(
+        &MARKED_LATER,
+        FieldPath::of("metadata.labels"),
+        CauseReason::Forbidden,
+        "cannot become a canary any more, as its operator may have begun with it; make another object that has the label".to_owned(),
+    );
+    Judgement {
+        refusal: Refusal::of(&review.subject(), findings.causes),
+        raw: Some(&MARKED_LATER),
+        ..Judgement::default()
+    }
 }
 
 /// Whether the API server has found the specs different, also where they look equal here: `1.0` beside a stored `1` is a new

@@ -96,6 +96,17 @@ fn canary(gate: &Gate) -> Result<()> {
         ])?
         .refused()?;
     ensure!(said.contains("spec.serviceAccount"), "{said}");
+    // One that was judged, and may be about to run, does not become one.
+    kubectl
+        .apply("{apiVersion: flink.apache.org/v1beta1, kind: FlinkDeployment, metadata: {name: judged}, spec: {flinkVersion: v1_20, serviceAccount: flink, jobManager: {}, taskManager: {}}}")?
+        .admitted()?;
+    let mark = [
+        "label",
+        "flinkdeployment/judged",
+        "flink.apache.org/canary=true",
+    ];
+    let said = kubectl.run(&mark)?.refused()?;
+    ensure!(said.contains("cannot become a canary"), "{said}");
     Ok(())
 }
 

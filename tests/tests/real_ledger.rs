@@ -360,13 +360,16 @@ fn the_ledger_is_exact_on_a_real_api_server() {
         }
         a_late_write_is_fenced(&world).await;
         the_dead_leave_nothing(&world).await;
-        a_new_kind_is_counted_once_it_is_served(&world).await;
+        Box::pin(a_new_kind_is_counted_once_it_is_served(&world)).await;
         for leader in leaders {
             leader.abort();
         }
         who_stood_by_need_not_wait_again(&world).await;
-        a_first_count_never_looks_at_an_older_view_than_the_quota(&world).await;
-        session_jobs_count_once_their_clusters_are_known(&world).await;
+        Box::pin(a_first_count_never_looks_at_an_older_view_than_the_quota(
+            &world,
+        ))
+        .await;
+        Box::pin(session_jobs_count_once_their_clusters_are_known(&world)).await;
         one_leads_and_another_takes_over(&world.client).await;
         let world = Arc::into_inner(world).unwrap();
         drop(world.replicas);

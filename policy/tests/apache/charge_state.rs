@@ -169,6 +169,15 @@ fn a_label_makes_no_canary_of_what_runs() {
     assert!(dialect.is_exempt(&canary));
     let runs = reported(&canary, &application(), json!({"lifecycleState": "STABLE"}));
     assert!(!dialect.is_exempt(&runs));
+    // The operator may have begun with it and not said so yet.
+    let marked = updated(&application(), &canary, &world::EmptyWorld);
+    assert_eq!(marked.refusal.unwrap().rule.id, "request/marked-later");
+    let edited = merged(&canary, &json!({"spec": {"image": "flink:1.20.1"}}));
+    assert!(
+        updated(&canary, &edited, &world::EmptyWorld)
+            .refusal
+            .is_none()
+    );
     // A PUT holds no status; the stored one tells.
     let old = reported(
         &merged(&session(), &label),
