@@ -36,9 +36,11 @@ pub static TOO_EARLY: Rule = Rule {
     family: Family::Validation,
     code: Code::Unavailable,
     summary: "the webhook does not know everything yet",
-    explain: "A webhook that starts first reads what exists: admins' defaults, environments, namespaces, the clusters that jobs name. \
-              Until then it could leave out defaults or charge too little, so it admits nothing but what only lowers. Send it \
-              again. If it persists, the webhook's /readyz names what it cannot read.",
+    explain: "A webhook that starts first reads what exists: namespaces, admins' defaults and environments, the objects that \
+              others name, the Apache operator's configuration. Until it has read what a kind is judged by, it could leave out \
+              defaults or charge too little, so of that kind it admits nothing but what only lowers; of other kinds it admits \
+              what it always does. Send it again. If it lasts, the message names what cannot be read and why; so does the \
+              webhook's /readyz, and `sluice doctor` tells whether the installation is whole.",
     source: "decisions.md 6",
 };
 
@@ -282,8 +284,11 @@ fn completeness(review: &Review<'_>, world: &dyn World) -> Option<Refusal> {
 /// A value that was filled in without an admin's defaults would be taken for the user's own by whoever knows them, so the mutating call
 /// refuses too.
 fn too_early(review: &Review<'_>, world: &dyn World) -> Option<Refusal> {
-    let unfilled = world.unfilled()?;
-    let message = format!("the webhook does not know everything yet ({unfilled}); send it again");
+    let unfilled = world.unfilled(review.dialect)?;
+    let message = format!(
+        "the webhook does not know yet all that this is judged by: it waits for {unfilled}. Send it again; if this lasts, the \
+         webhook's /readyz and `sluice doctor` tell more"
+    );
     send_again(&review.subject(), &TOO_EARLY, message)
 }
 

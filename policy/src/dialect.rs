@@ -23,7 +23,7 @@ use crate::immutability::parts::Part;
 use crate::path::{FieldPath, Step};
 use crate::review::Review;
 use crate::rule::Rule;
-use crate::world::World;
+use crate::world::{Source, World};
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -198,6 +198,12 @@ pub trait Dialect: Send + Sync {
 
     /// The workload that the object is. An error names the field that cannot be read.
     fn workload(&self, object: &Value, world: &dyn World) -> Result<Workload, Vec<Cause>>;
+
+    /// What [`Dialect::validate`] and [`Dialect::workload`] look at beside the object. Whoever does not know that yet admits nothing of
+    /// this kind but what only lowers.
+    fn sources(&self) -> &'static [Source] {
+        &[]
+    }
 
     /// The part of a stored object that other objects' judgement looks up; keeps caches small. `None`: never looked up.
     fn facts(&self, _object: &Value) -> Option<Value> {

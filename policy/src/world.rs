@@ -1,6 +1,6 @@
 //! What else exists, as the judge may know it. The webhook answers from its caches, `sluice check` from files.
 
-use crate::dialect::KindInfo;
+use crate::dialect::{Dialect, KindInfo};
 use crate::mode::Modes;
 use serde_json::Value;
 use std::sync::Arc;
@@ -35,6 +35,16 @@ pub struct Layer {
     pub spec: Arc<Value>,
 }
 
+/// What the judgement of a kind looks at beside the object, apart from what holds for every workload (its namespace's modes) and
+/// for every kind with a section of its own (defaults and `Environment`s).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Objects of a kind, by name or uid.
+    Objects(&'static KindInfo),
+    /// [`World::operator_configuration`].
+    OperatorConfiguration,
+}
+
 /// What else exists.
 pub trait World {
     /// The modes of a namespace; [`Modes::default`] (enforce everything) where nothing is known.
@@ -56,9 +66,10 @@ pub trait World {
     /// The labels of a namespace, if it is known.
     fn namespace_labels(&self, namespace: &str) -> Option<Arc<Value>>;
 
-    /// What is not known yet, in a few words for people, while a cache is being filled for the first time. Until then settings of
-    /// admins may be missing here, and nothing that they could change is admitted.
-    fn unfilled(&self) -> Option<String> {
+    /// What a kind is judged by and is not known yet, in a few words for people, while a cache is being filled for the first time.
+    /// Until then settings of admins may be missing here, and nothing that they could change is admitted. What the kind is not
+    /// judged by is no reason to refuse anything.
+    fn unfilled(&self, _dialect: &dyn Dialect) -> Option<String> {
         None
     }
 

@@ -133,14 +133,15 @@ fn the_mode_is_applied_to_the_verdict_and_the_raw_verdict_is_kept() {
 #[test]
 fn who_does_not_know_everything_yet_admits_only_what_lowers() {
     let world = Layers {
-        unfilled: Some("cache of environments: not listed yet"),
+        unfilled: Some("environments.sluice.dev (not listed yet)"),
         ..Layers::default()
     };
     let old = running(2);
     let refusal = validate(&review(&old, None), &world).refusal.unwrap();
     assert_eq!(
         refusal.message,
-        "toy \"t\": the webhook does not know everything yet (cache of environments: not listed yet); send it again. [request/too-early]"
+        "toy \"t\": the webhook does not know yet all that this is judged by: it waits for environments.sluice.dev (not listed yet). \
+         Send it again; if this lasts, the webhook's /readyz and `sluice doctor` tell more. [request/too-early]"
     );
     assert_eq!((refusal.code.number(), refusal.retry_after), (503, Some(1)));
     let fewer = changed(&old, &[("/spec/numberOfTaskManagers", json!(1))]);

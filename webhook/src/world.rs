@@ -18,12 +18,13 @@ pub mod store;
 pub mod watch;
 
 use crate::metrics::Metrics;
-use kinds::{Keep, Single};
+use kinds::{Keep, Single, Watched};
 use quotas::{CLUSTER_CPU_QUOTAS, CPU_QUOTAS, Quota};
 use serde_json::Value;
+use sluice_policy::dialect::Class;
 use sluice_policy::ledger::{CHARGE_FN, QuotaKey};
 use sluice_policy::mode::Modes;
-use sluice_policy::world::{Layer, Lookup, World};
+use sluice_policy::world::{Layer, Lookup, Source, World};
 use sluice_policy::{Dialect, KindInfo, MilliCpu};
 use std::sync::Arc;
 use store::{State, Store};
@@ -219,6 +220,22 @@ impl Caches {
     }
 }
 
+/// Whether a kind's judgement looks at a resource.
+fn judges_by(dialect: &dyn Dialect, watched: &Watched) -> bool {
+    let sources = dialect.sources();
+    match watched.keep {
+        // Modes; what configures Sluice is judged alike in all of them.
+        Keep::Labels => dialect.class() == Class::Workload,
+        Keep::Spec => dialect.section().is_some(),
+        Keep::Operator => sources.contains(&Source::OperatorConfiguration),
+        Keep::Whole | Keep::Facts(_) => sources.iter().any(|source| {
+            matches!(source, Source::Objects(kind) if kind.group == watched.group && kind.plural == watched.plural)
+        }),
+        // A quota that is not known yet is refused where it is asked (`quotas_of`).
+        Keep::Quota(_) | Keep::Charge(_) | Keep::Presence => false,
+    }
+}
+
 impl World for Caches {
     fn modes(&self, namespace: &str) -> Modes {
         let Some(labels) = self.namespace_labels(namespace) else {
@@ -280,13 +297,20 @@ impl World for Caches {
         self.store("", kinds::NAMESPACES)?.get("", namespace)
     }
 
-    fn unfilled(&self) -> Option<String> {
-        // A quota that is not known yet is refused where it is asked (`quotas_of`).
-        let is_quota = |store: &Store| matches!(store.watched().keep, Keep::Quota(_));
-        self.stores
+    fn unfilled(&self, dialect: &dyn Dialect) -> Option<String> {
+        let mut unknown = self
+            .stores
             .iter()
-            .filter(|store| !is_quota(store))
-            .find_map(|store| store.obstacle())
+            .filter(|store| judges_by(dialect, store.watched()))
+            .filter_map(|store| {
+                let why = store.unfilled()?;
+                Some(format!("{} ({why})", store.name()))
+            });
+        let first = unknown.next()?;
+        Some(match unknown.count() {
+            0 => first,
+            more => format!("{first} and {more} more"),
+        })
     }
 
     fn operator_configuration(&self) -> Option<Arc<Value>> {
@@ -300,31 +324,89 @@ mod tests {
     use super::*;
     use store::Objects;
 
-    #[test]
-    fn settings_count_as_known_once_all_is_listed_and_quotas_are_asked_for_themselves() {
+    fn caches() -> Caches {
         let metrics = Arc::new(Metrics::default());
-        let caches = Caches::new(sluice_policy::dialects(), Modes::default(), None, &metrics);
-        for plural in [kinds::NAMESPACES, kinds::DEFAULTS, kinds::ENVIRONMENTS] {
-            let listed = |store: &&Arc<Store>| store.watched().plural != plural;
-            for store in caches.stores.iter().filter(listed) {
-                store.replace(Objects::default());
+        let operator = Single {
+            namespace: "flink-operator".into(),
+            name: "flink-operator-config".into(),
+        };
+        Caches::new(
+            sluice_policy::dialects(),
+            Modes::default(),
+            Some(operator),
+            &metrics,
+        )
+    }
+
+    /// What a kind's judgement waits for, each resource by itself.
+    fn awaited_by(dialect: &dyn Dialect) -> Vec<String> {
+        let mut awaited = Vec::new();
+        for number in 0..caches().stores.len() {
+            let caches = caches();
+            for (other, store) in caches.stores.iter().enumerate() {
+                if other != number {
+                    store.replace(Objects::default());
+                }
             }
-            let unfilled = caches.unfilled().unwrap();
-            assert!(unfilled.contains(plural), "{unfilled}");
-            for store in &caches.stores {
-                store.replace(Objects::default());
-            }
-            assert_eq!(caches.unfilled(), None);
-            for store in &caches.stores {
-                store.doubt("not listed yet");
-            }
+            let Some(unfilled) = caches.unfilled(dialect) else {
+                continue;
+            };
+            let name = caches.stores[number].name();
+            assert_eq!(unfilled, format!("{name} (not listed yet)"));
+            awaited.push(name);
         }
+        awaited
+    }
+
+    #[test]
+    fn a_kind_waits_for_what_it_is_judged_by_and_for_nothing_else() {
+        const SETTINGS: [&str; 4] = [
+            "namespaces",
+            "deploymentdefaults.sluice.dev",
+            "clusterdeploymentdefaults.sluice.dev",
+            "environments.sluice.dev",
+        ];
+        const TARGETS: &str = "deploymenttargets.sluice.dev";
+        const CLUSTERS: &str = "sessionclusters.sluice.dev";
+        const THEIRS: &str = "flinkdeployments.flink.apache.org";
+        const THEIR_JOBS: &str = "flinksessionjobs.flink.apache.org";
+        const ENVIRONMENTS: &str = "flinkenvironments.platform.confluent.io";
+        const OPERATOR: &str = "configmaps";
+        for dialect in sluice_policy::dialects() {
+            let kind = dialect.kind();
+            let (settings, more): (bool, &[&str]) = match (kind.kind, kind.group) {
+                ("SessionCluster", _) => (true, &[TARGETS]),
+                ("Deployment", _) => (true, &[CLUSTERS, TARGETS]),
+                ("SessionJob", _) => (true, &[CLUSTERS]),
+                ("FlinkDeployment", _) | ("FlinkApplication", "cmf.confluent.io") => {
+                    (true, &[OPERATOR])
+                }
+                ("FlinkSessionJob", _) => (true, &[OPERATOR, THEIRS]),
+                ("FlinkApplication", _) => (true, &[ENVIRONMENTS, OPERATOR]),
+                ("FlinkStateSnapshot", _) => (false, &[THEIRS, THEIR_JOBS]),
+                _ => (false, &[]),
+            };
+            let mut wanted: Vec<&str> = if settings { SETTINGS.to_vec() } else { vec![] };
+            wanted.extend(more);
+            wanted.sort_unstable();
+            let mut awaited = awaited_by(*dialect);
+            awaited.sort_unstable();
+            assert_eq!(awaited, wanted, "{} ({})", kind.kind, kind.group);
+        }
+    }
+
+    #[test]
+    fn quotas_are_asked_for_themselves_and_all_that_is_missing_is_counted() {
+        let caches = caches();
+        let cluster = &sluice_policy::dialect::session_cluster::SessionCluster;
+        let unfilled = caches.unfilled(cluster).unwrap();
+        assert_eq!(unfilled, "namespaces (not listed yet) and 4 more");
         for store in &caches.stores {
             if !matches!(store.watched().keep, Keep::Quota(_)) {
                 store.replace(Objects::default());
             }
         }
-        assert_eq!(caches.unfilled(), None);
+        assert_eq!(caches.unfilled(cluster), None);
         assert!(caches.quotas_of("team-a").is_err());
     }
 }

@@ -21,7 +21,7 @@ use crate::path::FieldPath;
 use crate::quantity::MilliCpu;
 use crate::review::Review;
 use crate::rule::Rule;
-use crate::world::World;
+use crate::world::{Source, World};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 
@@ -203,6 +203,15 @@ impl Dialect for Deployment {
 
     fn notices(&self, review: &Review<'_>, _world: &dyn World, findings: &mut Findings) {
         notices::nothing_is_started(review, "CANCELLED", findings);
+    }
+
+    fn sources(&self) -> &'static [Source] {
+        const {
+            &[
+                Source::Objects(&super::config::deployment_target::KIND),
+                Source::Objects(&super::session_cluster::KIND),
+            ]
+        }
     }
 
     fn workload(&self, object: &Value, _world: &dyn World) -> Result<Workload, Vec<Cause>> {

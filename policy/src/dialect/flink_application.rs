@@ -9,7 +9,7 @@ use crate::json;
 use crate::path::FieldPath;
 use crate::review::{Operation, Review};
 use crate::rule::Rule;
-use crate::world::World;
+use crate::world::{Source, World};
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -100,6 +100,10 @@ impl Dialect for CmfApplication {
         }
     }
 
+    fn sources(&self) -> &'static [Source] {
+        &[Source::OperatorConfiguration]
+    }
+
     fn workload(&self, object: &Value, world: &dyn World) -> Result<Workload, Vec<Cause>> {
         let operator = world.operator_configuration();
         let namespace = json::text(object, &["metadata", "namespace"]).unwrap_or("");
@@ -157,6 +161,15 @@ impl Dialect for PlatformApplication {
 
     fn leaf_kind(&self, path: &FieldPath) -> LeafKind {
         freeze::leaf_kind(path)
+    }
+
+    fn sources(&self) -> &'static [Source] {
+        const {
+            &[
+                Source::OperatorConfiguration,
+                Source::Objects(&ENVIRONMENT_KIND),
+            ]
+        }
     }
 
     fn workload(&self, _object: &Value, _world: &dyn World) -> Result<Workload, Vec<Cause>> {

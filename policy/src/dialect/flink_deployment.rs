@@ -8,7 +8,7 @@ use crate::immutability::parts::Part;
 use crate::path::FieldPath;
 use crate::review::Review;
 use crate::rule::Rule;
-use crate::world::World;
+use crate::world::{Source, World};
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -78,6 +78,10 @@ impl Dialect for FlinkDeployment {
 
     fn notices(&self, review: &Review<'_>, _world: &dyn World, findings: &mut Findings) {
         freeze::notices(review, findings);
+    }
+
+    fn sources(&self) -> &'static [Source] {
+        &[Source::OperatorConfiguration]
     }
 
     fn workload(&self, object: &Value, world: &dyn World) -> Result<Workload, Vec<Cause>> {

@@ -8,7 +8,7 @@ use crate::json;
 use crate::path::FieldPath;
 use crate::review::Review;
 use crate::rule::Rule;
-use crate::world::World;
+use crate::world::{Source, World};
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -67,6 +67,15 @@ impl Dialect for FlinkSessionJob {
 
     fn notices(&self, review: &Review<'_>, _world: &dyn World, findings: &mut Findings) {
         session_job::notices(review.object, review, findings);
+    }
+
+    fn sources(&self) -> &'static [Source] {
+        const {
+            &[
+                Source::OperatorConfiguration,
+                Source::Objects(&super::flink_deployment::KIND),
+            ]
+        }
     }
 
     fn workload(&self, object: &Value, world: &dyn World) -> Result<Workload, Vec<Cause>> {

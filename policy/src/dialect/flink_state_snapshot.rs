@@ -6,7 +6,7 @@ use crate::charge::Workload;
 use crate::finding::{Cause, Findings};
 use crate::review::Review;
 use crate::rule::Rule;
-use crate::world::World;
+use crate::world::{Source, World};
 use serde_json::Value;
 
 /// The dialect.
@@ -42,6 +42,15 @@ impl Dialect for FlinkStateSnapshot {
 
     fn validate(&self, review: &Review<'_>, world: &dyn World, findings: &mut Findings) {
         snapshot::judge(review, world, findings);
+    }
+
+    fn sources(&self) -> &'static [Source] {
+        const {
+            &[
+                Source::Objects(&super::flink_deployment::KIND),
+                Source::Objects(&super::flink_session_job::KIND),
+            ]
+        }
     }
 
     fn workload(&self, _object: &Value, _world: &dyn World) -> Result<Workload, Vec<Cause>> {

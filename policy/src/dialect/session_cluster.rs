@@ -18,7 +18,7 @@ use crate::path::FieldPath;
 use crate::quantity::MilliCpu;
 use crate::review::{Review, is_being_deleted};
 use crate::rule::{Family, Rule};
-use crate::world::World;
+use crate::world::{Source, World};
 use serde_json::{Value, json};
 
 /// Names of the kind.
@@ -180,6 +180,10 @@ impl Dialect for SessionCluster {
             stop_notice(old, review.object, findings);
             scale_down_notice(old, review.object, findings);
         }
+    }
+
+    fn sources(&self) -> &'static [Source] {
+        const { &[Source::Objects(&super::config::deployment_target::KIND)] }
     }
 
     fn workload(&self, object: &Value, _world: &dyn World) -> Result<Workload, Vec<Cause>> {

@@ -18,7 +18,7 @@ use crate::json;
 use crate::path::FieldPath;
 use crate::review::Review;
 use crate::rule::Rule;
-use crate::world::World;
+use crate::world::{Source, World};
 use serde_json::{Value, json};
 
 /// Names of the kind.
@@ -134,6 +134,10 @@ impl Dialect for SessionJob {
                 review.subject()
             ));
         }
+    }
+
+    fn sources(&self) -> &'static [Source] {
+        const { &[Source::Objects(&super::session_cluster::KIND)] }
     }
 
     fn workload(&self, object: &Value, _world: &dyn World) -> Result<Workload, Vec<Cause>> {

@@ -169,7 +169,7 @@ impl World for Layers {
     fn namespace_labels(&self, _: &str) -> Option<Arc<Value>> {
         None
     }
-    fn unfilled(&self) -> Option<String> {
+    fn unfilled(&self, _: &dyn Dialect) -> Option<String> {
         self.unfilled.map(str::to_owned)
     }
 }

@@ -3,8 +3,9 @@
 use crate::proxy::Proxy;
 use crate::support::{eventually, resource};
 use kube::Client;
-use kube::api::{Api, DynamicObject, PostParams};
+use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
+use sluice_api::quota::CpuQuota;
 use sluice_api::{DeploymentDefaults, SessionCluster};
 
 /// Where those defaults hold.
@@ -28,6 +29,18 @@ pub async fn defaults(client: &Client) {
         .unwrap();
 }
 
+/// The two registrations are trusted one after the other, so a call may still fail; but none may be refused as too early.
+fn unless_early(answer: kube::Result<DynamicObject>) -> Option<()> {
+    match answer {
+        Ok(_) => Some(()),
+        Err(error) => {
+            let told = error.to_string();
+            assert!(!told.contains("too-early"), "{told}");
+            None
+        }
+    }
+}
+
 pub async fn who_has_only_just_started_leaves_out_no_defaults(client: &Client, proxy: &Proxy) {
     let clusters = api::<SessionCluster>(client);
     let cluster = object(
@@ -38,7 +51,7 @@ pub async fn who_has_only_just_started_leaves_out_no_defaults(client: &Client, p
         dry_run: true,
         ..PostParams::default()
     };
-    eventually("called", || async {
+    let refused = eventually("called", || async {
         match clusters.create(&dry_run, &cluster).await {
             Ok(made) => {
                 let count = &made.data["spec"]["numberOfTaskManagers"];
@@ -51,6 +64,29 @@ pub async fn who_has_only_just_started_leaves_out_no_defaults(client: &Client, p
                 .then_some(status),
             Err(_) => None, // not called yet
         }
+    })
+    .await;
+    assert!(
+        refused
+            .message
+            .contains("it waits for deploymentdefaults.sluice.dev (not listed yet). Send it again"),
+        "{}",
+        refused.message
+    );
+    // What admins set is judged by none of that, so they can mend whatever is in the way.
+    let quota = object("CpuQuota", &json!({"hard": {"cpu": 4}}));
+    eventually("a quota", || async {
+        unless_early(api::<CpuQuota>(client).create(&dry_run, &quota).await)
+    })
+    .await;
+    let mended = json!({"spec": {"sessionCluster": {"numberOfTaskManagers": 3}}});
+    let mend = PatchParams {
+        dry_run: true,
+        ..PatchParams::default()
+    };
+    eventually("mended defaults", || async {
+        let defaults = api::<DeploymentDefaults>(client);
+        unless_early(defaults.patch("early", &mend, &Patch::Merge(&mended)).await)
     })
     .await;
     proxy.hold_defaults(false);

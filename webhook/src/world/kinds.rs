@@ -48,7 +48,7 @@ pub struct Watched {
 pub enum Keep {
     /// Its labels.
     Labels,
-    /// Its spec.
+    /// Its spec: admins' settings, of which a kind with a section of its own takes its part.
     Spec,
     /// An object that holds nothing but `spec`: other people's settings that a dialect looks up whole.
     Whole,

@@ -226,8 +226,14 @@ impl Store {
         if !self.watched.keep.matters() {
             return None;
         }
+        let why = self.unfilled()?;
+        Some(format!("cache of {}: {why}", self.name()))
+    }
+
+    /// Why not everything is known of it yet, unless it is.
+    pub fn unfilled(&self) -> Option<String> {
         match &self.read().state {
-            State::Filling(why) => Some(format!("cache of {}: {why}", self.name())),
+            State::Filling(why) => Some(why.clone()),
             State::Full | State::NotInstalled => None,
         }
     }
