@@ -4,6 +4,7 @@
 //! * [`store`]: one resource's cache; `small`: how it keeps very many workloads.
 //! * [`watch`]: fills a store: list (streamed, or page by page), then watch, for ever.
 //! * [`fresh`]: bounds how long a quota may be unknown here.
+//! * [`tries`]: what failed lists teach about the next; [`installed`]: which kinds there are.
 //! * [`falls`]: CPU that was given up a moment ago.
 //!
 //! What is not here: whole workloads. A hundred thousand of them must fit into a few megabytes, so only what other objects'
@@ -11,13 +12,16 @@
 
 pub mod falls;
 pub mod fresh;
+pub mod installed;
 pub mod kinds;
 pub mod quotas;
 mod small;
 pub mod store;
+pub mod tries;
 pub mod watch;
 
 use crate::metrics::Metrics;
+use installed::Installed;
 use kinds::{Keep, Single, Watched};
 use quotas::{CLUSTER_CPU_QUOTAS, CPU_QUOTAS, Quota};
 use serde_json::Value;
@@ -69,8 +73,8 @@ impl Caches {
 
     /// Fills all caches and keeps them true until stopped.
     pub async fn run(&self, client: kube::Client, stop: CancellationToken) {
-        // A CRD that appears wakes those whose resource was not there.
-        let installed = Arc::new(Notify::new());
+        let crds = self.store("apiextensions.k8s.io", kinds::CRDS);
+        let installed = Arc::new(Installed::new(crds.cloned()));
         let watches = self.stores.iter().map(|store| {
             watch::keep_full(
                 client.clone(),

@@ -7,6 +7,8 @@ use sluice_policy::world::EmptyWorld;
 use sluice_policy::{Dialect, MilliCpu};
 use std::sync::Arc;
 
+/// Plural of CRDs.
+pub const CRDS: &str = "customresourcedefinitions";
 /// Plural of namespaces.
 pub const NAMESPACES: &str = "namespaces";
 /// Plural of `DeploymentDefaults`.
@@ -140,7 +142,7 @@ pub fn watched(dialects: &[&'static dyn Dialect], operator: Option<&Single>) -> 
         Watched {
             group: "apiextensions.k8s.io",
             version: "v1",
-            plural: "customresourcedefinitions",
+            plural: CRDS,
             keep: Keep::Presence,
             only: None,
         },

@@ -23,7 +23,7 @@ pub enum State {
     Filling(String),
     /// Everything that existed at some recent revision.
     Full,
-    /// The cluster does not serve this resource.
+    /// The cluster does not serve this resource, or does not let us read the one object of it that we could do without.
     NotInstalled,
 }
 
@@ -374,11 +374,16 @@ impl Store {
         });
     }
 
-    /// The list failed. What was known before is kept: it is the best there is.
-    pub fn failed(&self, why: &str) {
+    /// The list failed. What was known before is kept: it is the best there is; also that there is nothing, where `is_absent`
+    /// vouches for that.
+    pub fn failed(&self, why: &str, is_absent: bool) {
         self.change(|inner| {
-            // What was not installed a moment ago may be by now.
-            if inner.state != State::Full {
+            let is_known = match inner.state {
+                State::Full => true,
+                State::NotInstalled => is_absent,
+                State::Filling(_) => false,
+            };
+            if !is_known {
                 inner.state = State::Filling(why.to_owned());
             }
         });

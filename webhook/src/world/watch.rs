@@ -3,8 +3,10 @@
 //! An API server from 1.34 on streams a list out of its own cache, as a watch that begins with what exists (`sendInitialEvents`);
 //! others are asked for it page by page.
 
+use super::installed::Installed;
 use super::kinds::{Keep, Single};
-use super::store::{Objects, Store};
+use super::store::{Objects, State, Store};
+use super::tries::{Tries, Way, pause_after};
 use axum::http::Request;
 use axum::http::header::ACCEPT;
 use futures::{AsyncBufRead, AsyncBufReadExt};
@@ -15,7 +17,6 @@ use std::borrow::Cow;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// Objects in one page of a list: with 10 KiB each, a megabyte in flight.
@@ -38,9 +39,6 @@ const LIST_SILENCE: Duration = Duration::from_secs(10);
 
 /// A resource that is not installed is looked for this often, besides when a CRD changes.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
-
-/// Between failures, first and longest.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
 /// A CRD is served a moment after it is stored.
 const CRD_SETTLES: Duration = Duration::from_millis(200);
@@ -77,16 +75,12 @@ enum Ended {
     Expired,
     /// A list that is to be asked for page by page.
     NotStreamed(String),
+    /// The API server is too busy for a streamed list.
+    TurnedAway(String),
+    /// We may not.
+    Forbidden(String),
     /// Anything else.
     Failed(String),
-}
-
-/// How to list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    /// If the API server can.
-    Streamed,
-    Paged,
 }
 
 impl From<kube::Error> for Ended {
@@ -94,6 +88,7 @@ impl From<kube::Error> for Ended {
         match &error {
             kube::Error::Api(status) if status.code == 404 => Ended::NotInstalled,
             kube::Error::Api(status) if status.code == 410 => Ended::Expired,
+            kube::Error::Api(status) if status.code == 403 => Ended::Forbidden(error.to_string()),
             _ => Ended::Failed(error.to_string()),
         }
     }
@@ -103,7 +98,7 @@ impl From<kube::Error> for Ended {
 pub async fn keep_full(
     client: kube::Client,
     store: Arc<Store>,
-    installed: Arc<Notify>,
+    installed: Arc<Installed>,
     stop: CancellationToken,
 ) {
     tokio::select! {
@@ -112,51 +107,92 @@ pub async fn keep_full(
     }
 }
 
-async fn forever(client: &kube::Client, store: &Store, installed: &Notify) {
-    let mut backoff = BACKOFF.0;
-    let mut way = Way::Streamed;
+async fn forever(client: &kube::Client, store: &Store, installed: &Installed) {
+    let mut tries = Tries::by(Way::Streamed);
     loop {
         // Registered before the list, so that a CRD that appears meanwhile is not missed.
-        let mut appeared = pin!(installed.notified());
+        let mut appeared = pin!(installed.changed());
         appeared.as_mut().enable();
-        let ended = match list(client, store, way).await {
+        let ended = match list(client, store, tries.way()).await {
             Ok(revision) => {
-                backoff = BACKOFF.0;
-                way = Way::Streamed;
+                tries = Tries::by(Way::Streamed);
                 tokio::select! {
                     ended = watch(client, store, installed, revision) => ended,
                     () = store.doubted() => {
                         // Watches stand still, and a streamed list is one.
-                        way = Way::Paged;
+                        tries = Tries::by(Way::Paged);
                         Ended::Expired
                     }
                 }
             }
             Err(ended) => ended,
         };
+        let is_optional = matches!(store.watched().keep, Keep::Operator);
         match ended {
-            Ended::Expired => {}
-            Ended::NotInstalled => {
+            Ended::Expired => continue,
+            Ended::NotInstalled if !is_optional => {
                 store.not_installed();
+                tries = Tries::by(Way::Streamed);
                 let _ = tokio::time::timeout(LOOK_AGAIN, appeared).await;
                 tokio::time::sleep(CRD_SETTLES).await;
+                continue;
             }
-            Ended::NotStreamed(why) | Ended::Failed(why) => {
-                tracing::warn!(
-                    resource = store.name(),
-                    why,
-                    "cache could not be filled; trying again"
-                );
-                store.failed(&why);
-                tokio::time::sleep(jittered(backoff)).await;
-                backoff = (backoff * 2).min(BACKOFF.1);
+            Ended::NotInstalled => withheld(store, &mut tries, "not found"),
+            Ended::Forbidden(why) if is_optional => withheld(store, &mut tries, &why),
+            Ended::TurnedAway(why) => {
+                tries.turned_away();
+                failed(store, installed, &why);
             }
+            Ended::NotStreamed(why) | Ended::Forbidden(why) | Ended::Failed(why) => {
+                tries.failed();
+                failed(store, installed, &why);
+            }
+        }
+        // A kind that has just been installed does not wait for its turn.
+        if tokio::time::timeout(tries.pause(), appeared).await.is_ok() {
+            tokio::time::sleep(CRD_SETTLES).await;
         }
     }
 }
 
-fn jittered(wait: Duration) -> Duration {
-    wait.mul_f64(rand::random_range(0.75..1.25))
+/// A kind that was not installed a moment ago may be by now, and then must not count as known while its list fails. Whether it is
+/// is told by the watch of CRDs, so that an API server that is away or busy for a moment makes nobody unready who lacks a kind.
+/// Where that watch hangs, the kind counts as absent for as long as it does, as it would between two lists.
+fn failed(store: &Store, installed: &Installed, why: &str) {
+    tracing::warn!(
+        resource = store.name(),
+        why,
+        "cache could not be filled; trying again"
+    );
+    // The operator's configuration has no CRD; without it we go on until it can be read.
+    let is_absent = installed.lacks(store) || matches!(store.watched().keep, Keep::Operator);
+    store.failed(why, is_absent);
+}
+
+/// The Apache operator may be gone, and its namespace with the Role by which its ConfigMap was read. That is no reason to refuse
+/// its kinds for ever: without its configuration Flink's own defaults count.
+fn withheld(store: &Store, tries: &mut Tries, why: &str) {
+    if !tries.forbidden() {
+        store.failed(why, true);
+        return;
+    }
+    tracing::warn!(why, "{}", without(store));
+    if store.state() != State::Full {
+        store.not_installed();
+    }
+}
+
+/// What an admin needs to know of a ConfigMap that may not be read.
+fn without(store: &Store) -> String {
+    let (namespace, name) = match &store.watched().only {
+        Some(Single { namespace, name }) => (namespace.as_ref(), name.as_ref()),
+        None => ("", ""),
+    };
+    format!(
+        "the Apache operator's ConfigMap {name} in namespace {namespace} may not be read: the webhook's ServiceAccount lacks list and \
+         watch on it, which Role sluice-operator-config in that namespace gives. Until it can be read, what was known of it counts, or \
+         else Flink's own defaults"
+    )
 }
 
 /// Lists everything into the store and answers with the revision of the list.
@@ -194,10 +230,10 @@ async fn streamed(client: &kube::Client, store: &Store) -> Result<(Objects, Stri
         Err(_) => return Err(not_streamed("no answer in time")),
         // Pages would be even more for it to do.
         Ok(Err(kube::Error::Api(status))) if status.code == 429 || status.code >= 500 => {
-            return Err(Ended::Failed(status.to_string()));
+            return Err(Ended::TurnedAway(status.to_string()));
         }
         Ok(opened) => opened.map_err(|error| match Ended::from(error) {
-            Ended::Failed(why) => Ended::NotStreamed(why),
+            Ended::Failed(why) | Ended::Forbidden(why) => Ended::NotStreamed(why),
             ended => ended,
         })?,
     };
@@ -260,7 +296,7 @@ async fn paged(client: &kube::Client, store: &Store) -> Result<(Objects, String)
 async fn watch(
     client: &kube::Client,
     store: &Store,
-    installed: &Notify,
+    installed: &Installed,
     mut revision: String,
 ) -> Ended {
     let mut failures = 0_u32;
@@ -286,10 +322,10 @@ async fn watch(
         };
         match ended {
             // The ordinary end of a watch, or a hiccup: go on from where it was.
-            Ended::Failed(why) if failures < 5 => {
+            Ended::Failed(why) | Ended::Forbidden(why) if failures < 5 => {
                 failures += 1;
                 tracing::debug!(resource = store.name(), why, "watch ended; beginning anew");
-                tokio::time::sleep(jittered(BACKOFF.0 * failures)).await;
+                tokio::time::sleep(pause_after(failures)).await;
             }
             ended => return ended,
         }
@@ -299,7 +335,7 @@ async fn watch(
 async fn follow(
     stream: impl AsyncBufRead,
     store: &Store,
-    installed: &Notify,
+    installed: &Installed,
     revision_now: &mut String,
 ) -> Ended {
     let mut lines = Lines::of(stream, SILENCE);
@@ -326,7 +362,7 @@ async fn follow(
             now.clone_into(revision_now);
         }
         if matches!(store.watched().keep, Keep::Presence) && event.kind != "BOOKMARK" {
-            installed.notify_waiters();
+            installed.tell();
         }
     }
 }
@@ -417,3 +453,6 @@ fn percent_encoded(token: &str) -> impl Iterator<Item = String> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

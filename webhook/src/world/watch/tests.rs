@@ -1,0 +1,246 @@
+//! The caches before an API server that fails in ways that a real one cannot be made to.
+
+use super::super::Caches;
+use super::super::kinds::Single;
+use crate::metrics::Metrics;
+use axum::body::Body;
+use axum::http::{Request, Response};
+use futures::StreamExt;
+use serde_json::{Value, json};
+use sluice_policy::dialect::{flink_deployment, session_cluster};
+use sluice_policy::world::World;
+use sluice_policy::{Modes, dialects};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::watch::Sender;
+use tokio_util::sync::CancellationToken;
+
+const FLINK: &str = "/apis/flink.apache.org/";
+const CONFIG_MAPS: &str = "/api/v1/namespaces/flink-operator/configmaps";
+const STREAMED: &str = "sendInitialEvents";
+
+/// What requests get whose target holds this; the first that fits counts. Otherwise everything is there, and empty.
+type Rules = Vec<(&'static str, u16)>;
+
+/// An API server.
+#[derive(Clone, Default)]
+struct Server {
+    rules: Arc<Mutex<Rules>>,
+    asked: Arc<Mutex<Vec<String>>>,
+    /// What watches of CRDs bring.
+    crds: Sender<Vec<String>>,
+    /// The only ConfigMap.
+    configuration: Arc<Mutex<Option<Value>>>,
+}
+
+impl Server {
+    fn fails(&self, rules: &[(&'static str, u16)]) {
+        *self.rules.lock().unwrap() = rules.to_vec();
+    }
+
+    fn asked(&self, part: &str) -> usize {
+        let asked = self.asked.lock().unwrap();
+        asked.iter().filter(|target| target.contains(part)).count()
+    }
+
+    fn installs(&self, name: &str) {
+        self.crds.send_modify(|crds| crds.push(name.to_owned()));
+    }
+
+    fn client(&self) -> kube::Client {
+        let server = self.clone();
+        let service = tower::service_fn(move |request: Request<kube::client::Body>| {
+            let answer = server.answer(&request.uri().to_string());
+            async move { Ok::<_, Infallible>(answer) }
+        });
+        kube::Client::new(service, "default")
+    }
+
+    fn answer(&self, target: &str) -> Response<Body> {
+        self.asked.lock().unwrap().push(target.to_owned());
+        let rules = self.rules.lock().unwrap();
+        let failure = rules.iter().find(|(part, _)| target.contains(part));
+        if let Some((_, code)) = failure {
+            let status =
+                json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code});
+            let answer = Response::builder().status(*code);
+            return answer.body(Body::from(status.to_string())).unwrap();
+        }
+        let configuration = self.configuration.lock().unwrap().clone();
+        let items = configuration.filter(|_| target.starts_with(CONFIG_MAPS));
+        let metadata = json!({"resourceVersion": "1"});
+        Response::new(if target.contains(STREAMED) {
+            let mut all: String = items.iter().map(added).collect();
+            let end = json!({"resourceVersion": "1", "annotations": {"k8s.io/initial-events-end": "true"}});
+            all += &line("BOOKMARK", &json!({ "metadata": end }));
+            Body::from(all)
+        } else if target.contains("/customresourcedefinitions?watch=1") {
+            let news = self.crds.subscribe();
+            let events = futures::stream::unfold(news, |mut news| async move {
+                news.changed().await.ok()?;
+                let crds = news.borrow_and_update().clone();
+                let events: String = crds
+                    .iter()
+                    .map(|name| added(&json!({"metadata": {"name": name, "resourceVersion": "2"}})))
+                    .collect();
+                Some((Ok::<_, Infallible>(events), news))
+            });
+            Body::from_stream(events)
+        } else if target.contains("watch=1") {
+            Body::from_stream(futures::stream::pending::<Result<String, Infallible>>().boxed())
+        } else {
+            let items: Vec<Value> = items.into_iter().collect();
+            Body::from(json!({"metadata": metadata, "items": items}).to_string())
+        })
+    }
+}
+
+fn added(object: &Value) -> String {
+    line("ADDED", object)
+}
+
+fn line(kind: &str, object: &Value) -> String {
+    format!("{}\n", json!({"type": kind, "object": object}))
+}
+
+/// Caches that are being filled from it.
+fn filled_from(server: &Server) -> Arc<Caches> {
+    let operator = Single {
+        namespace: "flink-operator".into(),
+        name: "flink-operator-config".into(),
+    };
+    let metrics = Arc::new(Metrics::default());
+    let caches = Caches::new(dialects(), Modes::default(), Some(operator), &metrics);
+    let caches = Arc::new(caches);
+    let (running, client) = (Arc::clone(&caches), server.client());
+    tokio::spawn(async move { running.run(client, CancellationToken::new()).await });
+    caches
+}
+
+async fn seconds(count: u64) {
+    tokio::time::sleep(Duration::from_secs(count)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_operators_configuration_may_be_out_of_reach_for_good() {
+    for code in [403, 404] {
+        let server = Server::default();
+        server.fails(&[(CONFIG_MAPS, code)]);
+        let caches = filled_from(&server);
+        seconds(2).await;
+        let unfilled = caches.unfilled(&flink_deployment::FlinkDeployment);
+        assert!(
+            unfilled.is_some_and(|why| why.starts_with("configmaps (")),
+            "{code}: too soon to do without"
+        );
+        assert_eq!(caches.unfilled(&session_cluster::SessionCluster), None);
+        seconds(20).await;
+        assert_eq!(caches.obstacles(), Vec::<String>::new(), "{code}");
+        assert_eq!(caches.unfilled(&flink_deployment::FlinkDeployment), None);
+        // Who fails in between does not take that back.
+        server.fails(&[(CONFIG_MAPS, 500)]);
+        seconds(20).await;
+        assert_eq!(caches.obstacles(), Vec::<String>::new(), "{code}");
+        // As soon as it can be read, it counts.
+        let configuration = json!({
+            "metadata": {"namespace": "flink-operator", "name": "flink-operator-config", "resourceVersion": "1"},
+            "data": {"flink-conf.yaml": "taskmanager.numberOfTaskSlots: 2"},
+        });
+        *server.configuration.lock().unwrap() = Some(configuration);
+        server.fails(&[]);
+        seconds(15).await;
+        assert!(caches.operator_configuration().is_some(), "{code}");
+        // And then it is kept, whatever becomes of the Role: the watch falls silent, and nothing can be listed any more.
+        let asked = server.asked(CONFIG_MAPS);
+        server.fails(&[(CONFIG_MAPS, code)]);
+        seconds(700).await;
+        assert!(server.asked(CONFIG_MAPS) > asked + 20);
+        assert!(caches.operator_configuration().is_some(), "{code}");
+        assert_eq!(caches.obstacles(), Vec::<String>::new(), "{code}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_read_for_another_reason_is_waited_for() {
+    let server = Server::default();
+    server.fails(&[(CONFIG_MAPS, 500)]);
+    let caches = filled_from(&server);
+    seconds(120).await;
+    let unfilled = caches.unfilled(&flink_deployment::FlinkDeployment);
+    assert!(unfilled.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_that_is_not_installed_stays_so_while_the_api_server_fails() {
+    for code in [429, 500] {
+        let server = Server::default();
+        let absent = [(FLINK, 404)];
+        server.fails(&absent);
+        let caches = filled_from(&server);
+        seconds(1).await;
+        assert_eq!(caches.obstacles(), Vec::<String>::new());
+        server.fails(&[(FLINK, code)]);
+        for _ in 0..60 {
+            seconds(1).await;
+            assert_eq!(caches.obstacles(), Vec::<String>::new(), "{code}");
+        }
+        assert!(server.asked(FLINK) > 10, "it was listed, and in vain");
+        // Installed by now: what exists of it must be known first.
+        server.installs("flinkdeployments.flink.apache.org");
+        seconds(1).await;
+        let unfilled = caches.unfilled(&flink_deployment::FlinkDeployment);
+        assert_eq!(unfilled, None, "its kind is not what it is judged by");
+        let obstacles = caches.obstacles();
+        assert_eq!(obstacles.len(), 1, "{obstacles:?}");
+        assert!(
+            obstacles[0].contains("flinkdeployments"),
+            "{code}: {obstacles:?}"
+        );
+        server.fails(&absent);
+        seconds(15).await;
+        assert_eq!(caches.obstacles(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_crds_a_kind_whose_list_fails_may_be_installed() {
+    let server = Server::default();
+    server.fails(&[("/customresourcedefinitions", 403), (FLINK, 404)]);
+    let caches = filled_from(&server);
+    seconds(1).await;
+    assert_eq!(caches.obstacles(), Vec::<String>::new());
+    server.fails(&[("/customresourcedefinitions", 403), (FLINK, 500)]);
+    seconds(40).await;
+    assert_ne!(caches.obstacles(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_are_asked_for_where_streams_are_always_turned_away() {
+    for code in [429, 503] {
+        let server = Server::default();
+        server.fails(&[(STREAMED, code)]);
+        let caches = filled_from(&server);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(
+            server.asked("limit="),
+            0,
+            "a busy one is not asked for more at once"
+        );
+        seconds(3).await;
+        assert_eq!(caches.obstacles(), Vec::<String>::new(), "{code}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_are_tried_again_where_pages_fail_too() {
+    let server = Server::default();
+    server.fails(&[("/api/v1/namespaces?", 503)]);
+    let caches = filled_from(&server);
+    seconds(60).await;
+    let asked = |way| server.asked(&format!("/api/v1/namespaces?{way}"));
+    assert!(asked("limit=") > 2 && asked("watch=1") > 4);
+    server.fails(&[("/api/v1/namespaces?limit=", 503)]);
+    seconds(25).await;
+    assert_eq!(caches.obstacles(), Vec::<String>::new());
+}
