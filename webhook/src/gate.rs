@@ -278,6 +278,19 @@ impl Gate {
     }
 }
 
+/// What a request is about, for messages: `sessioncluster "team-a/analytics"`.
+pub fn subject(request: &Request<'_>) -> String {
+    let kind = dialect_of(request).map_or(request.kind.kind.as_ref(), |d| d.kind().singular);
+    let name = match name_of(request) {
+        "" => metadata(&request.object, "generateName").unwrap_or("(unnamed)"),
+        name => name,
+    };
+    match request.namespace.as_ref() {
+        "" => format!("{kind} \"{name}\""),
+        namespace => format!("{kind} \"{namespace}/{name}\""),
+    }
+}
+
 fn dialect_of(request: &Request<'_>) -> Option<&'static dyn Dialect> {
     // A subresource's kind is its own (Scale), so the resource decides; the kind serves where no resource is given.
     let resource = &request.resource;

@@ -2,7 +2,7 @@
 
 mod delivery;
 
-use crate::gate::{Decision, Endpoint, Gate, Verb};
+use crate::gate::{Decision, Endpoint, Gate, Verb, subject};
 use crate::metrics::{Answered, Metrics};
 use crate::review::body::{granted, receive};
 use crate::review::request::parse;
@@ -131,7 +131,10 @@ impl Service {
         };
         let decided = tokio::time::timeout_at(due, self.gate.decide(endpoint, &request, due)).await;
         let decision = decided.unwrap_or_else(|_| {
-            let message = "could not be judged in time; send the request again";
+            let message = format!(
+                "{}: could not be judged in time; send the request again",
+                subject(&request)
+            );
             let refusal = rules::refusal(&SLOW, "", message);
             Decision {
                 raw: Some(refusal.rule),

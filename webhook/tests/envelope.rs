@@ -10,10 +10,15 @@ mod support;
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
+use futures::future::BoxFuture;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use sluice_policy::world::EmptyWorld;
+use sluice_webhook::quota::{Answer, Ask, QuotaGate};
 use sluice_webhook::review::Limits;
-use support::{review, service, session_cluster};
+use std::sync::Arc;
+use support::{GivenObjects, review, service, service_with, session_cluster};
+use tokio::time::Instant;
 use tower::ServiceExt;
 
 const JSON: &str = "application/json";
@@ -362,4 +367,49 @@ async fn other_methods_and_paths_are_http_errors() {
             .unwrap();
         assert_eq!(response.status().as_u16(), status, "{method} {path}");
     }
+}
+
+/// A ledger that does not answer.
+struct Silent;
+
+impl QuotaGate for Silent {
+    fn reserve<'a>(&'a self, _: Ask<'a>, _: Instant) -> BoxFuture<'a, Answer> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_judged_in_time_is_named() {
+    let object = sluice_policy::mutate(
+        &sluice_policy::Review {
+            dialect: sluice_policy::dialect_for("sluice.dev", "SessionCluster").unwrap(),
+            operation: sluice_policy::Operation::Create,
+            part: sluice_policy::Part::Whole,
+            namespace: "team-a",
+            name: "analytics",
+            object: &session_cluster("RUNNING"),
+        },
+        &EmptyWorld,
+    )
+    .object
+    .into_owned();
+    let body = review("u-1", "CREATE", object, Value::Null).to_string();
+    let (service, _) = service_with(
+        Limits::default(),
+        Arc::new(Silent),
+        Arc::new(GivenObjects::default()),
+    );
+    let request = Request::post("/validate?timeout=1s").header("content-type", JSON);
+    let response = service
+        .router()
+        .oneshot(request.body(Body::from(body)).unwrap())
+        .await
+        .unwrap();
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    let reply: Value = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!(
+        reply["response"]["status"]["message"],
+        "sessioncluster \"team-a/analytics\": could not be judged in time; send the request again [request/slow]"
+    );
+    assert_eq!(reply["response"]["status"]["code"], 503);
 }
