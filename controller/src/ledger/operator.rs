@@ -16,6 +16,10 @@ use tokio::time::sleep;
 /// Pause after a failed call.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// So often may reading be forbidden before it counts as meant: an API server that has only just started forbids much until it has
+/// read its own roles.
+const FORBIDDEN: u32 = 6;
+
 /// Where the configuration is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -34,7 +38,9 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Reads the configuration, however long that takes: no charge is computed before it is known.
+    /// Reads the configuration, however long that takes: no charge is computed before it is known. Only if it may not be read for
+    /// good, as the Role for that went away with the operator's namespace, Flink's own defaults count until it may, as they do for
+    /// the webhook.
     pub async fn begin(client: Client, place: Place, facts: Arc<Facts>) -> Self {
         let mut follower = Self {
             api: Api::namespaced(client, &place.namespace),
@@ -62,6 +68,7 @@ impl Follower {
 
     async fn list(&mut self) {
         let only = format!("metadata.name={}", self.place.name);
+        let mut forbidden = 0;
         loop {
             match self.api.list(&ListParams::default().fields(&only)).await {
                 Ok(list) => {
@@ -69,7 +76,18 @@ impl Follower {
                     self.tell(list.items.first());
                     return;
                 }
+                Err(kube::Error::Api(status))
+                    if matches!(status.code, 403 | 404) && forbidden == FORBIDDEN =>
+                {
+                    let Place { namespace, name } = &self.place;
+                    tracing::warn!(%status, namespace, name, "the Apache operator's ConfigMap may not be read: the controller's ServiceAccount lacks list and watch on it, which Role sluice-operator-config in that namespace gives; until it can be read, what was known of it counts, or else Flink's own defaults");
+                    return;
+                }
                 Err(error) => {
+                    if matches!(&error, kube::Error::Api(status) if matches!(status.code, 403 | 404))
+                    {
+                        forbidden += 1;
+                    }
                     let Place { namespace, name } = &self.place;
                     tracing::warn!(%error, namespace, name, "the Apache operator's ConfigMap cannot be read; quotas are counted once it can");
                     sleep(RETRY).await;
@@ -110,5 +128,50 @@ impl Follower {
                 }
             });
         self.facts.configure(configuration);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::dialects::resources;
+    use axum::http::StatusCode;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::net::TcpListener;
+    use tokio::time::timeout;
+
+    /// An API server that always answers with this, and how often it was asked.
+    async fn answering(code: u16) -> (Client, Arc<AtomicUsize>) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&asked);
+        let answer = move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let status = format!(
+                r#"{{"kind":"Status","apiVersion":"v1","status":"Failure","code":{code}}}"#
+            );
+            std::future::ready((StatusCode::from_u16(code).unwrap(), status))
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let router = axum::Router::new().fallback(answer);
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let mut config = kube::Config::new(address.parse().unwrap());
+        config.default_retry = false;
+        (Client::try_from(config).unwrap(), asked)
+    }
+
+    #[tokio::test]
+    async fn what_may_not_be_read_for_good_is_done_without() {
+        for (code, ends) in [(403, true), (404, true), (500, false)] {
+            let (client, asked) = answering(code).await;
+            let place = Place {
+                namespace: "flink-operator".to_owned(),
+                name: "flink-operator-config".to_owned(),
+            };
+            let facts = Arc::new(Facts::of(&resources()));
+            let begun = timeout(RETRY * 9, Follower::begin(client, place, facts)).await;
+            assert_eq!(begun.is_ok(), ends, "{code}");
+            assert!(asked.load(Ordering::SeqCst) > 6, "{code}: not at once");
+        }
     }
 }
