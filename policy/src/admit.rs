@@ -100,7 +100,9 @@ pub fn mutate<'o>(review: &Review<'o>, world: &dyn World) -> Mutation<'o> {
     if review.part == Part::Scale {
         review.dialect.notices(review, world, &mut findings);
     }
-    if passes_unseen(review) || review.part == Part::Scale || is_same_as_stored(review) {
+    let passes_unseen = passes_unseen(review);
+    let review = &as_judged(review);
+    if passes_unseen || review.part == Part::Scale || is_same_as_stored(review) {
         return Mutation {
             object: Cow::Borrowed(object),
             patch: Vec::new(),
@@ -136,12 +138,8 @@ pub fn validate(review: &Review<'_>, world: &dyn World) -> Judgement {
     if passes_unseen(review) {
         return Judgement::default();
     }
-    let old = review.old().filter(|old| !review.dialect.is_exempt(old));
-    // A canary that loses its label is judged as a create.
-    let review = &Review {
-        operation: old.map_or(Operation::Create, |old| Operation::Update { old }),
-        ..*review
-    };
+    let review = &as_judged(review);
+    let old = review.old();
     let is_unchanged = old.is_some_and(|old| old.get("spec") == review.object.get("spec"));
     if is_unchanged && old.is_none_or(|old| !is_new_generation(old, review.object)) {
         return Judgement::default();
@@ -420,6 +418,15 @@ fn passes_unseen(review: &Review<'_>) -> bool {
     is_being_deleted(review.object) || is_exempt(review)
 }
 
+/// A canary that loses its label is judged, and filled in, as a create: nobody has looked at it before.
+fn as_judged<'a>(review: &Review<'a>) -> Review<'a> {
+    let old = review.old().filter(|old| !review.dialect.is_exempt(old));
+    Review {
+        operation: old.map_or(Operation::Create, |old| Operation::Update { old }),
+        ..*review
+    }
+}
+
 /// A PUT need not hold a status, so what became of the object before is told by the stored one.
 fn is_exempt(review: &Review<'_>) -> bool {
     let as_stored = |old: &Value| {
@@ -448,9 +455,7 @@ fn is_same_as_stored(review: &Review<'_>) -> bool {
         )
     };
     review.old().is_some_and(|old| {
-        !review.dialect.is_exempt(old)
-            && old.get("spec") == review.object.get("spec")
-            && record(old) == record(review.object)
+        old.get("spec") == review.object.get("spec") && record(old) == record(review.object)
     })
 }
 
