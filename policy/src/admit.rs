@@ -11,7 +11,7 @@ use crate::immutability;
 use crate::mode::{Mode, Modes};
 use crate::path::FieldPath;
 use crate::quantity::MilliCpu;
-use crate::review::{Operation, Part, Review, is_being_deleted};
+use crate::review::{Operation, Part, Review, is_being_deleted, next_generation};
 use crate::rule::{Family, Rule};
 use crate::world::World;
 use json_patch::PatchOperation;
@@ -114,7 +114,9 @@ pub fn mutate<'o>(review: &Review<'o>, world: &dyn World) -> Mutation<'o> {
     if review.part == Part::Scale {
         review.dialect.notices(review, world, &mut findings);
     }
-    if passes_unseen(review) || review.part == Part::Scale || is_same_as_stored(review) {
+    let passes_unseen = passes_unseen(review);
+    let review = &as_judged(review);
+    if passes_unseen || review.part == Part::Scale || is_same_as_stored(review) {
         return Mutation {
             object: Cow::Borrowed(object),
             patch: Vec::new(),
@@ -153,12 +155,8 @@ pub fn validate(review: &Review<'_>, world: &dyn World) -> Judgement {
     if looks_exempt(review) {
         return marked_later(review);
     }
-    let old = review.old().filter(|old| !review.dialect.is_exempt(old));
-    // A canary that loses its label is judged as a create.
-    let review = &Review {
-        operation: old.map_or(Operation::Create, |old| Operation::Update { old }),
-        ..*review
-    };
+    let review = &as_judged(review);
+    let old = review.old();
     let is_unchanged = old.is_some_and(|old| old.get("spec") == review.object.get("spec"));
     if is_unchanged && old.is_none_or(|old| !is_new_generation(old, review.object)) {
         return Judgement::default();
@@ -263,8 +261,27 @@ fn judge(
             findings.causes.push(cause.clone());
         }
     }
-    let causes = std::mem::take(&mut findings.causes);
+    let mut causes = std::mem::take(&mut findings.causes);
+    name_environments(review, world, &mut causes);
     Refusal::of(&subject, causes).or_else(|| immutability::judge(review, findings))
+}
+
+/// Tells users which Environment has set what they are refused for, as they may never have written it.
+fn name_environments(review: &Review<'_>, world: &dyn World, causes: &mut [Cause]) {
+    if causes.is_empty() || world.modes(review.namespace).defaults != Mode::Enforce {
+        return;
+    }
+    let layers = defaults::layers(review.dialect, world, review.namespace, review.object);
+    for cause in causes {
+        if let Some(source) = defaults::imposer(
+            review.object,
+            review.dialect,
+            &layers.environments,
+            &cause.field,
+        ) {
+            cause.message = format!("{} ({source} sets it)", cause.message.trim_end_matches('.'));
+        }
+    }
 }
 
 /// Runs the mutation again: with `failurePolicy: Ignore` a mutation that timed out would otherwise go unseen.
@@ -401,6 +418,9 @@ fn fill_acceptably<'o>(
         };
         (draft, filled, refused)
     };
+    if let Some((lowered, filled)) = fill_lowering(review, world, &draft, &layers) {
+        return (lowered, filled, Vec::new());
+    }
     let (first, filled, refused) = attempt(draft, &layers);
     if !refused {
         return (first, filled, Vec::new());
@@ -423,6 +443,36 @@ fn fill_acceptably<'o>(
     (first, filled, Vec::new())
 }
 
+/// A change of nothing but levers that only lowers, filled in without Environments: they keep nobody from stopping. What an Environment
+/// has replaced, and the user's manifest says again, is no change.
+fn fill_lowering<'o>(
+    review: &Review<'o>,
+    world: &dyn World,
+    draft: &Draft<'o>,
+    layers: &Layers,
+) -> Option<(Draft<'o>, Vec<Filled>)> {
+    let old = review.old()?;
+    let levers = review.dialect.levers();
+    let pulls_a_lever = |object: &Value| levers.iter().any(|l| l.get(old) != l.get(object));
+    if layers.environments.is_empty() || !pulls_a_lever(draft.object()) {
+        return None;
+    }
+    let layers = Layers {
+        only_levers: true,
+        ..layers.clone()
+    };
+    let mut draft = draft.clone();
+    let filled = defaults::fill(&mut draft, review.dialect, Some(old), &layers);
+    if !pulls_a_lever(draft.object()) {
+        return None;
+    }
+    // Both calls must come to the same, whatever status and generation were sent.
+    let stored = with_status_of(old, draft.object());
+    let mut stored = Draft::new(&stored);
+    stored.set(&FieldPath::of("metadata.generation"), next_generation(old));
+    lets_go(&about(review, stored.object()), world).then_some((draft, filled))
+}
+
 /// The object in form and without defaults, once more: only where they turn out to be unwelcome.
 fn normalised<'o>(review: &Review<'o>) -> Draft<'o> {
     let mut draft = Draft::new(review.object);
@@ -441,6 +491,15 @@ fn passes_unseen(review: &Review<'_>) -> bool {
     is_being_deleted(review.object) || is_exempt(review)
 }
 
+/// A canary that loses its label is judged, and filled in, as a create: nobody has looked at it before.
+fn as_judged<'a>(review: &Review<'a>) -> Review<'a> {
+    let old = review.old().filter(|old| !review.dialect.is_exempt(old));
+    Review {
+        operation: old.map_or(Operation::Create, |old| Operation::Update { old }),
+        ..*review
+    }
+}
+
 /// What is exempt has been so from the beginning.
 fn is_exempt(review: &Review<'_>) -> bool {
     looks_exempt(review) && review.old().is_none_or(|old| review.dialect.is_exempt(old))
@@ -448,14 +507,24 @@ fn is_exempt(review: &Review<'_>) -> bool {
 
 /// A PUT need not hold a status, so what became of the object before is told by the stored one.
 fn looks_exempt(review: &Review<'_>) -> bool {
-    let as_stored = |old: &Value| {
-        let mut object = review.object.clone();
-        if let (Some(object), Some(status)) = (object.as_object_mut(), old.get("status")) {
-            object.insert("status".to_owned(), status.clone());
-        }
-        review.dialect.is_exempt(&object)
+    let stays = |old: &Value| {
+        review
+            .dialect
+            .is_exempt(&with_status_of(old, review.object))
     };
-    review.dialect.is_exempt(review.object) && review.old().is_none_or(as_stored)
+    review.dialect.is_exempt(review.object) && review.old().is_none_or(stays)
+}
+
+/// The object with the stored status, as it will be stored.
+fn with_status_of(old: &Value, object: &Value) -> Value {
+    let mut object = object.clone();
+    if let Value::Object(fields) = &mut object {
+        match old.get("status") {
+            Some(status) => fields.insert("status".to_owned(), status.clone()),
+            None => fields.remove("status"),
+        };
+    }
+    object
 }
 
 fn marked_later(review: &Review<'_>) -> Judgement {
@@ -489,9 +558,7 @@ fn is_same_as_stored(review: &Review<'_>) -> bool {
         )
     };
     review.old().is_some_and(|old| {
-        !review.dialect.is_exempt(old)
-            && old.get("spec") == review.object.get("spec")
-            && record(old) == record(review.object)
+        old.get("spec") == review.object.get("spec") && record(old) == record(review.object)
     })
 }
 

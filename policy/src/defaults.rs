@@ -8,9 +8,12 @@ mod fill;
 mod leaves;
 pub mod owned;
 pub mod record;
+mod settings;
+mod spelling;
 
 pub use fill::{Filled, Layers, fill};
 pub(crate) use leaves::each_leaf;
+pub(crate) use settings::imposer;
 
 use crate::dialect::Dialect;
 use crate::world::World;
@@ -33,5 +36,6 @@ pub fn layers(dialect: &dyn Dialect, world: &dyn World, namespace: &str, object:
         environments,
         defaults,
         built_in: dialect.built_in(object),
+        only_levers: false,
     }
 }

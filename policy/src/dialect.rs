@@ -166,6 +166,22 @@ pub trait Dialect: Send + Sync {
         Vec::new()
     }
 
+    /// A map whose keys may be nested or dotted and mean the same, where normalisation leaves them as they are written.
+    fn spelled(&self) -> Option<FieldPath> {
+        None
+    }
+
+    /// A map that makes the object something else by being there: where the user has none, nothing is filled into it.
+    fn optional(&self) -> Option<FieldPath> {
+        None
+    }
+
+    /// Fields of the stored object that upstream lets nobody change now: as long as the user leaves them alone, so do Environments, or
+    /// no other change could be made.
+    fn held(&self, _old: &Value) -> Vec<FieldPath> {
+        Vec::new()
+    }
+
     /// The fields by which people start, stop and scale. A change of nothing else that lowers the charge is always
     /// let go, however wrong the rest of the stored object may be.
     fn levers(&self) -> Vec<FieldPath> {

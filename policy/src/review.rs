@@ -87,13 +87,18 @@ pub fn scaled(dialect: &dyn Dialect, parent: &Value, replicas: i64) -> Option<Va
         return None;
     }
     if !draft.is_untouched() {
-        let generation = crate::json::get(parent, &["metadata", "generation"])
-            .and_then(Value::as_i64)
-            .unwrap_or(0);
         draft.set(
             &FieldPath::of("metadata.generation"),
-            Value::from(generation.saturating_add(1)),
+            next_generation(parent),
         );
     }
     Some(draft.finish().0.into_owned())
+}
+
+/// The generation that the API server gives an object when its spec changes.
+pub(crate) fn next_generation(stored: &Value) -> Value {
+    let generation = crate::json::get(stored, &["metadata", "generation"])
+        .and_then(Value::as_i64)
+        .unwrap_or(0);
+    Value::from(generation.saturating_add(1))
 }

@@ -356,3 +356,57 @@ fn what_comes_out_as_it_is_stored_loses_no_default_for_being_wrong() {
     let after = stored(&sent, Some(&before), &world);
     assert_eq!(after["spec"], before["spec"]);
 }
+
+/// `kubectl apply` of a manifest that an Environment overrides sends the user's own words again each time.
+#[test]
+fn what_follows_from_what_an_environment_sets_again_stays_as_it_is() {
+    let world = Layers {
+        environments: vec![("Environment prod", json!({"parallelism": 4}))],
+        ..Layers::default()
+    };
+    let before = stored(&toy(json!({"parallelism": 9})), None, &world);
+    assert_eq!(before["spec"]["numberOfTaskManagers"], 4);
+    let mut applied = before.clone();
+    applied["spec"]["parallelism"] = json!(9);
+    applied["spec"]["note"] = json!("x");
+    let after = stored(&applied, Some(&before), &world);
+    assert_eq!(after["spec"]["parallelism"], 4);
+    assert_eq!(after["spec"]["numberOfTaskManagers"], 4);
+    assert_eq!(record(&after), record(&before));
+}
+
+#[test]
+fn who_only_stops_keeps_what_runs_and_its_record_whatever_environments_say() {
+    let made = stored(
+        &toy(json!({"state": "RUNNING"})),
+        None,
+        &defaults(json!({"parallelism": 4}), json!({})),
+    );
+    let world = Layers {
+        environments: vec![("Environment prod", json!({"parallelism": 6, "slots": 3}))],
+        ..Layers::default()
+    };
+    for words in [
+        json!({"state": "STOPPED"}),
+        json!({"state": "STOPPED", "parallelism": 9}),
+        json!({"numberOfTaskManagers": 2}),
+    ] {
+        let mut sent = made.clone();
+        let spec = sent["spec"].as_object_mut().unwrap();
+        spec.extend(words.as_object().unwrap().clone());
+        let after = stored(&sent, Some(&made), &world);
+        assert_eq!(after["spec"]["parallelism"], 4, "{words}");
+        assert_eq!(after["spec"].get("slots"), None, "{words}");
+        assert_eq!(record(&after)["/spec/parallelism"], 4, "{words}");
+        assert_eq!(
+            validate(&review(&after, Some(&made)), &world).refusal,
+            None,
+            "{words}"
+        );
+    }
+    // Who does anything beside that meets them.
+    let mut sent = made.clone();
+    sent["spec"]["state"] = json!("STOPPED");
+    sent["spec"]["note"] = json!("x");
+    assert_eq!(stored(&sent, Some(&made), &world)["spec"]["parallelism"], 6);
+}

@@ -338,3 +338,175 @@ fn a_deployment_that_an_environment_takes_from_its_session_cluster_gets_what_a_c
         json!({"cpu": 1, "memory": "1Gi"})
     );
 }
+
+/// "Always let go": an Environment is set at every change of the spec, but a change that only stops is none of its business.
+#[test]
+fn no_environment_keeps_a_deployment_from_being_stopped_or_scaled_down() {
+    let mut running = deployment();
+    running["spec"]["state"] = json!("RUNNING");
+    running["spec"]["template"]["spec"]["parallelism"] = json!(8);
+    running["spec"]["template"]["spec"]["numberOfTaskManagers"] = json!(3);
+    running["spec"]["template"]["spec"]["flinkConfiguration"]["taskmanager.numberOfTaskSlots"] =
+        json!("4");
+    let running = stored(&running, None, &Admins::default());
+    let settings = json!({"template": {"spec": {"flinkConfiguration": {"taskmanager.numberOfTaskSlots": "1"}}}});
+    let world = Admins {
+        environments: vec![environment(json!({ "deployment": settings }))],
+        ..Admins::default()
+    };
+    let mut stopped = running.clone();
+    stopped["spec"]["state"] = json!("cancelled");
+    let after = stored(&stopped, Some(&running), &world);
+    stopped["spec"]["state"] = json!("CANCELLED");
+    assert_eq!(after["spec"], stopped["spec"]);
+    let mut lowered = running.clone();
+    lowered["spec"]["template"]["spec"]["numberOfTaskManagers"] = json!(2);
+    let after = stored(&lowered, Some(&running), &world);
+    assert_eq!(after["spec"], lowered["spec"]);
+}
+
+/// What has come to its end by itself costs nothing, and any new spec starts it again: that is no lowering, so it meets the Environment
+/// in both calls alike.
+#[test]
+fn fewer_taskmanagers_of_what_has_finished_are_a_start() {
+    let mut finished = deployment();
+    finished["spec"]["state"] = json!("RUNNING");
+    finished["spec"]["template"]["spec"]["numberOfTaskManagers"] = json!(3);
+    let mut finished = stored(&finished, None, &Admins::default());
+    finished["metadata"]["generation"] = json!(1);
+    finished["status"] = json!({"state": "FINISHED", "observedGeneration": 1, "allocatedMilli": 0});
+    let settings = json!({"template": {"spec": {"flinkConfiguration": {"a.b": "theirs"}}}});
+    let world = Admins {
+        environments: vec![environment(json!({ "deployment": settings }))],
+        ..Admins::default()
+    };
+    let mut lowered = finished.clone();
+    lowered["spec"]["template"]["spec"]["numberOfTaskManagers"] = json!(2);
+    let review = |object| Review {
+        dialect: dialect_for("sluice.dev", "Deployment").unwrap(),
+        operation: Operation::Update { old: &finished },
+        part: Part::Whole,
+        namespace: "team-a",
+        name: "a",
+        object,
+    };
+    let mut made = mutate(&review(&lowered), &world).object.into_owned();
+    assert_eq!(
+        made["spec"]["template"]["spec"]["flinkConfiguration"]["a.b"],
+        "theirs"
+    );
+    made["metadata"]["generation"] = json!(2);
+    let verdict = validate(&review(&made), &world);
+    assert_eq!(verdict.refusal, None);
+    assert!(verdict.demand.is_some());
+}
+
+/// What an Environment makes of a change may look like a lower number of TaskManagers alone, once its own values are left out.
+#[test]
+fn what_follows_from_an_environment_is_no_lever_that_somebody_pulled() {
+    let slots = |object: &mut Value, slots: &str| {
+        object["spec"]["template"]["spec"]["flinkConfiguration"]["taskmanager.numberOfTaskSlots"] =
+            json!(slots);
+    };
+    let mut object = deployment();
+    object["spec"]["template"]["spec"]["parallelism"] = json!(4);
+    slots(&mut object, "1");
+    let before = stored(&object, None, &Admins::default());
+    let settings = json!({"template": {"spec": {"flinkConfiguration": {"taskmanager.numberOfTaskSlots": "4"}}}});
+    let world = Admins {
+        environments: vec![environment(json!({ "deployment": settings }))],
+        ..Admins::default()
+    };
+    let mut changed = before.clone();
+    slots(&mut changed, "2");
+    let after = stored(&changed, Some(&before), &world);
+    let template = &after["spec"]["template"]["spec"];
+    assert_eq!(
+        template["flinkConfiguration"]["taskmanager.numberOfTaskSlots"],
+        "4"
+    );
+    assert_eq!(template["numberOfTaskManagers"], 1);
+}
+
+fn merge(target: &mut Value, patch: &Value) {
+    match (target, patch) {
+        (Value::Object(target), Value::Object(patch)) => {
+            for (key, value) in patch {
+                merge(target.entry(key).or_insert(json!({})), value);
+            }
+        }
+        (target, patch) => *target = patch.clone(),
+    }
+}
+
+/// Whatever stands, is changed and is imposed: the second mutation changes nothing, and the validating call misses nothing.
+#[test]
+fn both_calls_agree_whatever_is_changed_and_imposed() {
+    let template = |spec: Value| json!({"template": {"spec": spec}});
+    let parts = [
+        json!({}),
+        json!({"state": "CANCELLED"}),
+        json!({"state": "RUNNING"}),
+        json!({"sessionClusterName": ""}),
+        json!({"sessionClusterName": "c"}),
+        json!({"deploymentTargetName": "t"}),
+        json!({"restoreStrategy": {"kind": "NONE"}}),
+        template(json!({"parallelism": 4})),
+        template(json!({"parallelism": 9})),
+        template(json!({"numberOfTaskManagers": 2})),
+        template(json!({"numberOfTaskManagers": null})),
+        template(json!({"flinkConfiguration": {"taskmanager.numberOfTaskSlots": "1"}})),
+        template(json!({"flinkConfiguration": {"taskmanager.numberOfTaskSlots": "4"}})),
+        template(json!({"flinkConfiguration": {"taskmanager.numberOfTaskSlots": null}})),
+        template(json!({"resources": {"taskmanager": {"cpu": 2}}})),
+    ];
+    let no_lever = |part: &&Value| {
+        part.get("state").is_none() && !part.to_string().contains("numberOfTaskManagers")
+    };
+    let world = |imposed: &Value, default: &Value| Admins {
+        environments: vec![environment(json!({ "deployment": imposed }))],
+        defaults: vec![default.clone()],
+    };
+    let dialect = dialect_for("sluice.dev", "Deployment").unwrap();
+    let agreed = |object: &Value, old: Option<&Value>, world: &Admins| {
+        let review = |object| Review {
+            dialect,
+            operation: old.map_or(Operation::Create, |old| Operation::Update { old }),
+            part: Part::Whole,
+            namespace: "team-a",
+            name: "a",
+            object,
+        };
+        let mutation = mutate(&review(object), world);
+        let made = mutation.object.into_owned();
+        let again = mutate(&review(&made), world).patch;
+        assert_eq!(again, Vec::new(), "{old:?}\n{object}\n{made}");
+        let verdict = validate(&review(&made), world);
+        let refused = verdict.refusal.map(|refusal| refusal.rule.id);
+        assert_ne!(refused, Some("defaults/incomplete"));
+        made
+    };
+    let default = json!({"deploymentTargetName": "d", "template": {"spec": {"parallelism": 2}}});
+    for own in [0, 4, 7, 9].map(|n| &parts[n]) {
+        for before in [0, 3, 12].map(|n| &parts[n]) {
+            let mut object = deployment();
+            object["spec"]["state"] = json!("RUNNING");
+            merge(&mut object["spec"], own);
+            let first = agreed(&object, None, &world(before, &default));
+            for change in &parts {
+                for imposed in parts.iter().filter(no_lever).step_by(2) {
+                    let mut patched = first.clone();
+                    merge(&mut patched["spec"], change);
+                    agreed(&patched, Some(&first), &world(imposed, &json!({})));
+                    // `kubectl apply` says again what an Environment has replaced.
+                    merge(&mut patched["spec"], own);
+                    merge(&mut patched["spec"], change);
+                    agreed(&patched, Some(&first), &world(imposed, &default));
+                    let mut manifest = object.clone();
+                    merge(&mut manifest["spec"], change);
+                    agreed(&manifest, Some(&first), &world(imposed, &default));
+                }
+            }
+        }
+    }
+}

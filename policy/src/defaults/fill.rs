@@ -3,13 +3,15 @@
 use super::leaves::{each_leaf, given};
 use super::owned::Owned;
 use super::record::{ANNOTATION, Record};
+use super::settings::Settings;
+use super::spelling::Spellings;
 use super::{BUILT_IN, DERIVED};
 use crate::dialect::{Derived, Dialect, Frozen};
 use crate::draft::Draft;
 use crate::path::FieldPath;
 use crate::world::Layer;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The layers for one kind, the first that has a value wins.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -20,6 +22,8 @@ pub struct Layers {
     pub defaults: Vec<Layer>,
     /// Built-in defaults, shaped like the object.
     pub built_in: Value,
+    /// Whether the change is one of levers that only lowers: what Environments name then stays as it is stored.
+    pub only_levers: bool,
 }
 
 /// A value that was set, and why; for `sluice render --diff`.
@@ -61,22 +65,36 @@ pub fn fill(
             &other
         }
     };
+    let spellings = &Spellings(dialect.spelled());
+    let settings = Settings::of(dialect, spellings, sent);
+    let mut imposed = BTreeMap::new();
+    let may_change_spec = old.is_none_or(|old| old.get("spec") != sent.get("spec"));
+    if may_change_spec {
+        for layer in &layers.environments {
+            settings.each(layer, &mut |path, value| {
+                imposed.entry(path.clone()).or_insert(!is_blank(value));
+            });
+        }
+    }
     let mut filler = Filler {
         exclusive: dialect.exclusive(),
+        spellings,
+        imposed,
         frozen: old.and_then(|old| dialect.frozen(old)),
         stored: &stored,
         sent_record,
         record: Record::default(),
         filled: Vec::new(),
+        kept_derived: BTreeSet::new(),
         seen: BTreeSet::new(),
         sent,
         old,
         owned,
         draft,
     };
-    filler.keep_recorded(dialect);
+    filler.keep_recorded(&settings);
     for layer in &layers.defaults {
-        each_setting(dialect, layer, &mut |path, value| {
+        settings.each(layer, &mut |path, value| {
             filler.default(path, value, &layer.source);
         });
     }
@@ -90,7 +108,7 @@ pub fn fill(
     filler.derive(dialect, &BTreeSet::new());
     let changes_spec = old.is_none_or(|old| old.get("spec") != filler.draft.object().get("spec"));
     if changes_spec {
-        let overridden = filler.override_with(dialect, &layers.environments);
+        let overridden = filler.override_with(&settings, layers);
         if !overridden.is_empty() {
             // What is built in may depend on what an Environment has just said, such as where a Deployment runs.
             let built_in = dialect.built_in(filler.draft.object());
@@ -105,13 +123,6 @@ pub fn fill(
     filler.filled
 }
 
-/// The leaves of a layer's part for the kind, as paths of the object.
-fn each_setting(dialect: &dyn Dialect, layer: &Layer, visit: &mut dyn FnMut(&FieldPath, &Value)) {
-    if let Some(section) = dialect.section_of(&layer.spec) {
-        each_leaf(FieldPath::of("spec"), &section, visit);
-    }
-}
-
 struct Filler<'d, 'o, 's> {
     draft: &'d mut Draft<'o>,
     /// The object as sent and normalised.
@@ -123,22 +134,41 @@ struct Filler<'d, 'o, 's> {
     record: Record,
     frozen: Option<Frozen>,
     exclusive: Vec<Vec<FieldPath>>,
+    spellings: &'s Spellings,
+    /// What Environments are about to set, and whether they say anything there.
+    imposed: BTreeMap<FieldPath, bool>,
     filled: Vec<Filled>,
+    /// What follows from others, but not as the object was sent: an Environment may yet make it follow again.
+    kept_derived: BTreeSet<FieldPath>,
+    /// In dotted spelling.
     seen: BTreeSet<FieldPath>,
 }
 
 impl Filler<'_, '_, '_> {
     /// What is recorded stays as it is stored, whatever the defaults say today, and stays recorded while nobody else
     /// has claimed it.
-    fn keep_recorded(&mut self, dialect: &dyn Dialect) {
-        let derived = dialect.derived(self.sent);
+    fn keep_recorded(&mut self, settings: &Settings<'_>) {
+        let derived = settings.dialect.derived(self.sent);
+        let derived_before = self
+            .old
+            .map(|old| settings.dialect.derived(old))
+            .unwrap_or_default();
         let (stored, sent) = (self.stored, self.sent_record);
         let only_sent = sent.paths().filter(|path| !stored.has(path));
         for path in stored.paths().chain(only_sent) {
             if !path.is_below("spec") || derived.iter().any(|derived| derived.path == *path) {
                 continue;
             }
-            if let Some(value) = given(self.sent, path) {
+            if settings.leaves_out(path) {
+                continue;
+            }
+            let sent = given(self.sent, path);
+            let is_a_default = sent.is_none_or(|value| self.was_filled(path, value));
+            if is_a_default && !self.is_frozen(path) && self.is_said_otherwise(path) {
+                self.withdraw(path);
+                continue;
+            }
+            if let Some(value) = sent {
                 if self.was_filled(path, value) {
                     self.record.note(path.clone(), value);
                 }
@@ -153,8 +183,51 @@ impl Filler<'_, '_, '_> {
             } else {
                 continue;
             }
-            self.seen.insert(path.clone());
+            if derived_before.iter().any(|derived| derived.path == *path) {
+                self.kept_derived.insert(path.clone());
+            }
+            self.seen.insert(self.spellings.dotted(path).into_owned());
         }
+    }
+
+    /// Whether the user says himself, in another form, what had been filled in: with another spelling of the key, or with
+    /// another field of an exclusive group.
+    fn is_said_otherwise(&self, path: &FieldPath) -> bool {
+        let is_own = |path: &FieldPath, value: &Value| !self.was_filled(path, value);
+        let respelled = || {
+            let places = self
+                .spellings
+                .places(self.sent, &self.spellings.dotted(path));
+            places.iter().any(|place| {
+                place != path && given(self.sent, place).is_some_and(|value| is_own(place, value))
+            })
+        };
+        (self.spellings.cover(path) && respelled())
+            || self.excludes(path, |member| {
+                let mut own = false;
+                if let Some(value) = given(self.sent, member) {
+                    each_leaf(member.clone(), value, &mut |path, value| {
+                        own = own
+                            || !is_blank(value)
+                                && !self.imposed.contains_key(path)
+                                && is_own(path, value);
+                    });
+                }
+                own
+            })
+    }
+
+    /// Takes a default out again, with the maps that it leaves empty.
+    fn withdraw(&mut self, path: &FieldPath) {
+        let mut at = path.clone();
+        while self.draft.remove(&at).is_some() {
+            at = at.parent();
+            let is_empty = |map: &Value| map.as_object().is_some_and(serde_json::Map::is_empty);
+            if at.steps().len() < 2 || !at.get(self.draft.object()).is_some_and(is_empty) {
+                break;
+            }
+        }
+        self.filled.retain(|filled| filled.path != *path);
     }
 
     /// Whether a value that was sent is one that was filled in before and that nobody has claimed.
@@ -166,12 +239,15 @@ impl Filler<'_, '_, '_> {
 
     /// One leaf of one layer of defaults.
     fn default(&mut self, path: &FieldPath, value: &Value, source: &str) {
-        if given(self.sent, path).is_some() || self.seen.contains(path) || self.rules_out(path) {
+        if self.spellings.given(self.sent, path).is_some()
+            || self.seen.contains(path)
+            || self.rules_out(path)
+        {
             return;
         }
         // Defaults are applied once: at creation, or when something is left out that was there before. What is new in
         // them today reaches nobody who exists, or his next apply would restart him. Built-in values are no news.
-        let stored = self.old.and_then(|old| given(old, path));
+        let stored = self.old.and_then(|old| self.spellings.given(old, path));
         if self.old.is_some() && stored.is_none() && source != BUILT_IN {
             return;
         }
@@ -179,20 +255,47 @@ impl Filler<'_, '_, '_> {
         if self.is_frozen(path) {
             // What runs keeps what it has; a default never alters a frozen field.
             if let Some(stored) = stored {
-                self.put(path, stored, KEPT);
+                for place in self.kept_places(path) {
+                    self.put(&place, stored, KEPT);
+                }
             }
             return;
         }
-        if self.put(path, value, source) {
-            self.record.note(path.clone(), value);
+        for place in self.places(path) {
+            if self.put(&place, value, source) {
+                self.record.note(place, value);
+            }
         }
+    }
+
+    /// Where a value for the field belongs: to each spelling of it that is there, else to its own path.
+    fn places(&self, path: &FieldPath) -> Vec<FieldPath> {
+        self.places_or(path, None)
+    }
+
+    /// Where the stored value of the field belongs: likewise, but else to where it is stored.
+    fn kept_places(&self, path: &FieldPath) -> Vec<FieldPath> {
+        self.places_or(path, self.old)
+    }
+
+    fn places_or(&self, path: &FieldPath, old: Option<&Value>) -> Vec<FieldPath> {
+        if self.spellings.cover(path) {
+            for object in std::iter::once(self.draft.object()).chain(old) {
+                let places = self.spellings.places(object, path);
+                if !places.is_empty() {
+                    return places;
+                }
+            }
+        }
+        vec![path.clone()]
     }
 
     /// Values that follow from others, as long as nobody else has set them; `overridden`: what Environments have.
     fn derive(&mut self, dialect: &dyn Dialect, overridden: &BTreeSet<FieldPath>) {
         let before: Vec<Derived> = self.old.map(|old| dialect.derived(old)).unwrap_or_default();
         for Derived { path, value } in dialect.derived(self.draft.object()) {
-            if self.seen.contains(&path) || overridden.contains(&path) {
+            let is_said = self.seen.contains(&path) && !self.kept_derived.contains(&path);
+            if is_said || overridden.contains(&path) {
                 continue;
             }
             let stored = self.old.and_then(|old| given(old, &path)).cloned();
@@ -213,7 +316,8 @@ impl Filler<'_, '_, '_> {
                     if recorded && follows {
                         self.put_recorded(&path, &value, DERIVED);
                     } else {
-                        self.record.note(path, &sent);
+                        // What it followed meanwhile may have been set back.
+                        self.put_recorded(&path, &sent, KEPT);
                     }
                 }
                 Some(_) => {}
@@ -229,33 +333,61 @@ impl Filler<'_, '_, '_> {
         }
     }
 
-    /// Environments win over everything but what is frozen, which keeps what it runs with.
-    fn override_with(
-        &mut self,
-        dialect: &dyn Dialect,
-        environments: &[Layer],
-    ) -> BTreeSet<FieldPath> {
+    /// Environments win over everything but what is frozen, which keeps what it runs with, and what upstream lets nobody change now.
+    fn override_with(&mut self, settings: &Settings<'_>, layers: &Layers) -> BTreeSet<FieldPath> {
         let mut seen = BTreeSet::new();
-        for layer in environments {
-            each_setting(dialect, layer, &mut |path, value| {
+        let held = self
+            .old
+            .map(|old| settings.dialect.held(old))
+            .unwrap_or_default();
+        for layer in &layers.environments {
+            settings.each(layer, &mut |path, value| {
                 if !seen.insert(path.clone()) {
                     return;
                 }
-                if self.is_frozen(path) {
-                    if let Some(stored) = self.old.and_then(|old| given(old, path)) {
-                        self.put(path, stored, KEPT);
-                    }
+                let stored = self.old.and_then(|old| self.spellings.given(old, path));
+                let now = self.spellings.given(self.draft.object(), path);
+                if now == stored && held.iter().any(|held| path.is_within(held)) {
+                    return;
+                }
+                let is_so = |place: &FieldPath| given(self.draft.object(), place) == Some(value);
+                if layers.only_levers && self.places(path).iter().all(is_so) {
+                    return; // what an Environment has made of a change is not taken back when it is judged
+                }
+                let (value, source, places) = if layers.only_levers || self.is_frozen(path) {
+                    let Some(stored) = stored else { return };
+                    (stored, KEPT, self.kept_places(path))
                 } else {
-                    self.put(path, value, &layer.source);
-                    // Where the Environment says what had been filled in before, it is a default again, as it will be
-                    // to the validating call, which finds the value in place.
-                    if self.was_filled(path, value) {
-                        self.record.note(path.clone(), value);
+                    (value, layer.source.as_str(), self.places(path))
+                };
+                for place in places {
+                    self.put(&place, value, source);
+                    // Where it says what had been filled in before, it is a default again, as it will be to the validating
+                    // call, which finds the value in place.
+                    if self.was_filled(&place, value) {
+                        self.record.note(place, value);
                     }
                 }
             });
         }
+        if !layers.only_levers {
+            self.withdraw_excluded();
+        }
         seen
+    }
+
+    /// No default stands beside a field that an Environment has set and that rules it out.
+    fn withdraw_excluded(&mut self) {
+        let excluded: Vec<FieldPath> = self
+            .record
+            .paths()
+            .filter(|path| !self.imposed.contains_key(*path) && !self.is_frozen(path))
+            .filter(|path| self.excludes(path, |member| self.is_imposed_within(member)))
+            .cloned()
+            .collect();
+        for path in excluded {
+            self.withdraw(&path); // and with it goes its record, which is true no more
+        }
     }
 
     fn write_record(&mut self) {
@@ -281,14 +413,27 @@ impl Filler<'_, '_, '_> {
             .is_some_and(|frozen| !frozen.lets(path))
     }
 
-    /// Whether the user gave another field of an exclusive group.
+    /// Whether another field of an exclusive group is given, or about to be.
     fn rules_out(&self, path: &FieldPath) -> bool {
+        self.excludes(path, |member| {
+            given(self.draft.object(), member).is_some() || self.is_imposed_within(member)
+        })
+    }
+
+    /// Whether another member of an exclusive group that the path belongs to is as asked.
+    fn excludes(&self, path: &FieldPath, is_so: impl Fn(&FieldPath) -> bool) -> bool {
         self.exclusive.iter().any(|group| {
             group.iter().any(|member| path.is_within(member))
-                && group.iter().any(|member| {
-                    !path.is_within(member) && given(self.draft.object(), member).is_some()
-                })
+                && group
+                    .iter()
+                    .any(|member| !path.is_within(member) && is_so(member))
         })
+    }
+
+    fn is_imposed_within(&self, field: &FieldPath) -> bool {
+        self.imposed
+            .iter()
+            .any(|(path, says)| *says && path.is_within(field))
     }
 
     fn put_recorded(&mut self, path: &FieldPath, value: &Value, source: &str) {
@@ -312,4 +457,9 @@ impl Filler<'_, '_, '_> {
         }
         done
     }
+}
+
+/// An empty text, as good as nothing: it takes a Deployment off its session cluster, say, and rules no target out.
+fn is_blank(value: &Value) -> bool {
+    value.as_str() == Some("")
 }

@@ -7,7 +7,7 @@
 mod address;
 mod amount;
 mod autoscaler;
-mod change;
+pub(super) mod change;
 pub(super) mod charge;
 mod conf;
 pub(super) mod confluent;

@@ -1,7 +1,7 @@
 //! FlinkApplication of Confluent: `cmf.confluent.io/v1` as a custom resource of our own CRD, and
 //! `platform.confluent.io/v1beta1` of Confluent for Kubernetes. Shaped like a FlinkDeployment.
 
-use super::apache::{charge, confluent, deployment, freeze, rules, section};
+use super::apache::{change, charge, confluent, deployment, freeze, rules, section};
 use super::{Dialect, KindInfo, LeafKind, Scope};
 use crate::charge::Workload;
 use crate::finding::{Cause, Findings};
@@ -78,6 +78,22 @@ impl Dialect for CmfApplication {
         deployment::judge(review, review.namespace, operator.as_deref(), findings);
     }
 
+    fn spelled(&self) -> Option<FieldPath> {
+        Some(section::configuration())
+    }
+
+    fn optional(&self) -> Option<FieldPath> {
+        Some(FieldPath::of("spec.job"))
+    }
+
+    fn held(&self, old: &Value) -> Vec<FieldPath> {
+        change::held(old)
+    }
+
+    fn exclusive(&self) -> Vec<Vec<FieldPath>> {
+        section::exclusive()
+    }
+
     fn levers(&self) -> Vec<FieldPath> {
         vec![FieldPath::of("spec.job.state")]
     }
@@ -149,6 +165,22 @@ impl Dialect for PlatformApplication {
             ..*review
         };
         deployment::judge(&review, namespace, operator.as_deref(), findings);
+    }
+
+    fn spelled(&self) -> Option<FieldPath> {
+        Some(section::configuration())
+    }
+
+    fn optional(&self) -> Option<FieldPath> {
+        Some(FieldPath::of("spec.job"))
+    }
+
+    fn held(&self, old: &Value) -> Vec<FieldPath> {
+        change::held(old)
+    }
+
+    fn exclusive(&self) -> Vec<Vec<FieldPath>> {
+        section::exclusive()
     }
 
     fn levers(&self) -> Vec<FieldPath> {

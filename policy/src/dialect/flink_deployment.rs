@@ -1,6 +1,6 @@
 //! FlinkDeployment of the Apache operator: an application with `spec.job`, a session cluster without.
 
-use super::apache::{self, charge, confluent, deployment, facts, freeze, rules, section};
+use super::apache::{self, change, charge, confluent, deployment, facts, freeze, rules, section};
 use super::{Dialect, Frozen, KindInfo, LeafKind, Scope};
 use crate::charge::Workload;
 use crate::finding::{Cause, Findings};
@@ -58,6 +58,22 @@ impl Dialect for FlinkDeployment {
 
     fn frozen(&self, old: &Value) -> Option<Frozen> {
         freeze::frozen(old)
+    }
+
+    fn spelled(&self) -> Option<FieldPath> {
+        Some(section::configuration())
+    }
+
+    fn optional(&self) -> Option<FieldPath> {
+        Some(FieldPath::of("spec.job"))
+    }
+
+    fn held(&self, old: &Value) -> Vec<FieldPath> {
+        change::held(old)
+    }
+
+    fn exclusive(&self) -> Vec<Vec<FieldPath>> {
+        section::exclusive()
     }
 
     fn levers(&self) -> Vec<FieldPath> {

@@ -57,6 +57,10 @@ impl Dialect for FlinkSessionJob {
         session_job::judge(review, world, findings);
     }
 
+    fn spelled(&self) -> Option<FieldPath> {
+        Some(section::configuration())
+    }
+
     fn levers(&self) -> Vec<FieldPath> {
         vec![FieldPath::of("spec.job.state")]
     }

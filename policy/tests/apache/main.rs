@@ -12,6 +12,7 @@
 mod changes;
 mod charge;
 mod charge_state;
+mod filling;
 mod other_kinds;
 mod properties;
 mod rules;

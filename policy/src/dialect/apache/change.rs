@@ -47,6 +47,24 @@ pub(crate) fn judge(object: &Value, recorded: &Recorded, findings: &mut Findings
     }
 }
 
+/// What nobody may change of the stored object now, whatever else he changes.
+pub(crate) fn held(old: &Value) -> Vec<FieldPath> {
+    let recorded = Recorded::of(old);
+    let Some(recorded) = recorded.object() else {
+        return Vec::new();
+    };
+    let mut held = vec![FieldPath::of("spec.mode")];
+    if is_suspended_with_last_state(recorded) {
+        held.push(FieldPath::of("spec.flinkVersion"));
+    }
+    held
+}
+
+fn is_suspended_with_last_state(recorded: &Value) -> bool {
+    json::text(recorded, &["spec", "job", "state"]) == Some("suspended")
+        && upgrade_mode(recorded) == "last-state"
+}
+
 fn switched_type(findings: &mut Findings, was: &str, is: &str) {
     findings.refuse(
         &CLUSTER_TYPE,
@@ -58,10 +76,8 @@ fn switched_type(findings: &mut Findings, was: &str, is: &str) {
 
 fn version_after_suspend(object: &Value, old: &Value, findings: &mut Findings) {
     let version = |object| json::text(object, &["spec", "flinkVersion"]);
-    let suspended_with_last_state = json::text(old, &["spec", "job", "state"]) == Some("suspended")
-        && upgrade_mode(old) == "last-state";
     if upgrade_mode(object) != "stateless"
-        && suspended_with_last_state
+        && is_suspended_with_last_state(old)
         && version(old) != version(object)
     {
         let was = version(old).unwrap_or("none");

@@ -3,6 +3,7 @@
 //!
 //! The rules are those of the whole object. Of what they find, only that counts which no other part of a spec could mend.
 
+use super::resources::Role;
 use super::rules::{
     CONFIGURATION, CPU, EXCLUDED_PERIODS, FORBIDDEN_KEY, INGRESS, JAR_URI, JOB_MANAGER_REPLICAS,
     LOG_CONFIGURATION, MEMORY, METRICS_WINDOW, NAME, PARALLELISM, RESOURCES, SHAPE,
@@ -33,6 +34,24 @@ pub(crate) const CLUSTER: Fields = Fields::Closed(&[shape::DEPLOYMENT, shape::JO
 pub(crate) const SESSION_JOB: Fields = Fields::Closed(&[shape::SESSION_JOB, shape::JOB]);
 /// Those of a schema that is not closed.
 pub(crate) const OPEN: Fields = Fields::Open;
+
+/// The map in which `a: {b: 1}` and `a.b: 1` mean the same.
+pub(crate) fn configuration() -> FieldPath {
+    FieldPath::of("spec.flinkConfiguration")
+}
+
+/// The two forms of a role's resources: the new one hides the old altogether, so a default in one form would replace what the user
+/// wrote in the other.
+pub(crate) fn exclusive() -> Vec<Vec<FieldPath>> {
+    let mut groups = Vec::new();
+    for role in [Role::JobManager, Role::TaskManager] {
+        for of_new in ["requests", "limits"] {
+            let new = role.field().key("resources").key(of_new);
+            groups.push(vec![role.field().key("resource"), new]);
+        }
+    }
+    groups
+}
 
 /// Rules about one value by itself.
 const LOCAL: [&Rule; 15] = [

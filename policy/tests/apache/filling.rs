@@ -1,0 +1,392 @@
+//! Defaults and Environments on other people's kinds: what users typed is never lost to a default, whatever form it has, an
+//! Environment keeps nobody from stopping, and neither turns an object into another kind of thing.
+
+use super::support::*;
+use serde_json::{Value, json};
+use sluice_policy::world::Layer;
+use sluice_policy::*;
+use std::sync::Arc;
+
+#[derive(Default)]
+struct Admins {
+    environments: Vec<Value>,
+    defaults: Vec<Value>,
+}
+
+fn layers(kind: &str, specs: &[Value]) -> Vec<Layer> {
+    let layer = |(number, spec): (usize, &Value)| Layer {
+        source: format!("{kind} {number}"),
+        spec: Arc::new(
+            json!({"namespaces": ["*"], "flinkDeployment": spec, "flinkApplication": spec, "flinkSessionJob": spec}),
+        ),
+    };
+    specs.iter().enumerate().map(layer).collect()
+}
+
+impl World for Admins {
+    fn modes(&self, _: &str) -> Modes {
+        Modes::default()
+    }
+    fn defaults(&self, _: &str) -> Vec<Layer> {
+        layers("DeploymentDefaults", &self.defaults)
+    }
+    fn environments(&self, _: &str) -> Vec<Layer> {
+        layers("Environment", &self.environments)
+    }
+    fn lookup(&self, _: &KindInfo, _: &str, _: &str) -> Lookup {
+        Lookup::Unknown
+    }
+    fn lookup_uid(&self, _: &KindInfo, _: &str, _: &str) -> Lookup {
+        Lookup::Unknown
+    }
+    fn namespace_labels(&self, _: &str) -> Option<Arc<Value>> {
+        None
+    }
+}
+
+fn environment(spec: Value) -> Admins {
+    Admins {
+        environments: vec![spec],
+        ..Admins::default()
+    }
+}
+
+fn defaults(spec: Value) -> Admins {
+    Admins {
+        defaults: vec![spec],
+        ..Admins::default()
+    }
+}
+
+/// Both calls, as an API server makes them: a second mutation finds nothing to do, the validating call finds nothing missing.
+fn asked(object: &Value, old: Option<&Value>, world: &Admins) -> (Value, Judgement) {
+    let operation = old.map_or(Operation::Create, |old| Operation::Update { old });
+    let mutation = mutate(&review(object, operation), world);
+    assert_eq!(mutation.refusal, None);
+    let mut made = mutation.object.into_owned();
+    let again = mutate(&review(&made, operation), world);
+    assert_eq!(again.patch, Vec::new(), "{made:#}");
+    if let Some(old) = old
+        && old["spec"] != made["spec"]
+    {
+        let generation = old["metadata"]["generation"].as_i64().unwrap_or(0);
+        made["metadata"]["generation"] = json!(generation + 1);
+    }
+    let judgement = validate(&review(&made, operation), world);
+    (made, judgement)
+}
+
+fn admitted(object: &Value, old: Option<&Value>, world: &Admins) -> Value {
+    let (made, judgement) = asked(object, old, world);
+    assert_eq!(judgement.refusal, None, "{made:#}");
+    made
+}
+
+fn spec(object: &Value, spec: Value) -> Value {
+    merged(object, &json!({ "spec": spec }))
+}
+
+fn configuration_of(object: &Value) -> &Value {
+    &object["spec"]["flinkConfiguration"]
+}
+
+#[test]
+fn no_environment_keeps_a_job_from_being_suspended() {
+    let running = deployed(&application());
+    let suspended = spec(&running, json!({"job": {"state": "suspended"}}));
+    for settings in [
+        json!({"mode": "standalone"}),
+        json!({"flinkVersion": "v1_19", "jobManager": {"replicas": 2}}),
+    ] {
+        let made = admitted(&suspended, Some(&running), &environment(settings));
+        assert_eq!(made["spec"], suspended["spec"]);
+    }
+}
+
+/// `kubectl apply` sends again what an Environment has replaced.
+#[test]
+fn a_manifest_that_an_environment_overrides_can_suspend_its_job() {
+    let own = spec(&application(), json!({"serviceAccount": "mine"}));
+    let running = deployed(&admitted(
+        &own,
+        None,
+        &environment(json!({"serviceAccount": "theirs"})),
+    ));
+    let world = environment(json!({"jobManager": {"replicas": 2}, "serviceAccount": "others"}));
+    let suspended = spec(
+        &running,
+        json!({"serviceAccount": "mine", "job": {"state": "suspended"}}),
+    );
+    let made = admitted(&suspended, Some(&running), &world);
+    assert_eq!(made["spec"]["serviceAccount"], "theirs", "as it runs");
+    assert_eq!(made["spec"]["job"]["state"], "suspended");
+    // Whoever changes anything else meanwhile meets the Environment.
+    let world = environment(json!({"serviceAccount": "others"}));
+    let sneaking = spec(&suspended, json!({"image": "other"}));
+    let made = admitted(&sneaking, Some(&running), &world);
+    assert_eq!(made["spec"]["serviceAccount"], "others");
+    // And so does whoever starts it again.
+    let mut stopped = admitted(&suspended, Some(&running), &world);
+    record(&mut stopped, &suspended["spec"]);
+    let resumed = spec(&stopped, json!({"job": {"state": "running"}}));
+    let made = admitted(&resumed, Some(&stopped), &world);
+    assert_eq!(made["spec"]["serviceAccount"], "others");
+}
+
+#[test]
+fn an_environment_changes_nothing_that_the_operator_lets_nobody_change() {
+    let running = deployed(&application());
+    let scaled = spec(&running, json!({"job": {"parallelism": 6}}));
+    let world = environment(json!({"mode": "standalone", "imagePullPolicy": "Always"}));
+    let made = admitted(&scaled, Some(&running), &world);
+    assert_eq!(made["spec"].get("mode"), None);
+    assert_eq!(made["spec"]["imagePullPolicy"], "Always");
+    assert_eq!(
+        admitted(&application(), None, &world)["spec"]["mode"],
+        "standalone"
+    );
+
+    let settings = json!({"upgradeMode": "last-state", "state": "suspended"});
+    let mut suspended = spec(
+        &running,
+        json!({"flinkVersion": "v1_19", "job": settings, "flinkConfiguration": {
+            "execution.checkpointing.dir": "s3://b/c", "high-availability.type": "kubernetes", "high-availability.storageDir": "s3://b/h"}}),
+    );
+    let last = suspended["spec"].clone();
+    record(&mut suspended, &last);
+    let resumed = spec(&suspended, json!({"job": {"state": "running"}}));
+    let world = environment(json!({"flinkVersion": "v1_20"}));
+    let made = admitted(&resumed, Some(&suspended), &world);
+    assert_eq!(made["spec"]["flinkVersion"], "v1_19");
+    // From then on it is an upgrade like any other.
+    let mut running = made;
+    let last = running["spec"].clone();
+    record(&mut running, &last);
+    let scaled = spec(&running, json!({"job": {"parallelism": 6}}));
+    let made = admitted(&scaled, Some(&running), &world);
+    assert_eq!(made["spec"]["flinkVersion"], "v1_20");
+    // Who writes another version himself meets the Environment.
+    let stateless = spec(
+        &suspended,
+        json!({"flinkVersion": "v1_18", "job": {"state": "running", "upgradeMode": "stateless"}}),
+    );
+    let made = admitted(&stateless, Some(&suspended), &world);
+    assert_eq!(made["spec"]["flinkVersion"], "v1_20");
+}
+
+#[test]
+fn a_canary_that_loses_its_label_is_filled_in_like_a_new_object() {
+    let canary = merged(
+        &application(),
+        &json!({"metadata": {"labels": {"flink.apache.org/canary": "true"}}}),
+    );
+    let world = Admins {
+        environments: vec![json!({"serviceAccount": "theirs"})],
+        defaults: vec![json!({"imagePullPolicy": "Always"})],
+    };
+    let made = admitted(&application(), Some(&canary), &world);
+    assert_eq!(made["spec"]["serviceAccount"], "theirs");
+    assert_eq!(made["spec"]["imagePullPolicy"], "Always");
+    // What stays one, and what becomes one, passes unseen.
+    let labelled = merged(&canary, &json!({"metadata": {"labels": {"a": "b"}}}));
+    assert_eq!(admitted(&labelled, Some(&canary), &world), labelled);
+}
+
+#[test]
+fn resources_in_the_users_form_rule_out_a_default_in_the_other() {
+    let theirs = json!({"cpu": 8, "memory": "2048m"});
+    let own = spec(&application(), json!({"taskManager": {"resource": theirs}}));
+    let new_form = defaults(json!({
+        "taskManager": {"resources": {"requests": {"cpu": "500m"}, "limits": {"memory": "4Gi"}}},
+        "jobManager": {"podTemplate": {"metadata": {"name": "p"}}}}));
+    let made = admitted(&own, None, &new_form);
+    assert_eq!(made["spec"]["taskManager"], json!({ "resource": theirs }));
+    assert_eq!(
+        made["spec"]["jobManager"]["podTemplate"]["metadata"]["name"],
+        "p"
+    );
+
+    let theirs = json!({"requests": {"cpu": "500m", "memory": "2Gi"}});
+    let own = spec(
+        &application(),
+        json!({"taskManager": {"resource": null, "resources": theirs}}),
+    );
+    let old_form = defaults(json!({"taskManager": {"resource": {"cpu": 8, "memory": "4096m"}}}));
+    let made = admitted(&own, None, &old_form);
+    assert_eq!(made["spec"]["taskManager"]["resources"], theirs);
+    assert_eq!(made["spec"]["taskManager"].get("resource"), None);
+    // Requests and limits go together.
+    let made = admitted(
+        &own,
+        None,
+        &defaults(json!({"taskManager": {"resources": {"limits": {"cpu": "2"}}}})),
+    );
+    assert_eq!(
+        made["spec"]["taskManager"]["resources"],
+        json!({"requests": {"cpu": "500m", "memory": "2Gi"}, "limits": {"cpu": "2"}})
+    );
+}
+
+#[test]
+fn a_default_goes_when_the_user_says_the_same_in_another_form_later() {
+    let world = defaults(json!({
+        "flinkConfiguration": {"state.checkpoints.dir": "s3://default", "a.b": "default"},
+        "taskManager": {"resources": {"requests": {"cpu": "500m", "memory": "2Gi"}}}}));
+    let first = spec(&application(), json!({"taskManager": null}));
+    let before = admitted(&first, None, &world);
+    assert_eq!(
+        configuration_of(&before)["state.checkpoints.dir"],
+        "s3://default"
+    );
+    let edit = json!({
+        "taskManager": {"resource": {"cpu": 8, "memory": "4096m"}},
+        "flinkConfiguration": {"state": {"checkpoints.dir": "s3://mine"}}});
+    // A patch sends what is stored along; `kubectl replace` sends the manifest alone.
+    for sent in [spec(&before, edit.clone()), spec(&first, edit.clone())] {
+        let made = admitted(&sent, Some(&before), &world);
+        assert_eq!(
+            workload(&made).demand,
+            MilliCpu(1000 + 2 * 8000),
+            "{made:#}"
+        );
+        assert_eq!(
+            configuration_of(&made),
+            &json!({"taskmanager.numberOfTaskSlots": "2", "a.b": "default", "state": {"checkpoints.dir": "s3://mine"}})
+        );
+        let third = admitted(&spec(&made, json!({"image": "new"})), Some(&made), &world);
+        assert_eq!(third["spec"]["taskManager"], made["spec"]["taskManager"]);
+        assert_eq!(configuration_of(&third), configuration_of(&made));
+    }
+}
+
+#[test]
+fn a_default_never_wins_over_the_same_key_spelled_otherwise() {
+    for (theirs, default) in [
+        (
+            json!({"taskmanager": {"numberOfTaskSlots": 4}}),
+            json!({"taskmanager.numberOfTaskSlots": "2"}),
+        ),
+        (
+            json!({"taskmanager.numberOfTaskSlots": "4"}),
+            json!({"taskmanager": {"numberOfTaskSlots": 2}}),
+        ),
+    ] {
+        let mut own = application();
+        own["spec"]["flinkConfiguration"] = theirs.clone();
+        let made = admitted(
+            &own,
+            None,
+            &defaults(json!({ "flinkConfiguration": default })),
+        );
+        assert_eq!(configuration_of(&made), &theirs);
+        assert_eq!(workload(&made).demand, MilliCpu(1000 + 1500));
+        // On an update likewise, whether it is left in place or left out for a moment.
+        let mut without = made.clone();
+        without["spec"]["flinkConfiguration"] = json!({});
+        let world = defaults(json!({ "flinkConfiguration": default }));
+        let later = admitted(&without, Some(&made), &world);
+        assert_eq!(
+            configuration_of(&later)["taskmanager.numberOfTaskSlots"]
+                .to_string()
+                .replace('"', ""),
+            "2",
+            "the user's own that is left out gets today's default"
+        );
+        assert_eq!(admitted(&later, Some(&later), &world), later);
+    }
+}
+
+#[test]
+fn an_environment_wins_over_every_spelling_of_its_keys() {
+    for settings in [
+        json!({"state": {"checkpoints.dir": "s3://audited"}}),
+        json!({"state.checkpoints": {"dir": "s3://audited"}}),
+        json!({"state.checkpoints.dir": "s3://audited"}),
+    ] {
+        for theirs in [
+            json!({"state.checkpoints.dir": "s3://mine", "a": "b"}),
+            json!({"state": {"checkpoints.dir": "s3://mine", "savepoints.dir": "s3://s"}, "a": "b"}),
+            json!({"state": {"checkpoints": {"dir": "s3://mine"}}, "state.checkpoints.dir": "s3://mine"}),
+            json!({"state": "odd", "a": "b"}),
+            json!({"state": {"checkpoints.dir": null}}),
+            json!({}),
+        ] {
+            let mut own = application();
+            own["spec"]["flinkConfiguration"] = theirs.clone();
+            let world = environment(json!({ "flinkConfiguration": settings }));
+            let made = admitted(&own, None, &world);
+            let text = configuration_of(&made).to_string();
+            assert!(
+                text.contains("s3://audited") && !text.contains("s3://mine"),
+                "{text}"
+            );
+            assert!(!text.contains("null"), "{text}");
+            for kept in ["s3://s\"", "\"a\":\"b\"", "odd"] {
+                assert_eq!(
+                    text.contains(kept),
+                    theirs.to_string().contains(kept),
+                    "{text}"
+                );
+            }
+            // Nobody gets round it later.
+            let mut evading = made.clone();
+            evading["spec"]["flinkConfiguration"]["state.checkpoints.dir"] = json!("s3://mine");
+            let after = admitted(&evading, Some(&made), &world);
+            assert!(!after.to_string().contains("s3://mine"), "{after:#}");
+        }
+    }
+}
+
+#[test]
+fn settings_of_a_job_make_no_job() {
+    let settings =
+        json!({"serviceAccount": "theirs", "job": {"parallelism": 2, "upgradeMode": "savepoint"}});
+    let own = spec(&session(), json!({"serviceAccount": null}));
+    for api_version in [
+        "flink.apache.org/v1beta1",
+        "cmf.confluent.io/v1",
+        "platform.confluent.io/v1beta1",
+    ] {
+        let kind = if api_version.starts_with("flink") {
+            "FlinkDeployment"
+        } else {
+            "FlinkApplication"
+        };
+        let own = merged(&own, &json!({"apiVersion": api_version, "kind": kind}));
+        for world in [defaults(settings.clone()), environment(settings.clone())] {
+            let made = admitted(&own, None, &world);
+            assert_eq!(made["spec"].get("job"), None, "{api_version}");
+            assert_eq!(made["spec"]["serviceAccount"], "theirs");
+        }
+        let application = merged(
+            &application(),
+            &json!({"apiVersion": api_version, "kind": kind, "spec": {"job": {"parallelism": null}}}),
+        );
+        let world = defaults(json!({"job": {"parallelism": 2}}));
+        let made = admitted(&application, None, &world);
+        assert_eq!(made["spec"]["job"]["parallelism"], 2);
+        // Who takes the job out gets a session cluster, not a job of defaults.
+        let gone = spec(&made, json!({"job": null}));
+        let after = admitted(&gone, Some(&made), &world);
+        assert!(after["spec"]["job"].is_null());
+    }
+}
+
+#[test]
+fn a_refusal_names_the_environment_that_sets_the_field() {
+    let own = spec(&application(), json!({"serviceAccount": ""}));
+    let world =
+        environment(json!({"job": {"parallelism": 0}, "flinkConfiguration": {"a": {"b": 1}}}));
+    let (_, judgement) = asked(&own, None, &world);
+    let refusal = judgement.refusal.unwrap();
+    assert_eq!(refusal.causes.len(), 1, "{}", refusal.message);
+    assert_eq!(refusal.causes[0].field.to_string(), "spec.job.parallelism");
+    let message = &refusal.causes[0].message;
+    assert!(message.ends_with(" (Environment 0 sets it)"), "{message}");
+    let (_, judgement) = asked(
+        &spec(&own, json!({"job": {"parallelism": 0}})),
+        None,
+        &defaults(json!({})),
+    );
+    assert!(!judgement.refusal.unwrap().message.contains("sets it"));
+}
