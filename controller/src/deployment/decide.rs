@@ -76,15 +76,16 @@ pub fn decide(observed: &Observed<'_>) -> Decision {
     if draft.is_new_spec() && draft.next.operation.is_none() {
         draft.next.attempts = None;
     }
-    let (draft, life) = match settle(draft) {
+    let (mut draft, life) = match settle(draft) {
         Settled::First(decision) => return decision,
         Settled::Life(draft, life) => (*draft, life),
     };
+    // What an end leaves is waited for, whatever the spec says by now.
+    draft.is_seen = life != Life::Live(Known::Ending);
     match life {
         Life::None => at_rest(draft, wish),
         Life::Unrecorded if wish == Wish::Run => start::start(draft, Which::Claimed),
         Life::Unrecorded => {
-            let mut draft = draft;
             draft.next.operation = None;
             at_rest(draft, wish)
         }

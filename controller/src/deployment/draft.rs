@@ -9,8 +9,8 @@ use sluice_api::conditions::{reasons, types};
 use sluice_api::events::EventReason;
 use sluice_api::names::finalizers;
 use sluice_api::{
-    Attempts, DeploymentState, DeploymentStatus, Failure, JobState as RunState, JobStatus,
-    Operation,
+    Attempts, DeploymentState, DeploymentStatus, DesiredState, Failure, JobState as RunState,
+    JobStatus, Operation,
 };
 use sluice_policy::MilliCpu;
 
@@ -57,6 +57,9 @@ pub struct Draft<'a> {
     pub notes: Vec<Note>,
     /// A snapshot to be kept.
     pub savepoint: Option<Record>,
+    /// Whether the newest spec has been looked at. The status says so, and then a Deployment at rest costs what it has: before, it costs
+    /// what the spec asks for, and what is found out of a run in the meantime does not change that.
+    pub is_seen: bool,
 }
 
 impl<'a> Draft<'a> {
@@ -73,6 +76,7 @@ impl<'a> Draft<'a> {
             run,
             notes: Vec::new(),
             savepoint: None,
+            is_seen: false,
         }
     }
 
@@ -167,6 +171,24 @@ impl<'a> Draft<'a> {
                 .and_then(|milli| u64::try_from(milli).ok())
                 .unwrap_or_default(),
         )
+    }
+
+    /// Whether the spec asks for more than it holds, which no upgrade has been given yet.
+    pub fn asks_for_more(&self) -> bool {
+        let deployment = self.observed.deployment;
+        let demand = self.observed.demand.clone().unwrap_or_default();
+        deployment.spec.state == Some(DesiredState::Running)
+            && deployment.metadata.deletion_timestamp.is_none()
+            && demand > self.held()
+    }
+
+    /// Whether nothing of it runs and nothing is under way, as far as the status says: what is found of it all the same costs nothing.
+    pub fn is_at_rest(&self) -> bool {
+        let is_still = !matches!(
+            self.next.state,
+            None | Some(DeploymentState::Running | DeploymentState::Transitioning)
+        );
+        is_still && self.next.operation.is_none() && self.held() == MilliCpu::ZERO
     }
 
     /// Says how much CPU its pods may have.
@@ -282,7 +304,9 @@ impl<'a> Draft<'a> {
     /// The finished plan.
     pub fn act(mut self, step: Option<Step>, again: Again) -> Decision {
         let metadata = &self.observed.deployment.metadata;
-        self.next.observed_generation = metadata.generation;
+        if self.is_seen {
+            self.next.observed_generation = metadata.generation;
+        }
         let uid = metadata.uid.as_deref().unwrap_or_default();
         self.next.label_selector = Some(selector_text(uid, Some(Role::TaskManager)));
         let pods = self

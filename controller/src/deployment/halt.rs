@@ -209,7 +209,8 @@ fn not_stopped(mut draft: Draft<'_>, why: &str) -> Decision {
         .spec
         .max_savepoint_creation_attempts;
     let most = most.unwrap_or(MOST_SAVEPOINTS).max(1);
-    if failures >= most {
+    // Growth that was asked for during this stop is first given what it costs, as in every upgrade: what has failed costs what it holds.
+    if failures >= most && !draft.asks_for_more() {
         let message = format!(
             "No savepoint could be taken in {failures} attempts (spec.maxSavepointCreationAttempts); the job runs on. The last one failed: {why}. \
              Set spec.state to CANCELLED to end it without one, or back to RUNNING to leave it."

@@ -59,6 +59,7 @@ pub(super) fn over(mut draft: Draft<'_>, wish: Wish, state: RunState) -> Decisio
         .run
         .and_then(|run| run.metadata.finalizers.as_ref());
     if finalizers.is_some_and(|all| all.iter().any(|name| name == finalizers::TEARDOWN)) {
+        draft.is_seen = false;
         return draft.act(Some(Step::Release), Again::AtOnce);
     }
     at_rest(draft, wish)
@@ -137,8 +138,10 @@ pub(super) fn clear(draft: &mut Draft<'_>) -> Option<Clear> {
     (may_have_been && draft.observed.proof == Proof::Watched).then_some(Clear::Read)
 }
 
+/// Removes these, whatever the spec says.
 pub(super) fn remove(mut draft: Draft<'_>, made: &[Made]) -> Decision {
-    if draft.next.state != Some(DeploymentState::Transitioning) {
+    draft.is_seen = false;
+    if !draft.is_at_rest() && draft.next.state != Some(DeploymentState::Transitioning) {
         draft.moving(reasons::STOPPING, "The pods are being removed.");
     }
     // Pods go with what they belong to; orphans are removed by themselves.

@@ -48,7 +48,10 @@ fn wanted(mut draft: Draft<'_>) -> Decision {
         // Whoever has changed the spec meanwhile has not known.
         Some(operations::FAIL) if is_unclear(&draft) => return failed(draft),
         Some(operations::FAIL) if runs_the_spec && !draft.is_new_spec() => return failed(draft),
-        None if runs_the_spec && draft.before.state == Some(DeploymentState::Finished) => {
+        // Nobody has asked for another run since, even if the record of this one is gone.
+        None if (runs_the_spec || !draft.is_new_spec())
+            && draft.before.state == Some(DeploymentState::Finished) =>
+        {
             return finished(draft);
         }
         None if draft.before.state == Some(DeploymentState::Failed) && !draft.is_new_spec() => {

@@ -25,6 +25,8 @@ use crate::runtime::made::{Batch, Detail, Made, Pod, Workload};
 use crate::session_cluster::decide::Proof;
 use crate::session_cluster::target::Target;
 
+mod charges;
+
 const RUN_UID: &str = "6f0c0d5e-0000-4000-8000-000000000001";
 const RUN_ID: &str = "6f0c0d5e000040008000000000000001";
 
@@ -162,6 +164,8 @@ struct Scene {
     answer: Option<Answer>,
     deleted: bool,
     version: FlinkVersion,
+    target: Target,
+    spoilt: Option<String>,
     now: Timestamp,
 }
 
@@ -180,6 +184,8 @@ impl Scene {
             answer: None,
             deleted: false,
             version: FlinkVersion::new(1, 20),
+            target: Target::At("n".into()),
+            spoilt: None,
             now: now(),
         }
     }
@@ -223,17 +229,23 @@ impl Scene {
         self
     }
 
-    fn decide(&self) -> Plan {
+    /// The Deployment as it is stored.
+    fn stored(&self) -> Deployment {
         let mut deployment = deployment(&self.spec, &self.status);
         if self.deleted {
             deployment.metadata.deletion_timestamp = Some(Time(self.now));
         }
+        deployment
+    }
+
+    fn decide(&self) -> Plan {
+        let deployment = self.stored();
         let mut observed = Observed {
             deployment: &deployment,
             now: self.now,
             demand: Ok(MilliCpu(self.demand)),
-            target: Target::At("n".into()),
-            spoilt: None,
+            target: self.target.clone(),
+            spoilt: self.spoilt.clone(),
             gate: None,
             run: self.run.as_ref(),
             version: Some(self.version),

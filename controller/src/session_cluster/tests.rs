@@ -21,6 +21,8 @@ use crate::ledger::gate::Verdict;
 use crate::objects::{BuildSettings, Built, FlinkCluster, MadeKind, Role, build};
 use crate::runtime::made::{Detail, Made, Pod, Trouble, TroubleKind, Workload};
 
+mod charges;
+
 /// A cluster in its surroundings.
 struct World {
     cluster: SessionCluster,

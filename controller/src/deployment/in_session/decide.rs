@@ -359,6 +359,9 @@ fn left(mut telling: Telling<'_>, wish: Wish, claim: &InSession, job: &SessionJo
             if let Some(status) = status {
                 telling.tell(status);
                 telling.left_alone();
+                if status.state != Some(DeploymentState::Running) {
+                    telling.leaving();
+                }
             }
             return telling.plan(None, Again::After(LOOK));
         }
@@ -371,6 +374,9 @@ fn left(mut telling: Telling<'_>, wish: Wish, claim: &InSession, job: &SessionJo
     match status {
         Some(status) if status.state == Some(DeploymentState::Failed) => {
             telling.tell(status);
+            if wish == Wish::Run {
+                telling.leaving();
+            }
         }
         _ => telling.moving(
             reasons::UPGRADING,

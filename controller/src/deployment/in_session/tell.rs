@@ -5,11 +5,12 @@ use sluice_api::conditions::running::CLUSTER_UNREACHABLE;
 use sluice_api::conditions::{reasons, types};
 use sluice_api::events::EventReason;
 use sluice_api::{
-    Deployment, DeploymentState, DeploymentStatus, Failure, Running, RunningCondition,
+    Deployment, DeploymentState, DeploymentStatus, Failure, Operation, Running, RunningCondition,
     SessionJobStatus,
 };
 
 use super::decide::{Plan, Step, stored};
+use crate::deployment::draft::operations::UPGRADE;
 use crate::deployment::sight::Again;
 use crate::objects::Role;
 use crate::objects::names::selector_text;
@@ -152,6 +153,21 @@ impl<'a> Telling<'a> {
             reasons::RUNNING,
             "The job runs as it was started; the spec has changed since, and upgradeStrategy NONE leaves it alone.",
         );
+    }
+
+    /// It is to go on in a cluster of its own: what that costs is kept until it does, even where the SessionJob is at rest by now.
+    pub fn leaving(&mut self) {
+        if self.next.operation.is_some() {
+            return;
+        }
+        let known = self.before.operation.clone();
+        let known = known.filter(|known| known.kind.as_deref() == Some(UPGRADE));
+        self.next.operation = Some(known.unwrap_or_else(|| Operation {
+            kind: Some(UPGRADE.to_owned()),
+            started_at: Some(stored(self.now)),
+            generation: self.deployment.metadata.generation,
+            ..Operation::default()
+        }));
     }
 
     /// Tells on what the SessionJob says of itself.
