@@ -356,12 +356,13 @@ fn left(mut telling: Telling<'_>, wish: Wish, claim: &InSession, job: &SessionJo
     }
     let state = match (wish, upgrade_kind(telling.deployment)) {
         (Wish::Run, UpgradeKind::None) => {
-            if let Some(status) = status {
-                telling.tell(status);
-                telling.left_alone();
-                if status.state != Some(DeploymentState::Running) {
-                    telling.leaving();
-                }
+            let Some(status) = status else {
+                return telling.unseen().plan(None, Again::After(LOOK));
+            };
+            telling.tell(status);
+            telling.left_alone();
+            if status.state != Some(DeploymentState::Running) {
+                telling.leaving();
             }
             return telling.plan(None, Again::After(LOOK));
         }

@@ -226,7 +226,7 @@ impl World {
                 self.scene.target =
                     [Target::At("n".into()), Target::Missing("none".into())][usize::from(how % 2)].clone();
             }
-            14 if how % 8 == 0 => self.scene.deleted = true,
+            14 if how.is_multiple_of(8) => self.scene.deleted = true,
             15 => {
                 if let Some(run) = &mut self.scene.run {
                     run.metadata.finalizers = Some(vec!["sluice.dev/teardown".to_owned()]);
@@ -245,13 +245,12 @@ impl World {
             0 | 1 => says(JobState::Running),
             2 => with_checkpoint(JobState::Failed),
             3 => says(JobState::Canceled),
-            4 => says(JobState::Finished),
             5 => Flink::Silent("no route".into()),
             6 => Flink::NoSuchJob,
             _ => says(JobState::Finished),
         };
         if let Flink::Job(told) = &mut self.scene.flink {
-            told.report.is_last = how % 8 < 6;
+            told.report.is_last = how % 8 < 7;
         }
     }
 
@@ -305,6 +304,24 @@ fn no_room() -> Verdict {
 fn at(name: &str) -> World {
     let mut all = situations().into_iter();
     World::of(all.find(|(one, _)| *one == name).unwrap().1)
+}
+
+/// One that has another word to say first is no reason to believe what it said before.
+#[test]
+fn a_session_job_that_has_not_spoken_since_is_not_believed() {
+    let mut world = World::of(Scene::empty());
+    world.asked(&json!({"sessionClusterName": "s", "upgradeStrategy": {"kind": "NONE"}}));
+    for _ in 0..3 {
+        world.turn(true);
+    }
+    world.happens(16, 2);
+    world.turn(true);
+    assert_eq!(world.state(), "SUSPENDED");
+    let job = world.job.as_mut().unwrap();
+    job.metadata.generation = Some(9);
+    world.asked(&json!({"sessionClusterName": null}));
+    world.turn(true);
+    assert_eq!(world.charge(), 2000, "{:#?}", world.written);
 }
 
 fn larger() -> Value {

@@ -88,12 +88,12 @@ fn happens(mut world: World, what: u8, how: u8) -> World {
             .clone();
         }
         7 => {
-            world.refused = (how % 2 == 0).then(|| Refusal {
+            world.refused = (how.is_multiple_of(2)).then(|| Refusal {
                 reason: "ObjectRefused",
                 message: "no".into(),
             });
         }
-        _ if how % 8 == 0 => {
+        _ if how.is_multiple_of(8) => {
             world.cluster.metadata.deletion_timestamp = Some(
                 k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::UNIX_EPOCH),
             );
@@ -104,7 +104,7 @@ fn happens(mut world: World, what: u8, how: u8) -> World {
 }
 
 proptest! {
-    #![proptest_config(Config { cases: 128, failure_persistence: None, ..Config::default() })]
+    #![proptest_config(Config { cases: 64, failure_persistence: None, ..Config::default() })]
 
     /// Whatever happens, one after the other.
     #[test]
