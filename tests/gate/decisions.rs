@@ -98,7 +98,7 @@ fn canary(gate: &Gate) -> Result<()> {
     ensure!(said.contains("spec.serviceAccount"), "{said}");
     // One that was judged, and may be about to run, does not become one.
     kubectl
-        .apply("{apiVersion: flink.apache.org/v1beta1, kind: FlinkDeployment, metadata: {name: judged}, spec: {flinkVersion: v1_20, serviceAccount: flink, jobManager: {}, taskManager: {}}}")?
+        .apply("{apiVersion: flink.apache.org/v1beta1, kind: FlinkDeployment, metadata: {name: judged}, spec: {flinkVersion: v1_20, serviceAccount: flink, jobManager: {resource: {memory: 2048m}}, taskManager: {resource: {memory: 2048m}}}}")?
         .admitted()?;
     let mark = [
         "label",
