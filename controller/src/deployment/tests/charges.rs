@@ -462,7 +462,7 @@ fn writes() -> Vec<Value> {
 }
 
 proptest! {
-    #![proptest_config(Config { failure_persistence: None, ..Config::default() })]
+    #![proptest_config(Config { cases: Config::default().cases / 4, failure_persistence: None, ..Config::default() })]
 
     /// Every situation, every write of a spec, and whatever happens then, one after the other.
     #[test]

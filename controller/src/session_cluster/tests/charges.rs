@@ -104,7 +104,7 @@ fn happens(mut world: World, what: u8, how: u8) -> World {
 }
 
 proptest! {
-    #![proptest_config(Config { cases: 64, failure_persistence: None, ..Config::default() })]
+    #![proptest_config(Config { cases: Config::default().cases / 4, failure_persistence: None, ..Config::default() })]
 
     /// Whatever happens, one after the other.
     #[test]
