@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep, sleep_until};
 
 use super::LedgerKeeper;
-use super::first_look;
+use super::first_look::{self, FirstLook};
 use super::quotas::{self, Kind, QuotaCopy, QuotaError, QuotaNews};
 use super::resources::{self, News, WatchError};
 use super::standing::{Answer, Counted, Question, Questions, Standing};
@@ -28,6 +28,8 @@ const LEAST_GAP: Duration = Duration::from_millis(25);
 const RETRY: Duration = Duration::from_secs(1);
 /// From how many holds on the debounce is shortened: each batch rewrites all of them.
 const MANY_HOLDS: usize = 64;
+/// How long what a look has found is waited for before all is listed again: a deletion may be forgotten that was never seen here.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// Holds looked at per quota and tick.
 const HOLDS_PER_TICK: usize = 64;
 
@@ -36,8 +38,17 @@ struct Known {
     copy: QuotaCopy,
     /// The scope that it was last counted in, as far as this process knows.
     counted: Option<Scope>,
+    /// What existed in a scope that was not counted before.
+    looked: Option<Looked>,
     due: Option<Instant>,
     not_before: Instant,
+}
+
+/// A look at a quota: its uid, its generation and the resources that were looked at.
+struct Looked {
+    of: (String, i64, Vec<super::Resource>),
+    look: FirstLook,
+    at: Instant,
 }
 
 impl Known {
@@ -46,6 +57,7 @@ impl Known {
             && account.book.observed_generation == account.generation
         {
             self.counted = Some(copy.scope.clone());
+            self.looked = None;
         }
         self.copy = copy;
     }
@@ -259,6 +271,7 @@ impl Keeper<'_> {
             .or_insert_with(|| Known {
                 copy: copy.clone(),
                 counted: None,
+                looked: None,
                 due: None,
                 not_before: now,
             });
@@ -416,24 +429,43 @@ impl Keeper<'_> {
 
     /// Whether what is known may be counted in this scope, now that the quota has been read.
     async fn may_look(
-        &self,
+        &mut self,
         key: &QuotaKey,
         copy: &QuotaCopy,
         account: &Account,
     ) -> Result<bool, WatchError> {
-        let counted = self
-            .quotas
-            .get(key)
-            .and_then(|known| known.counted.as_ref());
-        let open = first_look::open_resources(&self.of.resources, account, &copy.scope, counted);
-        first_look::is_known(
-            &self.of.client,
-            &self.inventory,
-            &open,
-            &copy.scope,
-            self.of.settings.page,
-        )
-        .await
+        let known = self.quotas.get_mut(key);
+        let (counted, looked) = known.map_or((None, None), |known| {
+            (known.counted.as_ref(), known.looked.take())
+        });
+        let resources = &self.of.resources;
+        let open =
+            first_look::open_resources(resources, &self.inventory, account, &copy.scope, counted);
+        if open.is_empty() {
+            return Ok(true);
+        }
+        let of = (copy.uid().to_owned(), account.generation, open);
+        let still_holds = |looked: &Looked| looked.of == of && looked.at.elapsed() < LOOK_AGAIN;
+        let mut looked = match looked.filter(still_holds) {
+            Some(looked) => looked,
+            None => Looked {
+                look: FirstLook::take(
+                    &self.of.client,
+                    &self.inventory,
+                    &of.2,
+                    &copy.scope,
+                    self.of.settings.page,
+                )
+                .await?,
+                of,
+                at: Instant::now(),
+            },
+        };
+        let is_known = looked.look.is_known(&self.inventory);
+        if let Some(known) = self.quotas.get_mut(key) {
+            known.looked = Some(looked);
+        }
+        Ok(is_known)
     }
 
     /// As [`Self::decide`]; whether a resource that was counted and is not served is gone is asked anew, now that the quota has been read.

@@ -185,6 +185,15 @@ where
 }
 
 impl QuotaCopy {
+    /// Its uid: another one is another quota.
+    pub fn uid(&self) -> &str {
+        let metadata = match &self.source {
+            Source::Namespaced(quota) => &quota.metadata,
+            Source::Cluster(quota) => &quota.metadata,
+        };
+        metadata.uid.as_deref().unwrap_or_default()
+    }
+
     /// Reads a quota past every cache.
     pub async fn read(client: &Client, key: &QuotaKey) -> Result<Self, QuotaError> {
         match key {
