@@ -20,6 +20,7 @@ use crate::charge::Workload;
 use crate::draft::Draft;
 use crate::finding::{Cause, Findings};
 use crate::immutability::parts::Part;
+use crate::json;
 use crate::path::{FieldPath, Step};
 use crate::review::Review;
 use crate::rule::Rule;
@@ -252,6 +253,13 @@ impl Frozen {
                 path.is_within(map)
                     && matches!(path.steps().get(map.steps().len()), Some(Step::Key(key)) if key.starts_with(prefix))
             })
+    }
+
+    /// Whether the object says that it shall be changed all the same.
+    pub fn is_overridden(&self, object: &Value) -> bool {
+        self.override_annotation.is_some_and(|(annotation, _)| {
+            json::text(object, &["metadata", "annotations", annotation]) == Some("true")
+        })
     }
 }
 

@@ -151,8 +151,8 @@ pub fn judge(review: &Review<'_>, findings: &mut Findings) -> Option<Refusal> {
     if changes.is_empty() {
         return None;
     }
-    if let Some((annotation, warning)) = frozen.override_annotation
-        && json::text(review.object, &["metadata", "annotations", annotation]) == Some("true")
+    if let Some((_, warning)) = frozen.override_annotation
+        && frozen.is_overridden(review.object)
     {
         findings.warn(format!("{} {}", review.subject(), warning));
         return None;

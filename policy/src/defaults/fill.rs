@@ -8,6 +8,7 @@ use super::spelling::Spellings;
 use super::{BUILT_IN, DERIVED};
 use crate::dialect::{Derived, Dialect, Frozen};
 use crate::draft::Draft;
+use crate::immutability::spec_changes;
 use crate::path::FieldPath;
 use crate::world::Layer;
 use serde_json::Value;
@@ -78,9 +79,10 @@ pub fn fill(
     }
     let mut filler = Filler {
         exclusive: dialect.exclusive(),
+        own: BTreeSet::new(),
         spellings,
         imposed,
-        frozen: old.and_then(|old| dialect.frozen(old)),
+        frozen: old.and_then(|old| frozen(dialect, old, sent)),
         stored: &stored,
         sent_record,
         record: Record::default(),
@@ -92,6 +94,7 @@ pub fn fill(
         owned,
         draft,
     };
+    filler.find_own();
     filler.keep_recorded(&settings);
     for layer in &layers.defaults {
         settings.each(layer, &mut |path, value| {
@@ -123,6 +126,16 @@ pub fn fill(
     filler.filled
 }
 
+/// What freezes the object, unless the user changes a frozen field himself and says that the object shall be made anew for it.
+fn frozen(dialect: &dyn Dialect, old: &Value, sent: &Value) -> Option<Frozen> {
+    let frozen = dialect.frozen(old)?;
+    let is_made_anew = frozen.is_overridden(sent)
+        && spec_changes(dialect, old, sent)
+            .iter()
+            .any(|change| !frozen.lets(&change.path));
+    (!is_made_anew).then_some(frozen)
+}
+
 struct Filler<'d, 'o, 's> {
     draft: &'d mut Draft<'o>,
     /// The object as sent and normalised.
@@ -134,6 +147,8 @@ struct Filler<'d, 'o, 's> {
     record: Record,
     frozen: Option<Frozen>,
     exclusive: Vec<Vec<FieldPath>>,
+    /// Those of them that the user says something in himself.
+    own: BTreeSet<FieldPath>,
     spellings: &'s Spellings,
     /// What Environments are about to set, and whether they say anything there.
     imposed: BTreeMap<FieldPath, bool>,
@@ -203,18 +218,29 @@ impl Filler<'_, '_, '_> {
             })
         };
         (self.spellings.cover(path) && respelled())
-            || self.excludes(path, |member| {
-                let mut own = false;
-                if let Some(value) = given(self.sent, member) {
-                    each_leaf(member.clone(), value, &mut |path, value| {
-                        own = own
-                            || !is_blank(value)
-                                && !self.imposed.contains_key(path)
-                                && is_own(path, value);
-                    });
-                }
-                own
-            })
+            || self.excludes(path, |member| self.own.contains(member))
+    }
+
+    /// Once for all: the record may have thousands of entries, and a member as many leaves.
+    fn find_own(&mut self) {
+        let mut recorded = self.stored.paths().chain(self.sent_record.paths());
+        if recorded.next().is_none() {
+            return; // nobody asks
+        }
+        let is_own = |member: &&FieldPath| {
+            let mut own = false;
+            if let Some(value) = given(self.sent, member) {
+                each_leaf((*member).clone(), value, &mut |path, value| {
+                    own = own
+                        || !is_blank(value)
+                            && !self.imposed.contains_key(path)
+                            && !self.was_filled(path, value);
+                });
+            }
+            own
+        };
+        let members = self.exclusive.iter().flatten();
+        self.own = members.filter(is_own).cloned().collect();
     }
 
     /// Takes a default out again, with the maps that it leaves empty.

@@ -16,6 +16,8 @@ use std::fmt::{self, Write as _};
 pub const ANNOTATION: &str = "sluice.dev/defaults";
 
 const LONGEST_PLAIN: usize = 64;
+/// What an API server lets all annotations of an object have together, in bytes: a longer record is nobody's.
+const LONGEST: usize = 256 * 1024;
 const HASH_KEY: &str = "sha256";
 
 /// What was filled in, by path.
@@ -23,9 +25,11 @@ const HASH_KEY: &str = "sha256";
 pub struct Record(BTreeMap<FieldPath, Value>);
 
 impl Record {
-    /// Reads an object's record. One that cannot be read is as good as none: all values are then the user's own.
+    /// Reads an object's record. One that cannot be read, or that no API server would store, is as good as none: all values are then the
+    /// user's own.
     pub fn of(object: &Value) -> Self {
         json::text(object, &["metadata", "annotations", ANNOTATION])
+            .filter(|text| text.len() <= LONGEST)
             .and_then(|text| serde_json::from_str::<BTreeMap<Pointer, Value>>(text).ok())
             .map(|map| {
                 Self(

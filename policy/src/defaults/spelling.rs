@@ -66,7 +66,8 @@ impl Spellings {
     }
 }
 
-/// Adds the paths of all leaves whose names, joined by dots, are `key`. An empty name at the top adds no dot, as in the operator.
+/// Adds the paths of all leaves whose names, joined by dots, are `key`. An empty name at the top adds no dot, as in the operator. Only names
+/// that begin the key are looked up, so that it does not matter how many others there are.
 fn find(
     keys: &Map<String, Value>,
     key: &str,
@@ -74,27 +75,24 @@ fn find(
     at_top: bool,
     places: &mut Vec<FieldPath>,
 ) {
-    for (name, value) in keys {
-        let Some(rest) = key.strip_prefix(name.as_str()) else {
-            continue;
-        };
-        let is_nothing = at_top && name.is_empty();
-        match value {
-            Value::Object(below) => {
-                let below_key = if is_nothing {
-                    Some(key)
-                } else {
-                    rest.strip_prefix('.')
-                };
-                if let Some(below_key) = below_key {
-                    path.push(name);
-                    find(below, below_key, path, is_nothing, places);
-                    path.pop();
-                }
-            }
-            _ if rest.is_empty() => places.push(path.key(name)),
-            _ => {}
+    let mut below = |name: &str, rest: &str, is_nothing: bool| {
+        if let Some(Value::Object(below)) = keys.get(name) {
+            path.push(name);
+            find(below, rest, path, is_nothing, places);
+            path.pop();
         }
+    };
+    for (dot, _) in key.match_indices('.') {
+        let (name, rest) = (&key[..dot], &key[dot + 1..]);
+        if !(at_top && name.is_empty()) {
+            below(name, rest, false);
+        }
+    }
+    if at_top {
+        below("", key, true);
+    }
+    if keys.get(key).is_some_and(|value| !value.is_object()) {
+        places.push(path.key(key));
     }
 }
 
@@ -118,8 +116,8 @@ mod tests {
         assert_eq!(
             found,
             [
-                "/spec/conf/a/b.c",
                 "/spec/conf/a/b/c",
+                "/spec/conf/a/b.c",
                 "/spec/conf/a.b/c",
                 "/spec/conf//a/b.c"
             ]

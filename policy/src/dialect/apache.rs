@@ -9,7 +9,7 @@ mod amount;
 mod autoscaler;
 pub(super) mod change;
 pub(super) mod charge;
-mod conf;
+pub(super) mod conf;
 pub(super) mod confluent;
 mod cron;
 pub(super) mod deployment;

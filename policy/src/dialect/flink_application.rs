@@ -204,8 +204,12 @@ impl Dialect for PlatformApplication {
         }
     }
 
-    fn workload(&self, _object: &Value, _world: &dyn World) -> Result<Workload, Vec<Cause>> {
-        Ok(Workload::FREE) // the FlinkDeployment that CMF makes of it is charged
+    fn workload(&self, object: &Value, _world: &dyn World) -> Result<Workload, Vec<Cause>> {
+        // The FlinkDeployment that CMF makes of it is charged; whether it is started or stopped shows here.
+        Ok(Workload {
+            desired: charge::wish(object),
+            ..Workload::FREE
+        })
     }
 }
 

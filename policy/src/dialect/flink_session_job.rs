@@ -1,5 +1,6 @@
 //! FlinkSessionJob of the Apache operator: a job on a session FlinkDeployment.
 
+use super::apache::conf::Conf;
 use super::apache::{self, charge, deployment, freeze, rules, section, session_job};
 use super::{Dialect, KindInfo, Scope};
 use crate::charge::Workload;
@@ -61,6 +62,10 @@ impl Dialect for FlinkSessionJob {
         Some(section::configuration())
     }
 
+    fn held(&self, old: &Value) -> Vec<FieldPath> {
+        session_job::held(old)
+    }
+
     fn levers(&self) -> Vec<FieldPath> {
         vec![FieldPath::of("spec.job.state")]
     }
@@ -86,14 +91,15 @@ impl Dialect for FlinkSessionJob {
         let operator = world.operator_configuration();
         let namespace = json::text(object, &["metadata", "namespace"]).unwrap_or("");
         let cluster = session_job::cluster(object, namespace, world);
+        let cluster = cluster.found();
         charge::workload(object, charge::Kind::SessionJob, |object| {
-            let conf = match cluster.found() {
-                Some(cluster) => {
-                    session_job::effective(object, namespace, cluster, operator.as_deref())
-                }
-                None => deployment::effective(object, namespace, operator.as_deref()),
-            };
-            charge::session_job(object, cluster.found(), &conf)
+            let operator = operator.as_deref();
+            let its = cluster.map_or_else(
+                || Conf::operator(operator, namespace, None),
+                |cluster| deployment::effective(cluster, namespace, operator),
+            );
+            let conf = session_job::over(its.clone(), object);
+            charge::session_job(object, cluster, &its, &conf)
         })
     }
 

@@ -212,6 +212,22 @@ fn one_line_of_configuration_does_not_walk_round_a_quota() {
         native(json!({"slotmanager.number-of-slots.min": 20})),
         1000 + 10 * 1500
     );
+    for (least, pods) in [(json!("14.9"), 10), (json!(2), 2), (json!(0), 2)] {
+        let conf = json!({"slotmanager.min-total-resource.cpu": least});
+        assert_eq!(native(conf.clone()), 1000 + pods * 1500);
+    }
+    let idle =
+        |configuration: Value| milli(session(), json!({ "flinkConfiguration": configuration }));
+    assert_eq!(
+        idle(json!({"slotmanager.min-total-resource.cpu": 2})),
+        1000 + 2 * 1500
+    );
+    assert_eq!(
+        idle(
+            json!({"slotmanager.number-of-slots.min": 4, "slotmanager.redundant-taskmanager-num": 1})
+        ),
+        1000 + 3 * 1500
+    );
     let operator = Known {
         operator: Some(json!({"taskmanager.cpu.cores": 4})),
         ..Known::default()
@@ -403,11 +419,25 @@ fn a_session_job_pays_for_the_taskmanagers_of_its_native_cluster() {
         4 * 1000,
         "unknown: one slot and one core each"
     );
+    // A job is submitted to TaskManagers that its cluster describes; what it writes about them itself is not read by anybody.
+    merge(&mut cluster, &json!({"spec": {"mode": "native"}}));
     let own = merged(
         &job,
-        &json!({"spec": {"flinkConfiguration": {"taskmanager.numberOfTaskSlots": 2, "taskmanager.cpu.cores": 3}}}),
+        &json!({"spec": {"flinkConfiguration": {"taskmanager.numberOfTaskSlots": 1000, "taskmanager.cpu.cores": 0.001}}}),
     );
-    assert_eq!(workload_in(&own, &EmptyWorld).charge().0, 2 * 3000);
+    assert_eq!(on(&cluster, &own), 2500);
+    assert_eq!(workload_in(&own, &EmptyWorld).charge().0, 4 * 1000);
+    // How many it asks for and how far its autoscaler goes are its own.
+    let own = merged(
+        &job,
+        &json!({"spec": {"job": {"parallelism": null}, "flinkConfiguration": {"parallelism.default": 8}}}),
+    );
+    assert_eq!(on(&cluster, &own), 2 * 2500);
+    let own = merged(
+        &job,
+        &json!({"spec": {"flinkConfiguration": {"job.autoscaler.enabled": true, "job.autoscaler.quota.cpu": 15}}}),
+    );
+    assert_eq!(on(&cluster, &own), 10 * 2500);
 }
 
 #[test]

@@ -390,3 +390,72 @@ fn a_refusal_names_the_environment_that_sets_the_field() {
     );
     assert!(!judgement.refusal.unwrap().message.contains("sets it"));
 }
+
+/// The way out that the refusal names leads there with an Environment too.
+#[test]
+fn a_session_cluster_that_is_made_anew_meets_its_environment() {
+    let running = deployed(&spec(&session(), json!({"flinkVersion": "v1_19"})));
+    let world = environment(json!({"flinkVersion": "v1_20", "serviceAccount": "audited"}));
+    let anew = |edit: Value| {
+        let annotated = merged(
+            &running,
+            &json!({"metadata": {"annotations": {"sluice.dev/allow-recreate": "true"}}}),
+        );
+        spec(&annotated, edit)
+    };
+    for edit in [
+        json!({"flinkVersion": "v1_20"}),
+        json!({"image": "flink:1.20.1"}),
+    ] {
+        let made = admitted(&anew(edit), Some(&running), &world);
+        assert_eq!(made["spec"]["flinkVersion"], "v1_20");
+        assert_eq!(made["spec"]["serviceAccount"], "audited");
+    }
+    // Who changes nothing that is frozen asks for nothing to be made anew.
+    let made = admitted(&anew(json!({"restartNonce": 7})), Some(&running), &world);
+    assert_eq!(made["spec"]["flinkVersion"], "v1_19");
+    assert_eq!(made["spec"]["serviceAccount"], "flink");
+}
+
+#[test]
+fn an_application_of_confluent_meets_its_environment_when_it_is_started() {
+    for api_version in ["cmf.confluent.io/v1", "platform.confluent.io/v1beta1"] {
+        let own = merged(
+            &application(),
+            &json!({"apiVersion": api_version, "kind": "FlinkApplication", "spec": {"job": {"state": "suspended"}}}),
+        );
+        let world = environment(json!({"serviceAccount": "audited"}));
+        let started = spec(&own, json!({"job": {"state": "running"}}));
+        let made = admitted(&started, Some(&own), &world);
+        assert_eq!(made["spec"]["serviceAccount"], "audited", "{api_version}");
+        let made = admitted(&own, Some(&started), &world);
+        assert_eq!(made["spec"], own["spec"], "{api_version}");
+    }
+}
+
+#[test]
+fn no_environment_moves_a_submitted_job() {
+    let submitted = deployed(&session_job());
+    let world = environment(json!({"deploymentName": "theirs"}));
+    let changed = spec(&submitted, json!({"job": {"args": ["x"]}}));
+    let made = admitted(&changed, Some(&submitted), &world);
+    assert_eq!(made["spec"], changed["spec"]);
+    let made = admitted(&session_job(), None, &world);
+    assert_eq!(made["spec"]["deploymentName"], "theirs");
+}
+
+#[test]
+fn a_record_that_no_api_server_would_store_is_nobodys() {
+    let record = |padding: usize| {
+        let mut own = spec(&application(), json!({"serviceAccount": "filled"}));
+        let record = json!({"/spec/serviceAccount": "filled", "/spec/x": "x".repeat(padding)});
+        own["metadata"]["annotations"] = json!({"sluice.dev/defaults": record.to_string()});
+        let (made, _) = asked(&own, None, &defaults(json!({"image": "theirs"})));
+        made["metadata"]["annotations"]["sluice.dev/defaults"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    assert!(record(1024).contains("serviceAccount"));
+    assert!(!record(256 * 1024).contains("serviceAccount"));
+}

@@ -8,7 +8,7 @@ mod cpu;
 mod pods;
 mod state;
 
-pub(crate) use state::{Kind, workload};
+pub(crate) use state::{Kind, wish, workload};
 
 use super::conf::Conf;
 use super::resources::Role;
@@ -44,12 +44,12 @@ pub(crate) fn cluster(object: &Value, conf: &Conf<'_>) -> Result<MilliCpu, Cause
     let job_manager = pod(spec, Role::JobManager, mode, conf)?;
     let job_managers = job_manager.whole.times(count::job_managers(object, conf)?);
     let is_application = json::present(object, &["spec", "job"]).is_some();
-    let task_managers = if is_application {
-        count::application(object, mode, conf)?
-    } else {
-        count::session(object, mode, conf)?
-    };
     let task_manager = pod(spec, Role::TaskManager, mode, conf)?;
+    let task_managers = if is_application {
+        count::application(object, mode, task_manager.main, conf)?
+    } else {
+        count::session(object, mode, task_manager.main, conf)?
+    };
     let declared = task_manager.whole.times(task_managers);
     let charged = if is_application {
         autoscaled(declared, &task_manager, conf)?
@@ -59,11 +59,13 @@ pub(crate) fn cluster(object: &Value, conf: &Conf<'_>) -> Result<MilliCpu, Cause
     Ok(job_managers.plus(charged))
 }
 
-/// CPU of the TaskManagers that a job makes its native session cluster start. `cluster`: its facts; without them,
-/// Flink's defaults and the job's own configuration.
+/// CPU of the TaskManagers that a job makes its native session cluster start. `cluster`: its facts, with the configuration that it runs with;
+/// without them, the operator's and Flink's defaults. `conf`: what the job itself is submitted with. Its TaskManagers are the cluster's: slots
+/// and CPU that a job writes into its own configuration change nothing about them.
 pub(crate) fn session_job(
     object: &Value,
     cluster: Option<&Value>,
+    cluster_conf: &Conf<'_>,
     conf: &Conf<'_>,
 ) -> Result<MilliCpu, Cause> {
     let empty = Value::Object(serde_json::Map::new());
@@ -74,8 +76,8 @@ pub(crate) fn session_job(
     if mode == Mode::Standalone {
         return Ok(MilliCpu::ZERO); // the cluster has paid for its TaskManagers
     }
-    let task_manager = pod(spec, Role::TaskManager, mode, conf)?;
-    let task_managers = count::session_job(object, conf)?;
+    let task_manager = pod(spec, Role::TaskManager, mode, cluster_conf)?;
+    let task_managers = count::session_job(object, cluster_conf, conf)?;
     autoscaled(task_manager.whole.times(task_managers), &task_manager, conf)
 }
 

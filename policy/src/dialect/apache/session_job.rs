@@ -68,6 +68,14 @@ pub(crate) fn judge(review: &Review<'_>, world: &dyn World, findings: &mut Findi
     }
 }
 
+/// What an Environment leaves alone: see [`moved`].
+pub(crate) fn held(old: &Value) -> Vec<FieldPath> {
+    match Recorded::of(old) {
+        Recorded::Object(_) => vec![FieldPath::of("spec.deploymentName")],
+        Recorded::Nothing | Recorded::Unreadable => Vec::new(),
+    }
+}
+
 /// A submitted job stays on its cluster.
 fn moved(review: &Review<'_>, findings: &mut Findings) {
     let recorded = super::recorded_of(review);
@@ -118,25 +126,20 @@ fn with_cluster(
             format!("names another cluster than {actual}, which it is judged against"),
         );
     }
-    let conf = effective(object, review.namespace, cluster, operator);
+    let its = deployment::effective(cluster, review.namespace, operator);
+    let conf = over(its, object);
     job::judge(object, None, &conf, findings);
     autoscaler::judge(&conf, findings);
 }
 
-/// The configuration of a job on a cluster: the operator's, the cluster's, and the job's own on top.
-pub(crate) fn effective<'a>(
-    object: &'a Value,
-    namespace: &str,
-    cluster: &'a Value,
-    operator: Option<&'a Value>,
-) -> Conf<'a> {
-    let mut conf = deployment::effective(cluster, namespace, operator);
+/// The configuration that a job is submitted with: its own on top of its cluster's.
+pub(crate) fn over<'a>(mut cluster: Conf<'a>, object: &'a Value) -> Conf<'a> {
     if let Some(configuration) = json::present(object, &["spec", "flinkConfiguration"])
         && configuration.is_object()
     {
-        conf.add(configuration);
+        cluster.add(configuration);
     }
-    conf
+    cluster
 }
 
 fn jar(object: &Value, operator: &Conf<'_>, findings: &mut Findings) {

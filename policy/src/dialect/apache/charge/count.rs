@@ -6,6 +6,7 @@ use crate::dialect::apache::shape::whole;
 use crate::dialect::apache::{Mode, java};
 use crate::finding::{Cause, CauseReason};
 use crate::json;
+use crate::quantity::MilliCpu;
 use serde_json::Value;
 
 const JOB_MANAGERS: Opt = Opt::new("kubernetes.jobmanager.replicas", &[]);
@@ -14,6 +15,7 @@ const INTERNAL_REPLICAS: Opt = Opt::new("kubernetes.internal.taskmanager.replica
 const OVERRIDES: Opt = Opt::new(super::state::OVERRIDES_KEY, &[]);
 const REDUNDANT: Opt = Opt::new("slotmanager.redundant-taskmanager-num", &[]);
 const MIN_SLOTS: Opt = Opt::new("slotmanager.number-of-slots.min", &[]);
+const MIN_CPU: Opt = Opt::new("slotmanager.min-total-resource.cpu", &[]);
 const DEFAULT_PARALLELISM: Opt = Opt::new("parallelism.default", &[]);
 
 fn unreadable(bad: &BadValue) -> Cause {
@@ -45,8 +47,20 @@ pub(super) fn job_managers(object: &Value, conf: &Conf<'_>) -> Result<u64, Cause
     Ok(u64::try_from(replicas).unwrap_or(0).max(1))
 }
 
-/// TaskManagers of an application.
-pub(super) fn application(object: &Value, mode: Mode, conf: &Conf<'_>) -> Result<u64, Cause> {
+/// TaskManagers that native Flink keeps whatever its jobs need; `cpu`: of one of them.
+fn kept(cpu: MilliCpu, conf: &Conf<'_>) -> Result<u64, Cause> {
+    let for_slots = number(conf, MIN_SLOTS, 0)?.div_ceil(slots(conf)?);
+    let least = super::cpu::configured(conf, MIN_CPU)?.unwrap_or(MilliCpu::ZERO);
+    Ok(for_slots.max(least.0.div_ceil(cpu.0.max(1))))
+}
+
+/// TaskManagers of an application; `cpu`: of one of them.
+pub(super) fn application(
+    object: &Value,
+    mode: Mode,
+    cpu: MilliCpu,
+    conf: &Conf<'_>,
+) -> Result<u64, Cause> {
     let replicas = whole(object, &["spec", "taskManager", "replicas"])
         .map(|replicas| u64::try_from(replicas).unwrap_or(0));
     let slots = slots(conf)?;
@@ -55,7 +69,7 @@ pub(super) fn application(object: &Value, mode: Mode, conf: &Conf<'_>) -> Result
         Mode::Native => {
             let asked = replicas.unwrap_or_else(|| parallelism.div_ceil(slots));
             Ok(asked
-                .max(number(conf, MIN_SLOTS, 0)?.div_ceil(slots))
+                .max(kept(cpu, conf)?)
                 .saturating_add(number(conf, REDUNDANT, 0)?))
         }
         Mode::Standalone => {
@@ -74,13 +88,15 @@ pub(super) fn application(object: &Value, mode: Mode, conf: &Conf<'_>) -> Result
     }
 }
 
-/// TaskManagers of a session cluster before any job: native Flink starts them for jobs, which pay for them.
-pub(super) fn session(object: &Value, mode: Mode, conf: &Conf<'_>) -> Result<u64, Cause> {
+/// TaskManagers of a session cluster before any job, `cpu` each: native Flink starts the others for jobs, which pay for them.
+pub(super) fn session(
+    object: &Value,
+    mode: Mode,
+    cpu: MilliCpu,
+    conf: &Conf<'_>,
+) -> Result<u64, Cause> {
     match mode {
-        Mode::Native => {
-            let slots = slots(conf)?;
-            Ok(number(conf, MIN_SLOTS, 0)?.div_ceil(slots))
-        }
+        Mode::Native => Ok(kept(cpu, conf)?.saturating_add(number(conf, REDUNDANT, 0)?)),
         Mode::Standalone => match whole(object, &["spec", "taskManager", "replicas"]) {
             Some(replicas) if replicas > 0 => Ok(u64::try_from(replicas).unwrap_or(0)),
             _ => number(conf, INTERNAL_REPLICAS, 1),
@@ -89,12 +105,16 @@ pub(super) fn session(object: &Value, mode: Mode, conf: &Conf<'_>) -> Result<u64
 }
 
 /// TaskManagers that a job needs on a native session cluster.
-pub(super) fn session_job(object: &Value, conf: &Conf<'_>) -> Result<u64, Cause> {
+pub(super) fn session_job(
+    object: &Value,
+    cluster_conf: &Conf<'_>,
+    conf: &Conf<'_>,
+) -> Result<u64, Cause> {
     let parallelism = match at_least_nothing(whole(object, &["spec", "job", "parallelism"])) {
         0 => number(conf, DEFAULT_PARALLELISM, 1)?,
         parallelism => parallelism,
     };
-    Ok(parallelism.div_ceil(slots(conf)?))
+    Ok(parallelism.div_ceil(slots(cluster_conf)?))
 }
 
 fn at_least_nothing(number: Option<i64>) -> u64 {

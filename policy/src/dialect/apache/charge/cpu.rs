@@ -80,7 +80,8 @@ fn in_spec(spec: &Value, role: Role) -> Result<Option<MilliCpu>, Cause> {
         .map_err(|error| cause(role.field().key("resource").key("cpu"), error))
 }
 
-fn configured(conf: &Conf<'_>, option: Opt) -> Result<Option<MilliCpu>, Cause> {
+/// A number of cores in the configuration.
+pub(super) fn configured(conf: &Conf<'_>, option: Opt) -> Result<Option<MilliCpu>, Cause> {
     conf.raw(option)
         .map(|(key, text)| {
             double(text).map_err(|error| cause(crate::dialect::apache::conf::path(key), error))

@@ -37,16 +37,13 @@ pub(crate) fn workload(
     } else {
         asked.map_err(|cause| vec![cause])?
     };
-    let suspended = json::text(object, &["spec", "job", "state"]) == Some("suspended");
     let unseen = generations_unseen(object);
     let is_observed = unseen == Some(0);
     let has_finished = has_finished(object, kind);
-    let desired = if deleting || (is_observed && has_finished) {
+    let desired = if is_observed && has_finished {
         Desired::Stopped
-    } else if suspended {
-        Desired::Suspended
     } else {
-        Desired::Running
+        wish(object)
     };
     // What has finished and is then told to go, or to stay away, is not started in between.
     let stays_gone = has_finished
@@ -71,6 +68,17 @@ pub(crate) fn workload(
         },
         allocated,
     })
+}
+
+/// What the user asks for, whatever has become of it.
+pub(crate) fn wish(object: &Value) -> Desired {
+    if is_being_deleted(object) {
+        Desired::Stopped
+    } else if json::text(object, &["spec", "job", "state"]) == Some("suspended") {
+        Desired::Suspended
+    } else {
+        Desired::Running
+    }
 }
 
 /// The most of what may be running: the recorded spec, and the stable one that the operator may roll back to.
