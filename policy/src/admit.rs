@@ -6,7 +6,7 @@ use crate::charge::{Desired, Workload};
 use crate::defaults::{self, Filled, Layers};
 use crate::dialect::Class;
 use crate::draft::Draft;
-use crate::finding::{Cause, CauseReason, Code, Findings, Refusal};
+use crate::finding::{CAUSES, Cause, CauseReason, Code, Findings, Refusal};
 use crate::immutability;
 use crate::mode::{Mode, Modes};
 use crate::path::FieldPath;
@@ -272,7 +272,7 @@ fn name_environments(review: &Review<'_>, world: &dyn World, causes: &mut [Cause
         return;
     }
     let layers = defaults::layers(review.dialect, world, review.namespace, review.object);
-    for cause in causes {
+    for cause in causes.iter_mut().take(CAUSES) {
         if let Some(source) = defaults::imposer(
             review.object,
             review.dialect,

@@ -158,8 +158,8 @@ pub fn one_line(message: &str) -> String {
 
 /// How many causes a message lists; a manifest with thousands of bad entries must not make a reply of megabytes.
 const LISTED: usize = 25;
-/// How many causes a refusal carries.
-const CAUSES: usize = 100;
+/// How many causes a refusal carries; work on each of them need go no further.
+pub(crate) const CAUSES: usize = 100;
 
 /// A refusal: what the user sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
