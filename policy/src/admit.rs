@@ -13,7 +13,7 @@ use crate::path::FieldPath;
 use crate::quantity::MilliCpu;
 use crate::review::{Operation, Part, Review, is_being_deleted, next_generation};
 use crate::rule::{Family, Rule};
-use crate::world::World;
+use crate::world::{Layer, World};
 use json_patch::PatchOperation;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -57,7 +57,12 @@ pub static MARKED_LATER: Rule = Rule {
 };
 
 /// Rules of the pipeline itself.
-pub static RULES: &[&Rule] = &[&INCOMPLETE, &TOO_EARLY, &MARKED_LATER];
+pub static RULES: &[&Rule] = &[
+    &INCOMPLETE,
+    &TOO_EARLY,
+    &MARKED_LATER,
+    &defaults::OTHER_FORM,
+];
 
 /// What the mutating call answers.
 #[derive(Debug)]
@@ -261,24 +266,22 @@ fn judge(
             findings.causes.push(cause.clone());
         }
     }
+    let environments = if world.modes(review.namespace).defaults == Mode::Enforce {
+        defaults::environments(review.dialect, world, review.namespace, review.object)
+    } else {
+        Vec::new()
+    };
+    defaults::judge_form(review, &environments, findings);
     let mut causes = std::mem::take(&mut findings.causes);
-    name_environments(review, world, &mut causes);
+    name_environments(review, &environments, &mut causes);
     Refusal::of(&subject, causes).or_else(|| immutability::judge(review, findings))
 }
 
 /// Tells users which Environment has set what they are refused for, as they may never have written it.
-fn name_environments(review: &Review<'_>, world: &dyn World, causes: &mut [Cause]) {
-    if causes.is_empty() || world.modes(review.namespace).defaults != Mode::Enforce {
-        return;
-    }
-    let layers = defaults::layers(review.dialect, world, review.namespace, review.object);
+fn name_environments(review: &Review<'_>, environments: &[Layer], causes: &mut [Cause]) {
     for cause in causes.iter_mut().take(CAUSES) {
-        if let Some(source) = defaults::imposer(
-            review.object,
-            review.dialect,
-            &layers.environments,
-            &cause.field,
-        ) {
+        let imposer = defaults::imposer(review.object, review.dialect, environments, &cause.field);
+        if let Some(source) = imposer {
             cause.message = format!("{} ({source} sets it)", cause.message.trim_end_matches('.'));
         }
     }

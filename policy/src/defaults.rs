@@ -5,6 +5,7 @@
 //! annotation `sluice.dev/defaults` ([`record`]); what the user said himself is told by [`owned`].
 
 mod fill;
+mod form;
 mod leaves;
 pub mod owned;
 pub mod record;
@@ -12,11 +13,13 @@ mod settings;
 mod spelling;
 
 pub use fill::{Filled, Layers, fill};
+pub use form::OTHER_FORM;
+pub(crate) use form::judge as judge_form;
 pub(crate) use leaves::each_leaf;
 pub(crate) use settings::imposer;
 
 use crate::dialect::Dialect;
-use crate::world::World;
+use crate::world::{Layer, World};
 use serde_json::Value;
 
 /// Where values come from, for people.
@@ -26,11 +29,11 @@ pub const DERIVED: &str = "derived";
 
 /// The layers that apply to a kind in a namespace.
 pub fn layers(dialect: &dyn Dialect, world: &dyn World, namespace: &str, object: &Value) -> Layers {
-    let (environments, defaults) = if dialect.section().is_some() && dialect.takes_defaults(object)
-    {
-        (world.environments(namespace), world.defaults(namespace))
+    let environments = environments(dialect, world, namespace, object);
+    let defaults = if takes_settings(dialect, object) {
+        world.defaults(namespace)
     } else {
-        (Vec::new(), Vec::new())
+        Vec::new()
     };
     Layers {
         environments,
@@ -38,4 +41,22 @@ pub fn layers(dialect: &dyn Dialect, world: &dyn World, namespace: &str, object:
         built_in: dialect.built_in(object),
         only_levers: false,
     }
+}
+
+/// The Environments that apply to an object of a kind in a namespace, the first wins.
+pub(crate) fn environments(
+    dialect: &dyn Dialect,
+    world: &dyn World,
+    namespace: &str,
+    object: &Value,
+) -> Vec<Layer> {
+    if takes_settings(dialect, object) {
+        world.environments(namespace)
+    } else {
+        Vec::new()
+    }
+}
+
+fn takes_settings(dialect: &dyn Dialect, object: &Value) -> bool {
+    dialect.section().is_some() && dialect.takes_defaults(object)
 }

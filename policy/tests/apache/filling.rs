@@ -459,3 +459,64 @@ fn a_record_that_no_api_server_would_store_is_nobodys() {
     assert!(record(1024).contains("serviceAccount"));
     assert!(!record(256 * 1024).contains("serviceAccount"));
 }
+
+/// Of two forms the operator reads one: the Environment would be evaded, or the user's words lost, and nobody told.
+#[test]
+fn an_environment_and_an_object_speak_in_one_form() {
+    let old_form = application();
+    let new_form = spec(
+        &application(),
+        json!({"taskManager": {"resource": null, "resources": {"requests": {"cpu": 8, "memory": "16Gi"}}}}),
+    );
+    for (own, settings, field) in [
+        (
+            &new_form,
+            json!({"resource": {"cpu": 1}}),
+            "spec.taskManager.resources.requests",
+        ),
+        (
+            &old_form,
+            json!({"resources": {"requests": {"cpu": "2"}}}),
+            "spec.taskManager.resource",
+        ),
+    ] {
+        let world = environment(json!({"taskManager": settings}));
+        let (_, judgement) = asked(own, None, &world);
+        let refusal = judgement.refusal.unwrap();
+        assert_eq!(refusal.rule.id, "defaults/other-form");
+        assert_eq!(refusal.causes.len(), 1, "{}", refusal.message);
+        assert_eq!(refusal.causes[0].field.to_string(), field);
+        assert!(
+            refusal
+                .message
+                .contains("Environment 0 sets spec.taskManager.resource"),
+            "{}",
+            refusal.message
+        );
+        // What was stored before may go down and stay, and is told when it is changed.
+        let stored = deployed(own);
+        admitted(&stored, Some(&stored), &world);
+        let suspended = spec(&stored, json!({"job": {"state": "suspended"}}));
+        admitted(&suspended, Some(&stored), &world);
+        let changed = spec(&stored, json!({"image": "flink:1.20.1"}));
+        let (_, judgement) = asked(&changed, Some(&stored), &world);
+        assert_eq!(judgement.refusal.unwrap().rule.id, "defaults/other-form");
+    }
+    for (own, settings) in [
+        (&old_form, json!({"resource": {"cpu": 1}})),
+        (&new_form, json!({"resources": {"requests": {"cpu": "1"}}})),
+        (&new_form, json!({"replicas": null})),
+    ] {
+        admitted(own, None, &environment(json!({"taskManager": settings})));
+    }
+    // Environments that differ are no user's fault.
+    let bare = spec(&application(), json!({"taskManager": {"resource": null}}));
+    let world = Admins {
+        environments: vec![
+            json!({"taskManager": {"resource": {"cpu": 1, "memory": "2g"}}}),
+            json!({"taskManager": {"resources": {"requests": {"cpu": 1}}}}),
+        ],
+        ..Admins::default()
+    };
+    admitted(&bare, None, &world);
+}
