@@ -405,7 +405,12 @@ fn an_image_that_is_missing(gate: &Gate) -> Result<()> {
         );
         Ok(ready["message"].as_str().unwrap_or_default().to_owned())
     };
-    let message = eventually(STEP, || told(&look(&team)?))?;
+    // The JobManager's pod is told of before the others', but any of them may be the first that fails.
+    let message = eventually(STEP, || {
+        let message = told(&look(&team)?)?;
+        ensure!(message.starts_with("jobmanager: "), "{message}");
+        Ok(message)
+    })?;
     ensure!(
         message.contains(&format!(
             "image {registry}/flink:not-there cannot be pulled: "
