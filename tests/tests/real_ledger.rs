@@ -613,24 +613,54 @@ async fn a_new_kind_is_counted_once_it_is_served(world: &World) {
         )
     })
     .await;
-    let used = async |cpu: u64| {
-        until("usage follows", async || {
-            let statuses = world.statuses().await;
-            (
-                statuses
-                    .iter()
-                    .all(|status| status.confirmed_milli == Some(cpu * 1000)),
-                statuses,
-            )
-        })
-        .await
-    };
-    let statuses = used(3).await;
+    let statuses = used(world, 3).await;
     assert!(statuses.iter().all(|status| {
         status
             .snapshot
             .contains_key("flinkdeployments.flink.apache.org")
     }));
+    Box::pin(what_is_only_not_served_lives_on(world, &crds, &api)).await;
+    crds.delete(
+        "flinkdeployments.flink.apache.org",
+        &DeleteParams::default(),
+    )
+    .await
+    .unwrap();
+    used(world, 0).await;
+    // Other kinds are counted on.
+    world
+        .put(&world.get("c3").await, "RUNNING", 2)
+        .await
+        .unwrap();
+    used(world, 2).await;
+    world
+        .put(&world.get("c3").await, "STOPPED", 2)
+        .await
+        .unwrap();
+    used(world, 0).await;
+}
+
+/// Waits until usage is this many CPUs, and tells the statuses.
+async fn used(world: &World, cpu: u64) -> Vec<QuotaStatus> {
+    until("usage follows", async || {
+        let statuses = world.statuses().await;
+        (
+            statuses
+                .iter()
+                .all(|status| status.confirmed_milli == Some(cpu * 1000)),
+            statuses,
+        )
+    })
+    .await
+}
+
+/// What is only not served lives on, and so do its pods. A hold for it is not dropped, however long it stays undecided; a quota that is made
+/// meanwhile is not counted without it.
+async fn what_is_only_not_served_lives_on(
+    world: &World,
+    crds: &Api<CustomResourceDefinition>,
+    api: &Api<kube::api::DynamicObject>,
+) {
     let serve = async |served: bool| {
         let path = "/spec/versions/0/served";
         let change = json!([{"op": "replace", "path": path, "value": served}]);
@@ -647,8 +677,6 @@ async fn a_new_kind_is_counted_once_it_is_served(world: &World) {
         })
         .await;
     };
-    // What is only not served lives on, and so do its pods. A hold for it is not dropped, however long it stays undecided; a quota that is
-    // made meanwhile is not counted without it. The new number of another workload makes the leader count.
     let f = api.get("f").await.unwrap();
     let growth = Reserve {
         object: ObjectKey {
@@ -673,6 +701,7 @@ async fn a_new_kind_is_counted_once_it_is_served(world: &World) {
         let status = late.get("late").await.unwrap().status.unwrap_or_default();
         status.confirmed_milli
     };
+    // The leader has to count for the new number of another workload.
     let object = world.get("c4").await;
     world.put(&object, "RUNNING", 1).await.unwrap();
     tokio::time::sleep(Duration::from_secs(5)).await;
@@ -686,31 +715,13 @@ async fn a_new_kind_is_counted_once_it_is_served(world: &World) {
         .await
         .unwrap();
     serve(true).await;
-    used(3).await;
+    used(world, 3).await;
     until("the new quota is counted with what runs", async || {
         let counted = late_counted().await;
         (counted == Some(3000), counted)
     })
     .await;
     late.delete("late", &DeleteParams::default()).await.unwrap();
-    crds.delete(
-        "flinkdeployments.flink.apache.org",
-        &DeleteParams::default(),
-    )
-    .await
-    .unwrap();
-    used(0).await;
-    // Other kinds are counted on.
-    world
-        .put(&world.get("c3").await, "RUNNING", 2)
-        .await
-        .unwrap();
-    used(2).await;
-    world
-        .put(&world.get("c3").await, "STOPPED", 2)
-        .await
-        .unwrap();
-    used(0).await;
 }
 
 /// A client some of whose requests get no answer until told otherwise; everything else works.
