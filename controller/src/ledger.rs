@@ -8,7 +8,8 @@
 //! * [`gate`]: the second gate, behind admission: whether all quotas cover a start or growth. Pure; [`claim`]: who wants CPU, [`queue`]: who
 //!   waits for it, [`door`]: the way there;
 //! * [`dialects`]: which resources those are, and what their objects cost;
-//! * [`first_look`]: whether a quota may be counted in a scope in which it was not counted before;
+//! * [`first_look`]: whether a quota may be counted in a scope in which it was not counted before; [`looks`]: those that are under way;
+//! * [`absence`]: whether a kind that is not served is gone;
 //! * [`facts`] and [`operator`]: what charges look up elsewhere;
 //! * [`sightings`]: since when this process has known each hold, whether it led or not;
 //! * [`undecided`]: reads, fences and drops for holds that are due.
@@ -29,6 +30,7 @@ use crate::leader::Leadership;
 use facts::Facts;
 use sightings::Sightings;
 
+pub mod absence;
 pub mod claim;
 pub mod dialects;
 pub mod door;
@@ -36,6 +38,7 @@ pub mod facts;
 pub mod first_look;
 pub mod gate;
 pub mod keeper;
+pub mod looks;
 pub mod operator;
 pub mod queue;
 pub mod quotas;

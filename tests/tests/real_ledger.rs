@@ -11,6 +11,7 @@
     reason = "a test; clippy exempts only functions marked #[test], not their helpers"
 )]
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -369,6 +370,7 @@ fn the_ledger_is_exact_on_a_real_api_server() {
             &world,
         ))
         .await;
+        many_namespaces_are_not_listed_one_by_one(&world).await;
         Box::pin(session_jobs_count_once_their_clusters_are_known(&world)).await;
         one_leads_and_another_takes_over(&world.client).await;
         let world = Arc::into_inner(world).unwrap();
@@ -611,24 +613,54 @@ async fn a_new_kind_is_counted_once_it_is_served(world: &World) {
         )
     })
     .await;
-    let used = async |cpu: u64| {
-        until("usage follows", async || {
-            let statuses = world.statuses().await;
-            (
-                statuses
-                    .iter()
-                    .all(|status| status.confirmed_milli == Some(cpu * 1000)),
-                statuses,
-            )
-        })
-        .await
-    };
-    let statuses = used(3).await;
+    let statuses = used(world, 3).await;
     assert!(statuses.iter().all(|status| {
         status
             .snapshot
             .contains_key("flinkdeployments.flink.apache.org")
     }));
+    Box::pin(what_is_only_not_served_lives_on(world, &crds, &api)).await;
+    crds.delete(
+        "flinkdeployments.flink.apache.org",
+        &DeleteParams::default(),
+    )
+    .await
+    .unwrap();
+    used(world, 0).await;
+    // Other kinds are counted on.
+    world
+        .put(&world.get("c3").await, "RUNNING", 2)
+        .await
+        .unwrap();
+    used(world, 2).await;
+    world
+        .put(&world.get("c3").await, "STOPPED", 2)
+        .await
+        .unwrap();
+    used(world, 0).await;
+}
+
+/// Waits until usage is this many CPUs, and tells the statuses.
+async fn used(world: &World, cpu: u64) -> Vec<QuotaStatus> {
+    until("usage follows", async || {
+        let statuses = world.statuses().await;
+        (
+            statuses
+                .iter()
+                .all(|status| status.confirmed_milli == Some(cpu * 1000)),
+            statuses,
+        )
+    })
+    .await
+}
+
+/// What is only not served lives on, and so do its pods. A hold for it is not dropped, however long it stays undecided; a quota that is made
+/// meanwhile is not counted without it.
+async fn what_is_only_not_served_lives_on(
+    world: &World,
+    crds: &Api<CustomResourceDefinition>,
+    api: &Api<kube::api::DynamicObject>,
+) {
     let serve = async |served: bool| {
         let path = "/spec/versions/0/served";
         let change = json!([{"op": "replace", "path": path, "value": served}]);
@@ -645,38 +677,51 @@ async fn a_new_kind_is_counted_once_it_is_served(world: &World) {
         })
         .await;
     };
-    // What is only not served lives on, and so do its pods. The new number of another workload makes the leader count.
+    let f = api.get("f").await.unwrap();
+    let growth = Reserve {
+        object: ObjectKey {
+            resource: "flinkdeployments.flink.apache.org".into(),
+            namespace: NAMESPACE.into(),
+            name: "f".into(),
+        },
+        uid: f.metadata.uid.unwrap(),
+        base: Revision::parse(f.metadata.resource_version.as_deref().unwrap()).unwrap(),
+        from: MilliCpu(3000),
+        to: MilliCpu(4000),
+        ..World::rise(&world.get("c4").await, 1)
+    };
+    let verdict = world.replica(0).ask(world.quotas.clone(), growth).await;
+    assert_eq!(verdict, Some(Verdict::Admitted { over: vec![] }));
     serve(false).await;
+    let late: Api<CpuQuota> = Api::namespaced(world.client.clone(), NAMESPACE);
+    let object = quota("CpuQuota", "late", json!({"hard": {"cpu": 10}}));
+    let object = serde_json::from_value(object).unwrap();
+    late.create(&PostParams::default(), &object).await.unwrap();
+    let late_counted = async || {
+        let status = late.get("late").await.unwrap().status.unwrap_or_default();
+        status.confirmed_milli
+    };
+    // The leader has to count for the new number of another workload.
     let object = world.get("c4").await;
     world.put(&object, "RUNNING", 1).await.unwrap();
     tokio::time::sleep(Duration::from_secs(5)).await;
     for status in world.statuses().await {
         assert!(status.confirmed_milli >= Some(3000), "{status:?}");
+        assert_eq!(status.pending.len(), 1, "{status:?}");
     }
+    assert_eq!(late_counted().await, None, "counted without what runs");
     world
         .put(&world.get("c4").await, "STOPPED", 1)
         .await
         .unwrap();
     serve(true).await;
-    used(3).await;
-    crds.delete(
-        "flinkdeployments.flink.apache.org",
-        &DeleteParams::default(),
-    )
-    .await
-    .unwrap();
-    used(0).await;
-    // Other kinds are counted on.
-    world
-        .put(&world.get("c3").await, "RUNNING", 2)
-        .await
-        .unwrap();
-    used(2).await;
-    world
-        .put(&world.get("c3").await, "STOPPED", 2)
-        .await
-        .unwrap();
-    used(0).await;
+    used(world, 3).await;
+    until("the new quota is counted with what runs", async || {
+        let counted = late_counted().await;
+        (counted == Some(3000), counted)
+    })
+    .await;
+    late.delete("late", &DeleteParams::default()).await.unwrap();
 }
 
 /// A client some of whose requests get no answer until told otherwise; everything else works.
@@ -783,6 +828,41 @@ async fn a_first_count_never_looks_at_an_older_view_than_the_quota(world: &World
     })
     .await;
     leader.abort();
+}
+
+/// A quota over many namespaces is counted in time, and without a burst of lists.
+async fn many_namespaces_are_not_listed_one_by_one(world: &World) {
+    static LISTS: AtomicUsize = AtomicUsize::new(0);
+    let names: Vec<String> = (0..60)
+        .map(|index| format!("many-{index}"))
+        .chain([NAMESPACE.to_owned()])
+        .collect();
+    let object = quota(
+        "ClusterCpuQuota",
+        "many",
+        json!({"hard": {"cpu": 10}, "namespaces": names}),
+    );
+    let many: Api<ClusterCpuQuota> = Api::all(world.client.clone());
+    let object = serde_json::from_value(object).unwrap();
+    many.create(&PostParams::default(), &object).await.unwrap();
+    let running = world.get("c5").await;
+    let running = world.put(&running, "RUNNING", 1).await.unwrap();
+    let (_open, opened) = tokio::sync::watch::channel(true);
+    let keeper = keeper(&held_back(world.client.clone(), opened, |uri| {
+        if uri.path().contains("/namespaces/many-") {
+            LISTS.fetch_add(1, Ordering::SeqCst);
+        }
+        false
+    }));
+    let leader = tokio::spawn(async move { keeper.run(Leadership::always()).await });
+    until("it is counted with what runs", async || {
+        let status = many.get("many").await.unwrap().status.unwrap_or_default();
+        (status.confirmed_milli == Some(1000), status)
+    })
+    .await;
+    assert_eq!(LISTS.load(Ordering::SeqCst), 0);
+    leader.abort();
+    world.put(&running, "STOPPED", 1).await.unwrap();
 }
 
 /// What jobs cost depends on the cluster that they run on. Jobs that are listed before it are not counted by Flink's defaults meanwhile:

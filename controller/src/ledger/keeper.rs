@@ -13,9 +13,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep, sleep_until};
 
 use super::LedgerKeeper;
+use super::absence::Absences;
 use super::first_look::{self, FirstLook};
+use super::looks::{Ended, Looks, Subject};
 use super::quotas::{self, Kind, QuotaCopy, QuotaError, QuotaNews};
-use super::resources::{self, News, WatchError};
+use super::resources::{self, News};
 use super::standing::{Answer, Counted, Question, Questions, Standing};
 use super::undecided;
 use crate::metrics::metrics;
@@ -24,8 +26,14 @@ use crate::metrics::metrics;
 const ATTEMPTS: u32 = 8;
 /// Least time between two writes to one quota, so that a mass deletion is not one write per object.
 const LEAST_GAP: Duration = Duration::from_millis(25);
-/// Pause after something failed.
+/// Pause after something failed. It doubles each time, up to [`RETRY_AT_MOST`]; news of what was missing is heeded at once.
 const RETRY: Duration = Duration::from_secs(1);
+/// The longest such pause.
+const RETRY_AT_MOST: Duration = Duration::from_secs(5);
+/// How many quotas are counted before news, questions and holds have their turn.
+const COUNTS_PER_TURN: usize = 16;
+/// How long counting waits for charges that are being computed anew. Whoever changes clusters all the time must not end all counting.
+const CHARGES_PATIENCE: Duration = Duration::from_secs(10);
 /// From how many holds on the debounce is shortened: each batch rewrites all of them.
 const MANY_HOLDS: usize = 64;
 /// How long what a look has found is waited for before all is listed again: a deletion may be forgotten that was never seen here.
@@ -36,17 +44,19 @@ const HOLDS_PER_TICK: usize = 64;
 /// What is known of a quota.
 struct Known {
     copy: QuotaCopy,
-    /// The scope that it was last counted in, as far as this process knows.
-    counted: Option<Scope>,
+    /// The generation and the scope that it was last counted in, as far as this process knows.
+    counted: Option<(i64, Scope)>,
     /// What existed in a scope that was not counted before.
     looked: Option<Looked>,
     due: Option<Instant>,
     not_before: Instant,
+    /// How often it could not be counted since it was.
+    failures: u32,
 }
 
-/// A look at a quota: its uid, its generation and the resources that were looked at.
+/// A look at a quota that is over.
 struct Looked {
-    of: (String, i64, Vec<super::Resource>),
+    subject: Subject,
     look: FirstLook,
     at: Instant,
 }
@@ -56,7 +66,7 @@ impl Known {
         if let Ok(account) = &copy.account
             && account.book.observed_generation == account.generation
         {
-            self.counted = Some(copy.scope.clone());
+            self.counted = Some((account.generation, copy.scope.clone()));
             self.looked = None;
         }
         self.copy = copy;
@@ -74,6 +84,10 @@ struct Keeper<'a> {
     /// Whether every resource has been listed once with everything known that its charges look up. The lists come in any order: jobs
     /// that are listed before the cluster that they run on are charged by Flink's defaults until they are listed again.
     settled: bool,
+    /// Since when charges of something listed wait to be computed anew.
+    charges_old_since: Option<Instant>,
+    looks: Looks,
+    absences: Absences,
 }
 
 /// Keeps all ledgers for ever. Dropping the future ends its watches.
@@ -109,6 +123,9 @@ pub async fn keep(of: &LedgerKeeper, mut questions: Option<Questions>) {
         listed: Vec::new(),
         epochs: BTreeMap::new(),
         settled: false,
+        charges_old_since: None,
+        looks: Looks::new(of.client.clone(), of.settings.page),
+        absences: Absences::default(),
     };
     let mut ticks = interval(of.settings.expiry_tick);
     loop {
@@ -121,9 +138,14 @@ pub async fn keep(of: &LedgerKeeper, mut questions: Option<Questions>) {
             biased;
             Some((resource, what)) = news.recv() => keeper.learn(&resource, what),
             Some(what) = quota_news.recv() => keeper.learn_quota(what),
+            Some(ended) = keeper.looks.ended() => keeper.take_look(ended),
             Some(question) = heard(questions.as_mut()) => keeper.answer(question),
+            // Before the counts: there may always be one that is due. Its time begins anew once it is over, so the counts have theirs.
+            _ = ticks.tick() => {
+                keeper.see_to_undecided().await;
+                ticks.reset();
+            }
             () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => keeper.count_due().await,
-            _ = ticks.tick() => keeper.see_to_undecided().await,
         }
     }
 }
@@ -193,21 +215,37 @@ impl Keeper<'_> {
         }
     }
 
-    /// Takes note once everything is known for the first time. Afterwards a change of what charges look up is counted when it is listed.
+    /// Takes note once everything is known for the first time.
     fn settle(&mut self) {
-        let is_up_to_date = |resource: &super::Resource| {
-            let key = resource.key();
-            match self.inventory.get(&key) {
-                None | Some(Watched::Unknown) => false,
-                Some(Watched::Absent | Watched::ProvenAbsent) => true,
-                Some(Watched::At(_)) => self
-                    .of
-                    .facts
-                    .as_ref()
-                    .is_none_or(|facts| self.epochs.get(&key) == Some(&facts.epoch(resource))),
-            }
+        let is_listed = |resource: &super::Resource| {
+            let watched = self.inventory.get(&resource.key());
+            !matches!(watched, None | Some(Watched::Unknown))
         };
-        self.settled = self.settled || self.of.resources.iter().all(is_up_to_date);
+        if self.charges_are_new() {
+            self.charges_old_since = None;
+            self.settled = self.settled || self.of.resources.iter().all(is_listed);
+        }
+    }
+
+    /// Whether what is listed was charged by all that is known of what charges look up.
+    fn charges_are_new(&self) -> bool {
+        self.of.facts.as_ref().is_none_or(|facts| {
+            self.of.resources.iter().all(|resource| {
+                let key = resource.key();
+                !matches!(self.inventory.get(&key), Some(Watched::At(_)))
+                    || self.epochs.get(&key) == Some(&facts.epoch(resource))
+            })
+        })
+    }
+
+    /// Whether charges are about to be computed anew. Until then a hold could be given back for less than what it was taken for.
+    fn wait_for_charges(&mut self) -> bool {
+        if self.charges_are_new() {
+            self.charges_old_since = None;
+            return false;
+        }
+        let since = self.charges_old_since.get_or_insert_with(Instant::now);
+        since.elapsed() < CHARGES_PATIENCE
     }
 
     fn learn_quota(&mut self, what: QuotaNews) {
@@ -274,6 +312,7 @@ impl Keeper<'_> {
                 looked: None,
                 due: None,
                 not_before: now,
+                failures: 0,
             });
         known.take(copy);
         known.due = earlier(known.due, due);
@@ -337,20 +376,17 @@ impl Keeper<'_> {
         }
     }
 
+    /// Counts those that have been due for the longest.
     async fn count_due(&mut self) {
         let now = Instant::now();
-        let is_due = |known: &Known| {
-            known
-                .due
-                .is_some_and(|due| due.max(known.not_before) <= now)
-        };
-        let due: Vec<_> = self
+        let mut due: Vec<(Instant, QuotaKey)> = self
             .quotas
             .iter()
-            .filter(|(_, known)| is_due(known))
-            .map(|(key, _)| key.clone())
+            .filter_map(|(key, known)| Some((known.due?.max(known.not_before), key.clone())))
+            .filter(|(due, _)| *due <= now)
             .collect();
-        for key in due {
+        due.sort_unstable();
+        for (_, key) in due.into_iter().take(COUNTS_PER_TURN) {
             self.count(&key).await;
         }
     }
@@ -360,13 +396,18 @@ impl Keeper<'_> {
             return;
         };
         known.due = None;
-        if !self.settled {
+        let watched = known.copy.clone();
+        if self.looks.is_under_way(key) {
+            return; // due again with what it finds
+        }
+        if !self.settled || self.wait_for_charges() {
             return self.again(key, RETRY); // or as soon as something has been listed
         }
-        let watched = known.copy.clone();
         // The watched copy tells whether there is anything to do; it is seldom new enough to write at.
-        if matches!(self.decide(&watched), Ok(None)) {
-            return;
+        match self.decide(&watched) {
+            Ok(None) => return self.succeeded(key),
+            Err(behind) if self.waits_for_kind(&behind) => return self.failed(key),
+            Ok(Some(_)) | Err(_) => {}
         }
         for attempt in 0..ATTEMPTS {
             if attempt > 1 {
@@ -378,25 +419,21 @@ impl Keeper<'_> {
                 Err(error) => {
                     metrics().failure();
                     tracing::warn!(quota = %key, %error, "reading a quota failed; it is counted later");
-                    return self.again(key, RETRY);
+                    return self.failed(key);
                 }
             };
             let Ok(account) = &copy.account else { return };
-            match self.may_look(key, &copy, account).await {
-                Ok(true) => {}
-                Ok(false) => return self.again(key, self.of.settings.debounce),
-                Err(error) => {
-                    metrics().failure();
-                    tracing::warn!(quota = %key, %error, "what exists in a quota's scope could not be listed; it is counted later");
-                    return self.again(key, RETRY);
-                }
+            let counted = self.quotas.get(key).and_then(|it| it.counted.as_ref());
+            let wider = first_look::may_be_wider(account, &copy.scope, counted);
+            if !self.is_scope_known(&copy, account, wider) {
+                return;
             }
-            let book = match self.decide_with_proof(&copy).await {
+            let book = match self.decide_with_proof(&copy, account, wider).await {
                 Ok(Some(book)) => book,
-                Ok(None) => return,
+                Ok(None) => return self.succeeded(key),
                 Err(behind) => {
                     tracing::debug!(quota = %key, %behind, "a quota is counted later");
-                    return self.again(key, RETRY);
+                    return self.failed(key);
                 }
             };
             match copy.write(&self.of.client, account, &book).await {
@@ -407,14 +444,14 @@ impl Keeper<'_> {
                         known.take(written);
                         known.not_before = Instant::now() + LEAST_GAP;
                     }
-                    return;
+                    return self.succeeded(key);
                 }
                 Err(QuotaError::Conflict) => metrics().conflict(),
                 Err(QuotaError::Gone) => return self.forget(key),
                 Err(error) => {
                     metrics().failure();
                     tracing::warn!(quota = %key, %error, "writing a quota failed; it is counted later");
-                    return self.again(key, RETRY);
+                    return self.failed(key);
                 }
             }
         }
@@ -427,78 +464,107 @@ impl Keeper<'_> {
         })
     }
 
-    /// Whether what is known may be counted in this scope, now that the quota has been read.
-    async fn may_look(
-        &mut self,
-        key: &QuotaKey,
-        copy: &QuotaCopy,
-        account: &Account,
-    ) -> Result<bool, WatchError> {
-        let known = self.quotas.get_mut(key);
-        let (counted, looked) = known.map_or((None, None), |known| {
-            (known.counted.as_ref(), known.looked.take())
-        });
-        let resources = &self.of.resources;
-        let open =
-            first_look::open_resources(resources, &self.inventory, account, &copy.scope, counted);
-        if open.is_empty() {
-            return Ok(true);
+    /// Whether what is known may be counted in this scope, now that the quota has been read. If not, it is due again in time.
+    fn is_scope_known(&mut self, copy: &QuotaCopy, account: &Account, wider: bool) -> bool {
+        let resources =
+            first_look::open_resources(&self.of.resources, &self.inventory, account, wider);
+        if resources.is_empty() {
+            return true;
         }
-        let of = (copy.uid().to_owned(), account.generation, open);
-        let still_holds = |looked: &Looked| looked.of == of && looked.at.elapsed() < LOOK_AGAIN;
-        let mut looked = match looked.filter(still_holds) {
-            Some(looked) => looked,
-            None => Looked {
-                look: FirstLook::take(
-                    &self.of.client,
-                    &self.inventory,
-                    &of.2,
-                    &copy.scope,
-                    self.of.settings.page,
-                )
-                .await?,
-                of,
-                at: Instant::now(),
-            },
+        let Some(known) = self.quotas.get_mut(&copy.key) else {
+            return false;
         };
-        let is_known = looked.look.is_known(&self.inventory);
-        if let Some(known) = self.quotas.get_mut(key) {
+        let subject = Subject {
+            uid: copy.uid().to_owned(),
+            generation: account.generation,
+            resources,
+        };
+        let still_holds =
+            |looked: &Looked| looked.subject == subject && looked.at.elapsed() < LOOK_AGAIN;
+        if let Some(mut looked) = known.looked.take().filter(still_holds) {
+            let is_known = looked.look.is_known(&self.inventory);
             known.looked = Some(looked);
+            if !is_known {
+                self.again(&copy.key, self.of.settings.debounce);
+            }
+            return is_known;
         }
-        Ok(is_known)
+        self.looks.begin(&copy.key, subject, copy.scope.clone());
+        false
     }
 
-    /// As [`Self::decide`]; whether a resource that was counted and is not served is gone is asked anew, now that the quota has been read.
-    async fn decide_with_proof(&mut self, copy: &QuotaCopy) -> Result<Option<Book>, Behind> {
-        let mut proven = Vec::new();
-        for resource in &self.of.resources {
-            let key = resource.key();
-            let counted = copy
-                .account
-                .as_ref()
-                .is_ok_and(|account| account.book.snapshot.contains_key(&key));
-            if counted
-                && matches!(self.inventory.get(&key), Some(Watched::Absent))
-                && self.is_gone(resource).await
-            {
-                self.inventory.set(&key, Watched::ProvenAbsent);
-                proven.push(key);
+    /// A look is over: its quota is due again.
+    fn take_look(&mut self, ended: Ended) {
+        let key = &ended.key;
+        match (self.quotas.get_mut(key), ended.look) {
+            (None, _) => {}
+            (Some(known), Ok(look)) => {
+                let at = Instant::now();
+                known.looked = Some(Looked {
+                    subject: ended.subject,
+                    look,
+                    at,
+                });
+                known.due = earlier(known.due, Some(at));
+            }
+            (Some(_), Err(error)) => {
+                metrics().failure();
+                tracing::warn!(quota = %key, %error, "what exists in a quota's scope could not be listed; it is counted later");
+                self.failed(key);
             }
         }
-        let decided = self.decide(copy);
+    }
+
+    /// As [`Self::decide`]; whether a resource that is not served is gone is asked anew, now that the quota has been read. One that this quota
+    /// has not counted yet matters where it may count more than before: objects of it may exist that it has no holds for.
+    async fn decide_with_proof(
+        &mut self,
+        copy: &QuotaCopy,
+        account: &Account,
+        wider: bool,
+    ) -> Result<Option<Book>, Behind> {
+        let mut proven = Vec::new();
+        let mut there = None;
+        for resource in &self.of.resources {
+            let key = resource.key();
+            let matters = wider || account.book.snapshot.contains_key(&key);
+            if !matters || !matches!(self.inventory.get(&key), Some(Watched::Absent)) {
+                continue;
+            }
+            if !self.absences.is_gone(&self.of.client, resource).await {
+                there = Some(Behind { resource: key });
+                break;
+            }
+            self.inventory.set(&key, Watched::ProvenAbsent);
+            proven.push(key);
+        }
+        let decided = there.map_or_else(|| self.decide(copy), Err);
         for key in proven {
             self.inventory.set(&key, Watched::Absent);
         }
         decided
     }
 
-    async fn is_gone(&self, resource: &super::Resource) -> bool {
-        resources::is_gone(&self.of.client, resource)
-            .await
-            .unwrap_or_else(|error| {
-                tracing::warn!(resource = resource.key(), %error, "whether a kind is gone could not be told; quotas that counted it wait");
-                false
-            })
+    /// Whether a quota is behind because of a kind that is not served, and was found not to be gone only a moment ago: no use asking again.
+    fn waits_for_kind(&self, behind: &Behind) -> bool {
+        let watched = self.inventory.get(&behind.resource);
+        matches!(watched, Some(Watched::Absent)) && self.absences.is_there(&behind.resource)
+    }
+
+    /// A quota is counted, or needs no count.
+    fn succeeded(&mut self, key: &QuotaKey) {
+        if let Some(known) = self.quotas.get_mut(key) {
+            known.failures = 0;
+        }
+    }
+
+    /// A quota could not be counted.
+    fn failed(&mut self, key: &QuotaKey) {
+        if let Some(known) = self.quotas.get_mut(key) {
+            let pause = RETRY * 2_u32.saturating_pow(known.failures.min(8));
+            known.failures = known.failures.saturating_add(1);
+            self.again(key, pause.min(RETRY_AT_MOST));
+        }
     }
 
     fn again(&mut self, key: &QuotaKey, after: Duration) {

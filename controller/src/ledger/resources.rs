@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::TryStreamExt;
 use kube::Client;
-use kube::core::params::{GetParams, ListParams, WatchParams};
+use kube::core::params::{ListParams, WatchParams};
 use kube::core::{Request, WatchEvent};
 use serde::Deserialize;
 use serde_json::Value;
@@ -196,41 +196,6 @@ pub async fn list(
             return Ok(Listing::new(revision, objects));
         }
         params = params.continue_token(&page.metadata.next);
-    }
-}
-
-/// Whether the API server serves a resource now, past every cache.
-pub async fn is_served(client: &Client, resource: &Resource) -> Result<bool, WatchError> {
-    let params = ListParams::default().limit(1);
-    let request = Request::new(resource.path())
-        .list(&params)
-        .map_err(unbuilt)?;
-    match client
-        .request::<Value>(request)
-        .await
-        .map_err(WatchError::from)
-    {
-        Ok(_) => Ok(true),
-        Err(WatchError::Absent) => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// Whether nothing of a resource can exist any more: it is not served, and has no definition. One whose version is only not served any
-/// longer keeps its objects, and whatever runs from them.
-pub async fn is_gone(client: &Client, resource: &Resource) -> Result<bool, WatchError> {
-    if is_served(client, resource).await? {
-        return Ok(false);
-    }
-    let definition = Request::new("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")
-        .get(&resource.key(), &GetParams::default())
-        .map_err(unbuilt)?;
-    match client.request::<Value>(definition).await {
-        Ok(_) => Ok(false),
-        Err(error) => match WatchError::from(error) {
-            WatchError::Absent => Ok(true),
-            error => Err(error),
-        },
     }
 }
 

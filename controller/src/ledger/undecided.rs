@@ -9,7 +9,8 @@ use sluice_api::names::{annotations, field_managers};
 use sluice_policy::ledger::{Found, Hold, Revision};
 
 use super::Resource;
-use super::resources::{WatchError, is_served};
+use super::absence::{Presence, presence};
+use super::resources::WatchError;
 
 /// Reads a hold's object from a quorum.
 pub async fn find(client: &Client, resource: &Resource, hold: &Hold) -> Result<Found, WatchError> {
@@ -17,11 +18,7 @@ pub async fn find(client: &Client, resource: &Resource, hold: &Hold) -> Result<F
     let request = Request::new(path).get(&hold.object.name, &GetParams::default());
     let request =
         request.map_err(|error| WatchError::Call(Box::new(kube::Error::BuildRequest(error))))?;
-    match client
-        .request::<Value>(request)
-        .await
-        .map_err(WatchError::from)
-    {
+    match client.request::<Value>(request).await {
         Ok(object) => {
             let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
             if text("/metadata/uid") != Some(hold.uid.as_str()) {
@@ -32,10 +29,18 @@ pub async fn find(client: &Client, resource: &Resource, hold: &Hold) -> Result<F
                 .map(Found::At)
                 .ok_or(WatchError::Unreadable("metadata.resourceVersion"))
         }
-        // The object is absent, or the whole resource.
-        Err(WatchError::Absent) if is_served(client, resource).await? => Ok(Found::Absent),
-        Err(WatchError::Absent) => Ok(Found::ResourceAbsent),
-        Err(error) => Err(error),
+        Err(kube::Error::Api(status)) if status.code == 404 => {
+            // Who looked for the object and did not find it names it. Otherwise nobody looked: the path is not served.
+            let details = status.details.as_ref();
+            if details.is_some_and(|details| details.name == hold.object.name) {
+                return Ok(Found::Absent);
+            }
+            Ok(match presence(client, resource).await? {
+                Presence::Gone => Found::ResourceAbsent,
+                Presence::Unserved | Presence::Served => Found::Unserved,
+            })
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -19,14 +19,16 @@ pub enum Found {
     Absent,
     /// The object of that uid, at this revision.
     At(Revision),
-    /// The API server does not serve the resource.
+    /// The API server does not serve the resource, which is defined all the same: the object may live on, and come to light again.
+    Unserved,
+    /// The API server neither serves nor defines the resource.
     ResourceAbsent,
 }
 
 /// What is to be done about a hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// The next count covers it.
+    /// The next count covers it, or one that is possible later.
     LeaveToConfirm,
     /// Write the annotation `sluice.dev/fence` at the hold's base. Success and conflict both leave it to the next count.
     Fence,
@@ -40,7 +42,7 @@ pub fn decide(hold: &Hold, found: &Found) -> Step {
         Found::ResourceAbsent => Step::Drop,
         Found::Absent if hold.is_create() => Step::Drop,
         Found::At(revision) if !hold.is_create() && *revision == hold.base => Step::Fence,
-        Found::Absent | Found::At(_) => Step::LeaveToConfirm,
+        Found::Absent | Found::At(_) | Found::Unserved => Step::LeaveToConfirm,
     }
 }
 
@@ -89,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_unmoved_update_is_fenced_and_only_an_absent_create_dropped() {
+    fn only_an_unmoved_update_is_fenced_and_only_what_cannot_exist_dropped() {
         let (create, update) = (hold("a", 0), hold("b", 7));
         for (hold, found, step) in [
             (&update, Found::At(Revision(7)), Step::Fence),
@@ -97,6 +99,8 @@ mod tests {
             (&update, Found::Absent, Step::LeaveToConfirm),
             (&create, Found::At(Revision(8)), Step::LeaveToConfirm),
             (&create, Found::Absent, Step::Drop),
+            (&create, Found::Unserved, Step::LeaveToConfirm),
+            (&update, Found::Unserved, Step::LeaveToConfirm),
             (&create, Found::ResourceAbsent, Step::Drop),
             (&update, Found::ResourceAbsent, Step::Drop),
         ] {
