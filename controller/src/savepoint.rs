@@ -4,7 +4,7 @@
 //! * [`sight`]: what is observed of such an object and of its job; [`Whose`] is what each kind of job answers;
 //! * [`decide`]: what is observed goes in, the next step and the status come out. Pure; tested as a table;
 //! * [`object`]: the status of a Savepoint that is complete, whoever completes it; [`place`]: folders and ids;
-//! * [`history`]: all Savepoint objects of one job, for the reconcilers of jobs;
+//! * [`history`]: all Savepoint objects of one job, for the reconcilers of jobs; [`unclear`]: what they tell of a stop that may have left one;
 //! * [`run`]: the edge that reads, decides, writes and calls, while this process leads.
 //!
 //! Savepoints that Sluice takes itself, at suspensions and upgrades, are made by the reconcilers of the jobs; none of them is touched
@@ -23,6 +23,7 @@ pub mod object;
 pub mod place;
 pub mod run;
 pub mod sight;
+pub mod unclear;
 
 pub use run::Savepoints;
 pub use sight::{Life, Place, Sight, Whose};

@@ -286,6 +286,7 @@ async fn deployments_run_on_session_clusters() {
     Box::pin(is_refused_a_name_that_is_taken(&scene)).await;
     Box::pin(moves(&scene, folder.path())).await;
     Box::pin(is_recovered(&scene)).await;
+    Box::pin(outlives_its_session_job(&scene)).await;
     Box::pin(dies_everywhere(&scene, &ended)).await;
 
     controller.abort();
@@ -559,6 +560,42 @@ async fn is_recovered(scene: &Scene<'_>) {
         })
         .await;
     scene.goes("fails").await;
+}
+
+/// Somebody deletes its SessionJob, which cancels the job: it goes on from the checkpoint that this has left.
+async fn outlives_its_session_job(scene: &Scene<'_>) {
+    scene
+        .create("robbed", "CountingJob", "--rate 50 --checkpoint 300")
+        .await;
+    let first = scene.becomes("robbed", DeploymentState::Running).await;
+    scene.counts(&first, "count", 50).await;
+    let jobs = scene.session_jobs();
+    let uid = jobs.get("robbed").await.unwrap().uid();
+    let params = DeleteParams::default();
+    jobs.delete("robbed", &params).await.unwrap();
+    scene
+        .until("it has another SessionJob", async || {
+            let job = jobs.get_opt("robbed").await.unwrap();
+            (job.as_ref().is_some_and(|job| job.uid() != uid), job)
+        })
+        .await;
+    let second = scene
+        .until("it runs again", async || {
+            let deployment = scene.deployments().get("robbed").await.unwrap();
+            let running = deployment
+                .status
+                .clone()
+                .and_then(|status| status.running?.job_id);
+            let is_another = running.is_some_and(|id| id != run_id(&first));
+            (is_another, deployment)
+        })
+        .await;
+    let restored = scene.counts(&second, "restored", 1).await;
+    assert_eq!(scene.savepoints("robbed").await.len(), 1);
+    scene.told(&format!(
+        "its SessionJob was deleted, and it goes on from {restored}"
+    ));
+    scene.goes("robbed").await;
 }
 
 /// Cut off at each point of each transition, it comes to the same.

@@ -176,6 +176,8 @@ fn session_clusters_on_a_real_api_server() {
         let controller = stage.controller();
         from_stopped_to_running_and_back(&stage).await;
         told("from stopped to running and back");
+        flinks_own_records_of_jobs_go_with_a_stop(&stage).await;
+        told("Flink's own records of jobs");
         what_is_lost_or_altered_is_made_again(&stage).await;
         told("what is lost or altered is made again");
         an_image_that_is_missing(&stage).await;
@@ -297,6 +299,44 @@ async fn from_stopped_to_running_and_back(stage: &Stage) {
             "{reason} is not in {reasons:?}"
         );
     }
+}
+
+/// Flink makes its ConfigMaps by itself, without an owner. The next start would bring the old jobs back from them.
+async fn flinks_own_records_of_jobs_go_with_a_stop(stage: &Stage) {
+    let namespace = "available";
+    stage.namespace(namespace, &[]).await;
+    let spec = json!({"numberOfTaskManagers": 1, "flinkConfiguration": {
+        "high-availability.type": "kubernetes", "high-availability.storageDir": "s3://b/ha"}});
+    create(stage, namespace, "a", spec).await;
+    reaches(stage, namespace, "a", Running, |_| true).await;
+    let config_maps: Api<ConfigMap> = Api::namespaced(stage.client.clone(), namespace);
+    for app in ["a-sc", "b-sc"] {
+        let left = json!({"metadata": {"name": format!("{app}-cluster-config-map"), "labels": {"app": app,
+            "type": "flink-native-kubernetes", "configmap-type": "high-availability"}}});
+        let left: ConfigMap = serde_json::from_value(left).unwrap();
+        config_maps
+            .create(&PostParams::default(), &left)
+            .await
+            .unwrap();
+    }
+    let left = async || {
+        let ours = ListParams::default().labels("configmap-type=high-availability");
+        let list = config_maps.list(&ours).await.unwrap();
+        let names = list.items.into_iter();
+        names
+            .filter_map(|map| map.metadata.name)
+            .collect::<Vec<_>>()
+    };
+    // As long as it is to run they stay: what is lost comes back with its jobs.
+    for (pod, _) in pods(stage, namespace, "jobmanager").await {
+        let api: Api<Pod> = Api::namespaced(stage.client.clone(), namespace);
+        api.delete(&pod, &DeleteParams::default()).await.unwrap();
+    }
+    reaches(stage, namespace, "a", Running, |_| true).await;
+    assert_eq!(left().await.len(), 2);
+    change(stage, namespace, "a", json!({"state": "STOPPED"})).await;
+    reaches(stage, namespace, "a", Stopped, |_| true).await;
+    assert_eq!(left().await, ["b-sc-cluster-config-map"]);
 }
 
 async fn what_is_lost_or_altered_is_made_again(stage: &Stage) {

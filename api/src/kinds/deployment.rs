@@ -325,6 +325,9 @@ pub struct InSession {
     /// How often Sluice has started the job anew without being asked to, after Flink had given it up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recoveries: Option<i64>,
+    /// Whether it says that its job has run. Should somebody delete it, the job is not started empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub has_run: Option<bool>,
 }
 
 /// A condition of the running job.

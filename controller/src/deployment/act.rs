@@ -2,14 +2,14 @@
 
 use kube::ResourceExt;
 use sluice_api::conditions::reasons;
-use sluice_api::{Deployment, Job};
+use sluice_api::{Deployment, DeploymentTemplateSpec, Job};
 
 use super::reconcile::{Context, Error, namespace_of};
 use super::sight::{Answer, Step};
 use crate::flink::{FlinkClient, FlinkError, StopAnswer};
 use crate::objects::application::frozen;
-use crate::objects::names::Names;
-use crate::objects::{Application, FlinkCluster, MadeKind, Owner, build};
+use crate::objects::cluster::HighAvailability;
+use crate::objects::{Application, BuildError, FlinkCluster, MadeKind, Owner, Role, build};
 use crate::runtime::hand::HandError;
 use crate::runtime::made::Made;
 
@@ -47,10 +47,11 @@ impl Context {
         match step {
             Step::Make => self.make(deployment, run).await,
             Step::Release => {
-                // Nobody is left who uses it, and the next run would find this one's job there.
-                let id = Names::of_deployment(&deployment.name_any()).flink_id();
-                let namespace = namespace_of(deployment, Some(run));
-                self.hand.remove_high_availability(&namespace, &id).await?;
+                if let Ok(template) = frozen(run.spec.template.as_ref())
+                    && let Ok(cluster) = self.described(deployment, run, &template)
+                {
+                    self.remove_high_availability(deployment, &cluster).await?;
+                }
                 self.release(deployment, run).await?;
                 Ok(Answer::Done)
             }
@@ -100,6 +101,42 @@ impl Context {
         })
     }
 
+    /// The cluster of a run, as it was started.
+    fn described<'t>(
+        &self,
+        deployment: &Deployment,
+        run: &Job,
+        template: &'t DeploymentTemplateSpec,
+    ) -> Result<FlinkCluster<'t>, BuildError> {
+        FlinkCluster::of_run(
+            owner(deployment),
+            &namespace_of(deployment, Some(run)),
+            template,
+            Application::of(run, template),
+        )
+    }
+
+    /// Removes what Flink's high availability has left under a run's name. Nobody is left who uses it, and whatever bears that name next would
+    /// find the old job there and run it beside its own. Only where the run had it: else what bears its name is somebody else's.
+    async fn remove_high_availability(
+        &self,
+        deployment: &Deployment,
+        cluster: &FlinkCluster<'_>,
+    ) -> Result<(), Error> {
+        let Some(application) = &cluster.application else {
+            return Ok(());
+        };
+        if cluster.high_availability() == HighAvailability::Kubernetes {
+            let keeper = (MadeKind::Job, cluster.names.workload(Role::JobManager));
+            let id = &application.job;
+            self.hand
+                .remove_high_availability(&cluster.namespace, id, &keeper)
+                .await?;
+            self.probed(deployment, "high availability removed")?;
+        }
+        Ok(())
+    }
+
     /// Makes what is not there of a run's cluster; its JobManager last, and only once.
     async fn make(&self, deployment: &Deployment, run: &Job) -> Result<Answer, Error> {
         let refused = |error: String| Answer::Refused(reasons::INVALID_SPEC, error);
@@ -109,21 +146,22 @@ impl Context {
         };
         let status = run.status.as_ref();
         let has_jobmanager = status.is_some_and(|status| status.jobmanager_uid.is_some());
-        let cluster = FlinkCluster::of_run(
-            owner(deployment),
-            &namespace_of(deployment, Some(run)),
-            &template,
-            Application::of(run, &template),
-        );
-        let built = match cluster.and_then(|cluster| build(&cluster, &self.build)) {
-            Ok(built) => built,
+        let described = self.described(deployment, run, &template);
+        let described = described
+            .and_then(|cluster| build(&cluster, &self.build).map(|built| (cluster, built)));
+        let (cluster, built) = match described {
+            Ok(described) => described,
             Err(error) if !has_jobmanager => return Ok(refused(error.to_string())),
             Err(_) => return Ok(Answer::Waiting),
         };
         let mut answer = Answer::Waiting;
         for object in built {
-            if object.kind == MadeKind::Job && has_jobmanager {
-                continue;
+            if object.kind == MadeKind::Job {
+                if has_jobmanager {
+                    continue;
+                }
+                // An earlier Deployment of this name may have had a run of this one's: runs are counted from 1 again.
+                self.remove_high_availability(deployment, &cluster).await?;
             }
             match self.hand.ensure(&object).await {
                 Ok(ensured) if object.kind == MadeKind::Job => answer = Answer::Made(ensured.uid),

@@ -16,8 +16,8 @@ use sluice_policy::MilliCpu;
 
 use super::identity;
 use super::sight::{Again, Decision, Finalizer, Observed, Plan, Record, Step};
+use crate::objects::Role;
 use crate::objects::names::selector_text;
-use crate::objects::{MadeKind, Role};
 use crate::runtime::conditions::{self, Truth, whole_second};
 use crate::runtime::events::Note;
 
@@ -313,7 +313,7 @@ impl<'a> Draft<'a> {
             .observed
             .made
             .iter()
-            .filter(|made| made.kind == MadeKind::Pod && made.role == Some(Role::TaskManager));
+            .filter(|made| made.living_pod().is_some() && made.role == Some(Role::TaskManager));
         self.next.number_of_task_managers = i32::try_from(pods.count()).ok();
         if self.run != self.run_before {
             self.run.observed_generation =

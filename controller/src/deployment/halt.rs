@@ -108,7 +108,7 @@ const fn words(purpose: Purpose) -> (&'static str, &'static str) {
 pub fn suspend(mut draft: Draft<'_>, purpose: Purpose, known: &Known) -> Decision {
     let (reason, message) = words(purpose);
     if draft.operation() == Some(operations::SUSPEND) {
-        return stopping(draft, purpose);
+        return stopping(draft, purpose, known);
     }
     let (Some(job), Some(run)) = (run_id(&draft), draft.next.job_name.clone()) else {
         return draft.act(None, Again::After(WAIT));
@@ -171,14 +171,25 @@ fn ask(
 }
 
 /// A stop is in progress.
-fn stopping(mut draft: Draft<'_>, purpose: Purpose) -> Decision {
+fn stopping(mut draft: Draft<'_>, purpose: Purpose, known: &Known) -> Decision {
     let operation = draft.next.operation.clone().unwrap_or_default();
     let step = run_id(&draft).map(|job| {
         let trigger = operation.trigger_id.clone().map(TriggerId);
         ask(&draft, job, operation.target_directory.clone(), trigger)
     });
-    let (reason, message) = words(purpose);
-    draft.moving(reason, message);
+    match known {
+        Known::Silent(why) => {
+            let message = format!(
+                "The job is being stopped with a savepoint; how that stands is not known: {why}. Sluice keeps asking, so that the savepoint is \
+                 not lost. Set spec.state to CANCELLED to end the job without one."
+            );
+            draft.moving(reasons::UNREACHABLE, &message);
+        }
+        Known::Ending | Known::In(..) => {
+            let (reason, message) = words(purpose);
+            draft.moving(reason, message);
+        }
+    }
     match draft.observed.stop.clone() {
         Some(Snapshot::Failed(why)) => not_stopped(draft, &why),
         // Flink has never heard of it, or forgotten it: the same is asked again.

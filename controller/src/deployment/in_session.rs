@@ -37,7 +37,7 @@ use sluice_api::{Deployment, DeploymentState, SessionJob};
 pub use build::named;
 pub use decide::takes;
 
-use self::decide::{Found, Observed, Plan, Step, decide, noted};
+use self::decide::{Found, Observed, Plan, Step, decide, has_gone_missing, noted};
 use super::reconcile::{Context, Error, kube, namespaces};
 use super::sight::Again;
 use crate::runtime::status::{self, Written};
@@ -81,10 +81,15 @@ impl Context {
             Some(job) if build::is_of(job, deployment) => Found::Ours(job),
             Some(_) => Found::Theirs,
         };
+        let savepoints = match found {
+            Found::Nothing if has_gone_missing(deployment) => self.savepoints(deployment).await?,
+            _ => Vec::new(),
+        };
         let plan = decide(&Observed {
             deployment,
             now: Timestamp::now(),
             found,
+            savepoints: &savepoints,
         });
         if !self.write(deployment, &plan).await? {
             return Ok(None);

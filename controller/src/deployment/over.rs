@@ -3,7 +3,7 @@
 
 use sluice_api::DeploymentState;
 use sluice_api::JobState as RunState;
-use sluice_api::conditions::reasons;
+use sluice_api::conditions::{reasons, types};
 use sluice_api::events::EventReason;
 use sluice_api::names::finalizers;
 use sluice_policy::MilliCpu;
@@ -11,15 +11,18 @@ use sluice_policy::MilliCpu;
 use super::decide::Wish;
 use super::draft::{Draft, operations};
 use super::rest::at_rest;
-use super::settle::STOP_UNCLEAR;
 use super::sight::{Again, Decision, Step};
 use super::start::WAIT;
 use crate::objects::MadeKind;
+use crate::runtime::conditions::Truth;
 use crate::runtime::made::Made;
+use crate::savepoint::unclear::STOP_UNCLEAR;
 use crate::session_cluster::decide::Proof;
 
 /// Starts that may fail, unless the spec says otherwise.
 const MOST_STARTS: i32 = 4;
+/// Of what is still being removed so many are named.
+const NAMED: usize = 3;
 
 /// The run is over: what that means is told, its cluster goes, and then comes what is asked for.
 pub(super) fn over(mut draft: Draft<'_>, wish: Wish, state: RunState) -> Decision {
@@ -71,8 +74,19 @@ pub(super) fn is_unclear(draft: &Draft<'_>) -> bool {
     failure.is_some_and(|failure| failure.reason == STOP_UNCLEAR)
 }
 
+/// The same of a run that has failed: the status says so too, should the run's record be gone by now.
+pub(super) fn has_failed_unclear(draft: &Draft<'_>) -> bool {
+    let failure = draft.next.failure.as_ref();
+    let is_told = failure.is_some_and(|failure| failure.reason == STOP_UNCLEAR);
+    is_unclear(draft) || (is_told && draft.observed.run.is_none())
+}
+
 /// Tells how the run has ended, and stores what follows.
 fn told(mut draft: Draft<'_>, follows: &'static str) -> Decision {
+    if !draft.runs_the_spec() {
+        // What follows does not see to it: it is still looked at when nothing of the run is left, not even its record.
+        draft.is_seen = false;
+    }
     let name = draft.next.job_name.clone().unwrap_or_default();
     let why = draft.run.failure.clone().unwrap_or_default().message;
     draft.begin(follows);
@@ -157,6 +171,41 @@ pub(super) fn remove(mut draft: Draft<'_>, made: &[Made]) -> Decision {
         .filter(|made| !made.deleting && (made.kind != MadeKind::Pod || !has_owner(made)))
         .cloned()
         .collect();
+    if going.is_empty() && !draft.is_at_rest() {
+        // The cause of it all stays in the other condition.
+        let message = remaining(made);
+        draft.condition(types::PROGRESSING, Truth::True, reasons::STOPPING, &message);
+    }
     let step = (!going.is_empty()).then_some(Step::Delete(going));
     draft.act(step, Again::After(WAIT))
+}
+
+/// What is left, by name: pods, for they hold the CPU, or else whatever it is.
+fn remaining(made: &[Made]) -> String {
+    let pods = made.iter().filter(|made| made.kind == MadeKind::Pod);
+    let pods: Vec<String> = pods.map(|pod| pod.name.clone()).collect();
+    let (what, mut names) = if pods.is_empty() {
+        let all = made
+            .iter()
+            .map(|made| format!("{} {}", made.kind, made.name));
+        ("object", all.collect())
+    } else {
+        ("pod", pods)
+    };
+    names.sort();
+    let number = names.len();
+    let more = match number.saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    names.truncate(NAMED);
+    let (plural, are) = if number == 1 {
+        ("", "is")
+    } else {
+        ("s", "are")
+    };
+    format!(
+        "{number} {what}{plural} ({}{more}) {are} still being removed.",
+        names.join(", ")
+    )
 }

@@ -8,7 +8,7 @@ use sluice_api::events::EventReason;
 
 use super::decide::{SHORT, Wish};
 use super::draft::{Draft, operations};
-use super::over::{Clear, clear, is_unclear, remove};
+use super::over::{Clear, clear, has_failed_unclear, remove};
 use super::sight::{Again, Decision, Finalizer};
 use super::start::{self, Which, backoff};
 
@@ -43,11 +43,13 @@ pub(super) fn at_rest(mut draft: Draft<'_>, wish: Wish) -> Decision {
 fn wanted(mut draft: Draft<'_>) -> Decision {
     let was = draft.operation().map(str::to_owned);
     let runs_the_spec = draft.runs_the_spec();
+    // Somebody may have removed the run's record before nothing was left of it.
+    let ran_the_spec = runs_the_spec || (draft.observed.run.is_none() && !draft.is_new_spec());
     let pause = match was.as_deref() {
-        Some(operations::FINISH) if runs_the_spec => return finished(draft),
+        Some(operations::FINISH) if ran_the_spec => return finished(draft),
         // Whoever has changed the spec meanwhile has not known.
-        Some(operations::FAIL) if is_unclear(&draft) => return failed(draft),
-        Some(operations::FAIL) if runs_the_spec && !draft.is_new_spec() => return failed(draft),
+        Some(operations::FAIL) if has_failed_unclear(&draft) => return failed(draft),
+        Some(operations::FAIL) if ran_the_spec && !draft.is_new_spec() => return failed(draft),
         // Nobody has asked for another run since, even if the record of this one is gone.
         None if (runs_the_spec || !draft.is_new_spec())
             && draft.before.state == Some(DeploymentState::Finished) =>
@@ -105,7 +107,7 @@ fn finished(mut draft: Draft<'_>) -> Decision {
 fn suspended(mut draft: Draft<'_>) -> Decision {
     match draft.operation() {
         Some(operations::FINISH) => return finished(draft),
-        Some(operations::FAIL) if is_unclear(&draft) => return failed(draft),
+        Some(operations::FAIL) if has_failed_unclear(&draft) => return failed(draft),
         Some(operations::RECOVER) => {
             let why = draft.next.failure.clone().unwrap_or_default().message;
             draft.trouble(

@@ -13,6 +13,7 @@ use crate::flink::types::Checkpoint;
 use crate::flink::{JobId, JobState, Snapshot};
 use crate::objects::MadeKind;
 use crate::runtime::made::{Batch, Made};
+use crate::savepoint::unclear::{self, STOP_UNCLEAR};
 use crate::session_cluster::decide::Proof;
 use crate::session_job::snapshot::millis;
 
@@ -179,23 +180,10 @@ fn lost(mut draft: Draft<'_>, why: &str, state: RunState) -> Decision {
     draft.conclude(state)
 }
 
-/// The reason of a run that has ended while it was being stopped with a savepoint, of which nobody knows whether it was completed. It may
-/// hold more than every snapshot that is known, so nothing is started from an older one unasked.
-pub const STOP_UNCLEAR: &str = "StopUnclear";
-
 fn unclear_stop(draft: &Draft<'_>, why: &str) -> String {
     let operation = draft.next.operation.as_ref();
     let folder = operation.and_then(|operation| operation.target_directory.as_deref());
-    let place = folder.map_or_else(
-        || "in the folder that Flink is configured to use".to_owned(),
-        |folder| format!("in {folder}"),
-    );
-    let name = draft.name();
-    format!(
-        "The job was being stopped with a savepoint, and its JobManager ended before it said whether that is complete. {why} If it is, it lies {place} \
-         (savepoint-..., with a file _metadata): create a Savepoint with spec.deploymentName {name} and its path as spec.savepointLocation, and \
-         it is the newest. Then, or if there is none, change spec.restartNonce with spec.state RUNNING, and the job starts from the newest snapshot that is known."
-    )
+    unclear::message("deploymentName", draft.name(), folder, why)
 }
 
 fn failure(draft: &mut Draft<'_>, reason: &str, message: &str) {

@@ -1122,3 +1122,132 @@ fn a_recovery_whose_growth_is_refused_runs_again_as_it_was() {
     let never = scene.run_is(&json!({"startTime": null}));
     assert_eq!(shown(&never.decide()), "TRANSITIONING/Recover -");
 }
+
+/// Somebody has removed the record of a run that is over, and it goes as soon as it is let go of: what follows its end is known all the same.
+#[test]
+fn what_follows_an_end_is_not_forgotten_with_its_record() {
+    let gone = |kind: &str, reason: &str| {
+        Scene {
+        run: None,
+        ..Scene::running()
+            .with(
+                &json!({"state": "TRANSITIONING", "running": null, "failure": {"reason": reason, "message": "why"},
+                "operation": {"kind": kind, "startedAt": ago(5)}}),
+            )
+            .gone()
+    }
+    };
+    assert_eq!(shown(&gone("Finish", "").decide()), "FINISHED/- -");
+    assert_eq!(shown(&gone("Fail", "Cancelled").decide()), "FAILED/- -");
+    for spec in [
+        json!({}),
+        json!({"restartNonce": 1}),
+        json!({"state": "SUSPENDED"}),
+    ] {
+        let unclear = gone("Fail", "StopUnclear").asked(&spec);
+        let plan = unclear.with(&json!({"observedGeneration": 2})).decide();
+        assert_eq!(shown(&plan), "FAILED/- -", "{spec}");
+        assert_eq!(plan.status.failure.unwrap().reason, "StopUnclear");
+    }
+    // A spec that was changed meanwhile asks for another run.
+    for kind in ["Finish", "Fail"] {
+        let changed = gone(kind, "Cancelled").with(&json!({"observedGeneration": 2}));
+        assert_eq!(
+            shown(&changed.decide()),
+            "TRANSITIONING/Start record d-2",
+            "{kind}"
+        );
+    }
+    // And stays to be seen until nothing of the run is left.
+    let ends = Scene::running()
+        .asked(&json!({"restartNonce": 1}))
+        .with(&json!({"observedGeneration": 2}))
+        .run_is(&json!({"state": "FINISHED", "endTime": ago(1)}));
+    let plan = ends.decide();
+    assert_eq!(shown(&plan), "TRANSITIONING/Finish -");
+    assert_eq!(plan.status.observed_generation, Some(2));
+}
+
+fn progressing(plan: &Plan) -> (String, String) {
+    let mut all = plan.status.conditions.iter();
+    let found = all.find(|one| one.type_ == "Progressing").unwrap();
+    (found.reason.clone(), found.message.clone())
+}
+
+#[test]
+fn pods_that_do_not_go_are_named() {
+    let mut scene = Scene::running()
+        .asked(&json!({"state": "CANCELLED"}))
+        .with(&json!({"state": "TRANSITIONING", "running": null, "operation": {"kind": "Cancel", "startedAt": ago(90)}}))
+        .run_is(&json!({"state": "TERMINATED", "endTime": ago(80)}));
+    for made in &mut scene.made {
+        made.deleting = true;
+    }
+    let plan = scene.decide();
+    assert_eq!(shown(&plan), "TRANSITIONING/Cancel -");
+    let told = |message: &str| ("Stopping".to_owned(), message.to_owned());
+    assert_eq!(
+        progressing(&plan),
+        told("1 pod (d-dep-jobmanager) is still being removed.")
+    );
+    for number in 0..4 {
+        let mut more = made(
+            MadeKind::Pod,
+            Some(Role::TaskManager),
+            Detail::Pod(Pod::default()),
+        );
+        more.name = format!("tm-{number}");
+        more.deleting = true;
+        scene.made.push(more);
+    }
+    assert_eq!(
+        progressing(&scene.decide()),
+        told("5 pods (d-dep-jobmanager, tm-0, tm-1 and 2 more) are still being removed.")
+    );
+    scene.made.retain(|made| made.kind == MadeKind::Service);
+    assert_eq!(
+        progressing(&scene.decide()),
+        told("1 object (Service d-dep-config) is still being removed.")
+    );
+}
+
+#[test]
+fn a_stop_that_flink_tells_nothing_of_says_so_and_how_it_can_be_ended() {
+    for (wish, nonce) in [("SUSPENDED", json!(null)), ("RUNNING", json!(1))] {
+        let silent = Scene {
+            flink: Flink::Silent("no route".into()),
+            ..Scene::running()
+                .asked(&json!({"state": wish, "restartNonce": nonce}))
+                .with(&json!({"state": "TRANSITIONING", "running": null,
+                    "operation": {"kind": "Suspend", "startedAt": ago(5), "triggerId": "t", "targetDirectory": "s3://b/sp/n-d-1-t"}}))
+        };
+        let plan = silent.decide();
+        assert_eq!(shown(&plan), "TRANSITIONING/Suspend -");
+        let (reason, message) = progressing(&plan);
+        assert_eq!(reason, "Unreachable");
+        for part in ["no route", "CANCELLED", "without"] {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+        let heard = Scene {
+            flink: says(JobState::Running),
+            stop: Some(Snapshot::InProgress),
+            ..silent
+        };
+        assert_ne!(progressing(&heard.decide()).0, "Unreachable");
+    }
+}
+
+#[test]
+fn task_managers_that_have_ended_are_not_counted() {
+    let mut scene = Scene::running();
+    for ended in [true, false] {
+        let detail = Detail::Pod(Pod {
+            ended,
+            ready: !ended,
+            ..Pod::default()
+        });
+        let pod = made(MadeKind::Pod, Some(Role::TaskManager), detail);
+        scene.made.push(pod);
+    }
+    assert_eq!(scene.decide().status.number_of_task_managers, Some(1));
+}

@@ -178,12 +178,22 @@ impl Hand {
     }
 
     /// Removes the ConfigMaps in which a Flink of this id keeps its leaders and its jobs (high availability). Flink makes them by itself, without
-    /// an owner, and leaves them where its pods are taken away.
+    /// an owner, and leaves them where its pods are taken away. As long as `keeper`, the JobManager's object, stands in this namespace nothing is
+    /// removed: it is another's of the same name, for ours is gone or not made yet.
     pub async fn remove_high_availability(
         &self,
         namespace: &str,
         flink_id: &str,
+        keeper: &(MadeKind, String),
     ) -> Result<(), HandError> {
+        let (kind, name) = keeper;
+        let found = self.api(*kind, namespace).get_opt(name).await;
+        if found
+            .map_err(|source| failed(*kind, namespace, name, source))?
+            .is_some()
+        {
+            return Ok(());
+        }
         let kind = MadeKind::ConfigMap;
         let call = |source| failed(kind, namespace, flink_id, source);
         let api = self.api(kind, namespace);

@@ -86,6 +86,9 @@ pub enum Batch {
 pub struct Pod {
     /// Ready, as its probe says.
     pub ready: bool,
+    /// Whether it has ended for good: evicted, shut down with its node, or refused by it. Only its record stands, until somebody
+    /// removes that; it runs nothing and holds no CPU, and its Deployment has made another.
+    pub ended: bool,
     /// What keeps it from running.
     pub trouble: Option<Trouble>,
     /// Times that Flink's container was started again.
@@ -196,6 +199,11 @@ impl Made {
             Detail::Pod(pod) => Some(pod),
             _ => None,
         }
+    }
+
+    /// The pod that it is, unless that has ended.
+    pub fn living_pod(&self) -> Option<&Pod> {
+        self.pod().filter(|pod| !pod.ended)
     }
 }
 
@@ -339,15 +347,20 @@ fn pod(data: &Value) -> Pod {
         text(condition, "/status") == Some("False")
             && text(condition, "/reason") == Some("Unschedulable")
     });
+    let trouble = trouble.or_else(|| {
+        unscheduled.map(|condition| Trouble {
+            kind: TroubleKind::Unschedulable,
+            message: short(text(condition, "/message").unwrap_or("no node takes it")),
+        })
+    });
+    let ended = matches!(text(data, "/status/phase"), Some("Failed" | "Succeeded"));
     Pod {
-        ready: condition(data, "Ready")
-            .is_some_and(|condition| text(condition, "/status") == Some("True")),
-        trouble: trouble.or_else(|| {
-            unscheduled.map(|condition| Trouble {
-                kind: TroubleKind::Unschedulable,
-                message: short(text(condition, "/message").unwrap_or("no node takes it")),
-            })
-        }),
+        // What its conditions said last of a pod that has ended need not have been taken back.
+        ready: !ended
+            && condition(data, "Ready")
+                .is_some_and(|condition| text(condition, "/status") == Some("True")),
+        ended,
+        trouble: trouble.filter(|_| !ended),
         restarts,
         last_words: said,
     }
@@ -492,6 +505,23 @@ mod tests {
             &*pod.trouble.as_ref().unwrap().message,
             "container flink-main-container ended with exit code 1 (Error); see its log"
         );
+    }
+
+    #[test]
+    fn a_pod_that_has_ended_is_neither_ready_nor_in_trouble() {
+        let read = |phase: &str| {
+            let status = json!({"phase": phase, "conditions": [{"type": "Ready", "status": "True"}],
+                "containerStatuses": [{"name": "flink-main-container", "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]});
+            let made = read(MadeKind::Pod, stored(json!({}), status));
+            let pod = made.pod().unwrap();
+            (pod.ended, pod.ready, pod.trouble.is_some())
+        };
+        for phase in ["Failed", "Succeeded"] {
+            assert_eq!(read(phase), (true, false, false), "{phase}");
+        }
+        for phase in ["Pending", "Running", "Unknown"] {
+            assert_eq!(read(phase), (false, true, true), "{phase}");
+        }
     }
 
     #[test]

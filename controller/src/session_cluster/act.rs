@@ -15,6 +15,7 @@ use super::health::Asked;
 use super::reconcile::{Context, NEWS, PAUSE, ReconcileError};
 use super::scene::jobmanager_pod;
 use super::state::Refusal;
+use crate::objects::{MadeKind, Names, Role};
 use crate::runtime::call::call;
 use crate::runtime::hand::HandError;
 use crate::runtime::made::{Detail, Made};
@@ -52,6 +53,14 @@ pub(super) async fn act(
                 metadata.resource_version = stored.metadata.resource_version;
             }
         }
+    }
+    if let Some(namespace) = &plan.forget_jobs {
+        let names = Names::of_session_cluster(&cluster.name_any());
+        let keeper = (MadeKind::Deployment, names.workload(Role::JobManager));
+        let id = names.flink_id();
+        let hand = &context.hand;
+        hand.remove_high_availability(namespace, &id, &keeper)
+            .await?;
     }
     let is_leaving =
         plan.finalizer == Finalizer::Remove && cluster.metadata.deletion_timestamp.is_some();

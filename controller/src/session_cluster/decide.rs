@@ -78,11 +78,14 @@ pub enum Decision {
     Act(Box<Plan>),
 }
 
-/// What has to be done, in this order: finalizer to be added, status, steps, finalizer to be removed, Events.
+/// What has to be done, in this order: finalizer to be added, what Flink has left, status, steps, finalizer to be removed, Events.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// The object's finalizer.
     pub finalizer: Finalizer,
+    /// The namespace in which Flink's own records of its jobs (high availability) are removed. That is done before the status says that
+    /// nothing is left: the next start would bring its old jobs back beside those that Sluice starts.
+    pub forget_jobs: Option<String>,
     /// The status, whether it has changed or not.
     pub status: SessionClusterStatus,
     /// What has to be done to made objects.
@@ -163,12 +166,17 @@ fn tear_down(observed: &Observed<'_>) -> Decision {
             return Decision::ReadAll;
         }
         let (status, notes) = state::stopped(observed);
+        let was_made = has_finalizer(cluster);
+        let place = before.target_namespace;
         return Decision::Act(Box::new(Plan {
-            finalizer: if has_finalizer(cluster) {
+            finalizer: if was_made {
                 Finalizer::Remove
             } else {
                 Finalizer::Leave
             },
+            forget_jobs: place
+                .or_else(|| cluster.metadata.namespace.clone())
+                .filter(|_| was_made),
             status,
             steps: Vec::new(),
             notes,
@@ -231,6 +239,7 @@ fn tear_down(observed: &Observed<'_>) -> Decision {
         } else {
             Finalizer::Leave
         },
+        forget_jobs: None,
         status,
         steps,
         notes,
@@ -312,6 +321,8 @@ fn run(observed: &Observed<'_>) -> Decision {
         } else {
             Finalizer::Add
         },
+        // What is lost or fails while it is to run comes back with its jobs: that is what high availability is for.
+        forget_jobs: None,
         status,
         steps,
         notes,
@@ -378,6 +389,7 @@ pub(super) fn is_same(made: &Made, built: &Built) -> bool {
 fn unchanged(observed: &Observed<'_>, again: Duration) -> Decision {
     Decision::Act(Box::new(Plan {
         finalizer: Finalizer::Leave,
+        forget_jobs: None,
         status: observed.cluster.status.clone().unwrap_or_default(),
         steps: Vec::new(),
         notes: Vec::new(),

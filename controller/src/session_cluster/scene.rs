@@ -22,7 +22,7 @@ pub struct Scene {
     pub wanted: u32,
     /// TaskManagers that the Deployment has been told to have.
     pub told: Option<u32>,
-    /// Pods of TaskManagers, those that are going among them.
+    /// Pods of TaskManagers, those that are going among them. What has ended by itself holds no CPU and is none any more.
     pub pods: u32,
     /// TaskManagers that have registered.
     pub registered: Option<u32>,
@@ -75,6 +75,7 @@ impl Scene {
                 .made
                 .iter()
                 .filter(move |made| made.role == Some(role) && made.kind == kind)
+                .filter(|made| made.pod().is_none_or(|pod| !pod.ended))
         };
         let workloads = Role::BOTH.map(|role| {
             let mut found = of(role, MadeKind::Deployment).filter(|made| !made.deleting);
@@ -264,7 +265,7 @@ impl Scene {
 /// The pod that runs the JobManager, ready or not.
 pub fn jobmanager_pod(made: &[Made]) -> Option<&Made> {
     made.iter().find(|made| {
-        made.kind == MadeKind::Pod && made.role == Some(Role::JobManager) && !made.deleting
+        made.living_pod().is_some() && made.role == Some(Role::JobManager) && !made.deleting
     })
 }
 

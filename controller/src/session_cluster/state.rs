@@ -17,6 +17,7 @@ use crate::objects::names::selector_text;
 use crate::objects::{MadeKind, Names, Role};
 use crate::runtime::conditions::{self, Truth};
 use crate::runtime::events::Note;
+use crate::runtime::made::Made;
 
 /// Words of `status.operation.kind`.
 const START: &str = "Start";
@@ -176,7 +177,7 @@ pub fn stopped(observed: &Observed<'_>) -> (SessionClusterStatus, Vec<Note>) {
 /// Its pods are being removed.
 pub fn stopping(observed: &Observed<'_>) -> (SessionClusterStatus, Vec<Note>) {
     let mut draft = Draft::new(observed);
-    let pods = count(observed, |role| role.is_some());
+    let pods = count(observed, |made| made.role.is_some());
     if draft.before.state != Some(SessionClusterState::Stopping) {
         draft.note(
             EventReason::Stopping,
@@ -186,8 +187,8 @@ pub fn stopping(observed: &Observed<'_>) -> (SessionClusterStatus, Vec<Note>) {
     draft.operation(STOP);
     draft.next.state = Some(SessionClusterState::Stopping);
     draft.next.failure = None;
-    draft.next.number_of_task_managers = Some(whole(count(observed, |role| {
-        role == Some(Role::TaskManager)
+    draft.next.number_of_task_managers = Some(whole(count(observed, |made| {
+        made.role == Some(Role::TaskManager) && made.living_pod().is_some()
     })));
     let message = format!("{} left.", plural(pods, "pod"));
     draft.condition(types::READY, Truth::False, reasons::STOPPING, &message);
@@ -501,12 +502,12 @@ fn figures(draft: &mut Draft<'_>, scene: &Scene) {
     }
 }
 
-fn count(observed: &Observed<'_>, of: impl Fn(Option<Role>) -> bool) -> u32 {
+fn count(observed: &Observed<'_>, of: impl Fn(&Made) -> bool) -> u32 {
     let pods = observed
         .made
         .iter()
         .filter(|made| made.kind == MadeKind::Pod);
-    u32::try_from(pods.filter(|made| of(made.role)).count()).unwrap_or(u32::MAX)
+    u32::try_from(pods.filter(|made| of(made)).count()).unwrap_or(u32::MAX)
 }
 
 fn whole(number: u32) -> i32 {

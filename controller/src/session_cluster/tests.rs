@@ -429,6 +429,46 @@ fn shrinking_gives_cpu_back_only_once_it_is_proven_that_the_pods_are_gone() {
     assert_eq!(told(&plan), ["Scaled"]);
 }
 
+/// Evicted, shut down with its node, or refused by it: its record stands until somebody removes it, and the Deployment has made another.
+fn ended(name: &str, role: Role) -> Made {
+    Made {
+        detail: Detail::Pod(Pod {
+            ended: true,
+            ..Pod::default()
+        }),
+        ..pod(name, role)
+    }
+}
+
+#[test]
+fn pods_that_have_ended_are_none() {
+    let with_ended = |mut world: World| {
+        for role in Role::BOTH {
+            world.made.insert(0, ended(&format!("old-{role}"), role));
+        }
+        world
+    };
+    let starts = World::asks("RUNNING", 2).was(Starting, 3000, Some("Start"));
+    let plan = with_ended(starts.has(2)).plan();
+    assert_eq!(plan.status.state, Some(Running), "{:#?}", plan.status);
+    assert_eq!(plan.status.number_of_task_managers, Some(2));
+    let shrinks = World::asks("RUNNING", 2).was(Updating, 6000, Some("Scale"));
+    let mut shrinks = with_ended(shrinks.has(2));
+    assert_eq!(shrinks.decide(), Decision::ReadAll);
+    shrinks.proof = Proof::Read;
+    assert_eq!(shrinks.plan().status.allocated_milli, Some(3000));
+    // One whose Deployment is gone stands in nobody's way, and a cluster that stops takes it along.
+    let lost = ["a-sc-taskmanager", "tm-0", "tm-1"];
+    let lost = World::asks("RUNNING", 2)
+        .was(Running, 3000, None)
+        .has(2)
+        .without(&lost);
+    assert_eq!(steps(&with_ended(lost).plan()), ["+a-sc-taskmanager"]);
+    let mut stops = World::asks("STOPPED", 2).was(Stopping, 3000, Some("Stop"));
+    stops.made = vec![ended("old", Role::TaskManager)];
+    assert_eq!(steps(&stops.plan()), ["-old"]);
+}
+
 #[test]
 fn growth_that_is_refused_leaves_everything_running() {
     let mut world = World::asks("RUNNING", 5).was(Running, 3000, None).has(2);
@@ -487,9 +527,15 @@ fn teardown_goes_in_order_and_frees_cpu_only_after_proof() {
     assert_eq!(steps(&last.plan()), ["-a-sc-jobmanager", "-a-sc-config"]);
     let mut gone = stopping();
     gone.made.clear();
+    assert_eq!(last.plan().forget_jobs, None, "somebody may still write");
     assert_eq!(gone.decide(), Decision::ReadAll);
     gone.proof = Proof::Read;
     let plan = gone.plan();
+    assert_eq!(
+        plan.forget_jobs.as_deref(),
+        Some("n"),
+        "the next start would bring its jobs back"
+    );
     assert_eq!(
         (plan.status.state, plan.status.allocated_milli),
         (Some(Stopped), Some(0))
@@ -499,6 +545,16 @@ fn teardown_goes_in_order_and_frees_cpu_only_after_proof() {
         (Finalizer::Remove, vec!["Stopped"])
     );
     assert!(plan.status.operation.is_none());
+    let mut elsewhere = gone;
+    let status = elsewhere.cluster.status.as_mut().unwrap();
+    status.target_namespace = Some("t".into());
+    assert_eq!(elsewhere.plan().forget_jobs.as_deref(), Some("t"));
+    elsewhere.cluster.metadata.finalizers = None;
+    assert_eq!(
+        elsewhere.plan().forget_jobs,
+        None,
+        "nothing was ever made of one without"
+    );
 }
 
 #[test]
@@ -547,6 +603,7 @@ fn an_object_that_is_refused_is_told_with_the_api_servers_words() {
         (Some(Failed), "ObjectRefused")
     );
     assert_eq!(plan.status.failure.unwrap().message, "exceeded quota");
+    assert_eq!(plan.forget_jobs, None, "its jobs are to come back");
     assert!(
         plan.again
             .is_some_and(|again| again >= Duration::from_secs(10)),

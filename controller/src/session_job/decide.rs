@@ -12,12 +12,14 @@ use sluice_api::{DeploymentState, DesiredState, UpgradeKind};
 
 use super::draft::{Draft, has_finalizer, operations};
 use super::halt::{self, Purpose};
+use super::identity;
 use super::settle::{End, Known, Life, Pending, settle};
 use super::sight::{Answer, Finalizer, Observed, Plan};
 use super::snapshot::{Restore, choose};
 use super::start::{self, SOON, backoff};
 use crate::flink::JobState;
 use crate::runtime::conditions::Truth;
+use crate::savepoint::unclear::STOP_UNCLEAR;
 
 /// Between looks at a job that runs.
 const RUNNING: Duration = Duration::from_secs(10);
@@ -85,10 +87,13 @@ fn at_rest(draft: Draft<'_>, wish: Wish, end: Option<End>) -> Plan {
         Wish::Suspend => suspended(draft, end),
         Wish::Cancel => cancelled(draft),
         Wish::Delete => {
+            let observed = draft.observed;
             let mut plan = draft.plan(None, None);
             plan.finalizer = Finalizer::Remove;
-            // It would be gone with the job.
-            plan.record = None;
+            if identity::of_deployment(observed.job).is_none() {
+                // It would be gone with the job. A Deployment outlives its job, and goes on from it.
+                plan.record = None;
+            }
             plan.notes.clear();
             plan
         }
@@ -121,6 +126,8 @@ fn wanted(mut draft: Draft<'_>, end: Option<End>) -> Plan {
             );
             return draft.plan(None, None);
         }
+        // Whoever has changed the spec meanwhile has not known.
+        Some(End::Unclear(message)) => return unclear(draft, &message),
         Some(End::Lost) => {
             let text = match &draft.next.snapshot_location {
                 Some(location) => format!(
@@ -174,9 +181,16 @@ fn failed(mut draft: Draft<'_>, cause: &str) -> Plan {
     draft.plan(None, None)
 }
 
+/// Whether it has left the savepoint that it was to stop with is not known.
+fn unclear(mut draft: Draft<'_>, message: &str) -> Plan {
+    draft.fail(STOP_UNCLEAR, message, EventReason::TransitionFailed);
+    draft.plan(None, None)
+}
+
 /// It is to be suspended and does not run.
 fn suspended(mut draft: Draft<'_>, end: Option<End>) -> Plan {
     match end {
+        Some(End::Unclear(message)) => return unclear(draft, &message),
         Some(End::Finished) => return finished(draft),
         Some(End::Failed(cause)) => return failed(draft, &cause),
         None if draft.before.state == Some(DeploymentState::Finished) => return finished(draft),

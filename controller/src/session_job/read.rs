@@ -199,12 +199,30 @@ fn may_answer(cluster: &SessionCluster) -> bool {
     home(cluster) == Home::Ready || state == Some(SessionClusterState::Stopping)
 }
 
-fn home(cluster: &SessionCluster) -> Home {
-    match cluster.status.as_ref().and_then(|status| status.state) {
+/// How the cluster stands to a job that is on it.
+pub(super) fn home(cluster: &SessionCluster) -> Home {
+    let status = cluster.status.as_ref();
+    match status.and_then(|status| status.state) {
         Some(SessionClusterState::Running | SessionClusterState::Updating) => Home::Ready,
+        // What has failed may be a TaskManager alone: the figures are there as long as the JobManager answers, and it still stops and
+        // cancels what it has.
+        Some(SessionClusterState::Failed)
+            if status.is_some_and(|status| status.slots_total.is_some()) =>
+        {
+            Home::Ready
+        }
         None | Some(SessionClusterState::Stopped) => Home::Gone,
         Some(_) => Home::Away,
     }
+}
+
+/// Whether the cluster takes new jobs.
+fn takes_jobs(cluster: &SessionCluster) -> bool {
+    let state = cluster.status.as_ref().and_then(|status| status.state);
+    matches!(
+        state,
+        Some(SessionClusterState::Running | SessionClusterState::Updating)
+    )
 }
 
 fn target(named: &str, cluster: Option<&SessionCluster>) -> Target {
@@ -216,7 +234,7 @@ fn target(named: &str, cluster: Option<&SessionCluster>) -> Target {
         };
     };
     let is_deleted = cluster.metadata.deletion_timestamp.is_some();
-    if is_deleted || home(cluster) != Home::Ready {
+    if is_deleted || !takes_jobs(cluster) {
         return Target::NotReady {
             name: named.to_owned(),
             state: cluster.status.as_ref().and_then(|status| status.state),
@@ -231,4 +249,41 @@ fn target(named: &str, cluster: Option<&SessionCluster>) -> Target {
             .and_then(|text| FlinkVersion::parse(&text)),
         savepoints: place::configured(cluster.spec.flink_configuration.as_ref()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn cluster(status: Value) -> SessionCluster {
+        serde_json::from_value(
+            json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "SessionCluster",
+            "metadata": {"name": "c", "namespace": "n", "uid": "u"}, "spec": {}, "status": status}),
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn jobs_of_a_failed_cluster_can_be_stopped_as_long_as_its_jobmanager_answers() {
+        for (status, expected) in [
+            (json!({"state": "RUNNING"}), Home::Ready),
+            (json!({"state": "UPDATING"}), Home::Ready),
+            (json!({"state": "FAILED", "slotsTotal": 4}), Home::Ready),
+            (json!({"state": "FAILED", "slotsTotal": 0}), Home::Ready),
+            (json!({"state": "FAILED"}), Home::Away),
+            (json!({"state": "STARTING", "slotsTotal": 4}), Home::Away),
+            (json!({"state": "STOPPING", "slotsTotal": 4}), Home::Away),
+            (json!({"state": "STOPPED"}), Home::Gone),
+            (json!({}), Home::Gone),
+        ] {
+            assert_eq!(home(&cluster(status.clone())), expected, "{status}");
+        }
+        // It has no room for a new one that anybody could count on.
+        let failed = cluster(json!({"state": "FAILED", "slotsTotal": 4}));
+        assert!(matches!(
+            target("c", Some(&failed)),
+            Target::NotReady { .. }
+        ));
+    }
 }

@@ -11,9 +11,13 @@ use super::identity;
 use super::sight::{Flink, Home, Record, Report};
 use super::snapshot;
 use crate::flink::{JobId, JobState, Snapshot};
+use crate::savepoint::unclear;
 
 /// How long a submission that was not answered may still be under way: Flink runs the program's main method first.
 const UNDER_WAY: Duration = Duration::from_secs(90);
+
+/// What is said of a job whose end nobody has seen.
+const WHY_LOST: &str = "Its session cluster was stopped, or does not know the job any more.";
 
 /// How the newest run stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +37,8 @@ pub enum Life {
 pub enum End {
     /// Its JobManager is gone, or does not know it any more.
     Lost,
+    /// The same while it was being stopped with a savepoint, of which nobody knows whether it was completed; what is told of it.
+    Unclear(String),
     /// By itself.
     Finished,
     /// With the savepoint that was asked for.
@@ -92,6 +98,9 @@ pub fn settle(draft: &mut Draft<'_>) -> Life {
     match (&observed.home, &observed.flink) {
         (Home::Gone, _) | (Home::Ready, Some(Flink::NoSuchJob)) => lost(draft),
         (Home::Away, Some(Flink::Job(report))) => {
+            if let Some(location) = our_savepoint(draft) {
+                return stopped(draft, location);
+            }
             // What it says of the job on its way out is no word on the job, but its snapshots are the last ones.
             remember(draft, report);
             Life::Live(Known::Silent("its session cluster does not run".to_owned()))
@@ -142,12 +151,19 @@ pub fn accepted(draft: &mut Draft<'_>) {
     draft.next.flink_state = Some(JobState::Created.as_str().to_owned());
 }
 
+/// Where the savepoint lies that the run was told to stop with, once Flink calls that complete. It says so when the job has ended, whatever
+/// its caches still show of it, and however its cluster fares meanwhile.
+fn our_savepoint(draft: &Draft<'_>) -> Option<String> {
+    let is_asked = draft.operation() == Some(operations::SUSPEND);
+    match &draft.observed.stop {
+        Some(Snapshot::Completed(location)) if is_asked => Some(location.clone()),
+        _ => None,
+    }
+}
+
 fn reported(draft: &mut Draft<'_>, report: &Report) -> Life {
-    if let Some(Snapshot::Completed(location)) = &draft.observed.stop
-        && draft.operation() == Some(operations::SUSPEND)
-    {
-        // Flink says so when the job has ended, whatever its caches still show of it.
-        return stopped(draft, location.clone());
+    if let Some(location) = our_savepoint(draft) {
+        return stopped(draft, location);
     }
     if report.state.is_terminal() && !report.is_last {
         return Life::Live(Known::Ending);
@@ -184,7 +200,7 @@ fn concluded(draft: &mut Draft<'_>, end: End) -> Life {
     match end {
         End::Stopped => keep(draft, SavepointOrigin::Suspend),
         End::Canceled | End::Failed(_) => keep(draft, SavepointOrigin::RetainedCheckpoint),
-        End::Finished | End::Lost => {}
+        End::Finished | End::Lost | End::Unclear(_) => {}
     }
     if matches!(end, End::Failed(_)) && draft.next.snapshot_location.is_none() {
         // It failed before its first snapshot. Flink itself would start it empty again.
@@ -222,10 +238,21 @@ fn is_our_stop(draft: &Draft<'_>, report: &Report) -> bool {
 
 /// Nothing is left of the run but its snapshots.
 fn lost(draft: &mut Draft<'_>) -> Life {
+    let operation = draft.next.operation.take();
     draft.next.flink_state = None;
-    draft.next.operation = None;
     keep(draft, SavepointOrigin::RetainedCheckpoint);
-    Life::Ended(End::Lost)
+    let stop = operation.filter(|operation| operation.kind.as_deref() == Some(operations::SUSPEND));
+    Life::Ended(match stop {
+        None => End::Lost,
+        Some(stop) => {
+            let owner = match identity::of_deployment(draft.observed.job) {
+                Some(_) => "deploymentName",
+                None => "sessionJobName",
+            };
+            let folder = stop.target_directory.as_deref();
+            End::Unclear(unclear::message(owner, draft.name(), folder, WHY_LOST))
+        }
+    })
 }
 
 /// Keeps the snapshot that the status speaks of as an object, unless one does so already.

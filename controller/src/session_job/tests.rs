@@ -635,6 +635,101 @@ fn a_stopped_session_cluster_marks_its_jobs() {
     assert_eq!(plan.record.unwrap().name, "j-1-checkpoint");
 }
 
+/// A savepoint that is complete may hold more than every snapshot that is known, so nothing goes on without somebody who has looked.
+#[test]
+fn a_stop_whose_outcome_was_lost_ends_failed_with_its_folder_and_the_way_out() {
+    let stopping = live(
+        &json!({}),
+        json!({"state": "TRANSITIONING", "snapshotLocation": "s3://b/ck/chk-9", "snapshotTime": "2026-11-21T09:59:00Z",
+        "operation": {"kind": "Suspend", "startedAt": "2026-11-21T09:59:50Z", "triggerId": "t", "targetDirectory": "s3://b/sp/n-j-t"}}),
+    );
+    for (wish, nonce) in [("RUNNING", json!(1)), ("SUSPENDED", json!(null))] {
+        for (home, flink) in [(Home::Ready, Some(Flink::NoSuchJob)), (Home::Gone, None)] {
+            let mut lost = job(
+                json!({"state": wish, "restartNonce": nonce}),
+                stopping.clone(),
+            );
+            lost.metadata.generation = Some(4);
+            let plan = decide(&Observed {
+                home,
+                flink,
+                ..see(&lost)
+            });
+            assert_eq!(
+                (state(&plan), reason(&plan), &plan.step),
+                (DeploymentState::Failed, "StopUnclear", &None)
+            );
+            let message = plan.status.failure.clone().unwrap().message;
+            for part in [
+                "in s3://b/sp/n-j-t",
+                "spec.sessionJobName j",
+                "spec.restartNonce",
+            ] {
+                assert!(message.contains(part), "{part}: {message}");
+            }
+            assert_eq!(plan.record.unwrap().location, "s3://b/ck/chk-9");
+            // It stays so until somebody changes it; what was brought in meanwhile is the newest.
+            let spec = json!({"state": "RUNNING", "restartNonce": nonce});
+            let mut rests = job(spec, serde_json::to_value(&plan.status).unwrap());
+            rests.metadata.generation = Some(4);
+            assert_eq!(decide(&see(&rests)).status, plan.status);
+            rests.metadata.generation = Some(5);
+            let found = [Stored {
+                name: "found".into(),
+                location: "s3://b/sp/n-j-t/x".into(),
+                completed: now(),
+                origin: SavepointOrigin::Copied,
+            }];
+            let plan = decide(&Observed {
+                savepoints: &found,
+                ..see(&rests)
+            });
+            assert_eq!(
+                submission(&plan).run.savepoint_path.as_deref(),
+                Some("s3://b/sp/n-j-t/x")
+            );
+        }
+    }
+    let cancelled = job(json!({"state": "CANCELLED"}), stopping.clone());
+    let plan = decide(&Observed {
+        home: Home::Gone,
+        ..see(&cancelled)
+    });
+    assert_eq!(state(&plan), DeploymentState::Cancelled);
+    // Its cluster is on its way out, and still says that the savepoint is complete.
+    let suspended = job(json!({"state": "SUSPENDED"}), stopping);
+    let plan = decide(&Observed {
+        home: Home::Away,
+        flink: says(JobState::Running),
+        stop: Some(Snapshot::Completed("s3://b/sp/n-j-t/x".into())),
+        ..see(&suspended)
+    });
+    assert_eq!(state(&plan), DeploymentState::Suspended);
+    assert_eq!(plan.record.unwrap().location, "s3://b/sp/n-j-t/x");
+}
+
+#[test]
+fn a_deleted_job_of_a_deployment_leaves_its_checkpoint() {
+    let mut deleted = job(json!({}), live(&json!({}), json!({})));
+    deleted.metadata.deletion_timestamp =
+        Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now()));
+    let ends = |deleted: &SessionJob| {
+        let plan = decide(&Observed {
+            flink: with_checkpoint(JobState::Canceled, None),
+            ..see(deleted)
+        });
+        assert_eq!(plan.finalizer, Finalizer::Remove);
+        plan.record.map(|record| record.location)
+    };
+    assert_eq!(ends(&deleted), None, "it would be gone with the job");
+    deleted.metadata.owner_references = serde_json::from_value(
+        json!([{"apiVersion": "sluice.dev/v1alpha1", "kind": "Deployment",
+        "name": "j", "uid": "d", "controller": true}]),
+    )
+    .unwrap();
+    assert_eq!(ends(&deleted).as_deref(), Some("s3://b/ck/chk-7"));
+}
+
 #[test]
 fn the_newest_wish_wins() {
     // A stop cannot be called back: the job starts again from it.

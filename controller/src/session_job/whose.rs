@@ -9,7 +9,9 @@ use sluice_api::{
 use sluice_policy::flink::FlinkVersion;
 
 use super::draft::operations;
+use super::read::home;
 use super::reconcile::Resolver;
+use super::sight::Home;
 use crate::flink::{JobId, JobState};
 use crate::savepoint::{Life, Place, Sight, Whose, place};
 
@@ -107,11 +109,7 @@ fn life(name: &str, job: &SessionJob, status: &SessionJobStatus, is_ready: bool)
 }
 
 fn is_ready(cluster: &SessionCluster) -> bool {
-    let state = cluster.status.as_ref().and_then(|status| status.state);
-    matches!(
-        state,
-        Some(SessionClusterState::Running | SessionClusterState::Updating)
-    )
+    home(cluster) == Home::Ready
 }
 
 /// One that stops still knows how its last savepoints stand.

@@ -122,10 +122,12 @@ async fn what_high_availability_leaves_is_removed(scene: &Scene) {
         .await;
     scene.runs(name, 1).await;
     let config_maps = scene.api::<ConfigMap>();
+    // Flink labels them with its `kubernetes.cluster-id`, which is the run's name. Those of run 2 were left by an earlier Deployment of this name.
     for (map, app) in [
-        ("available-dep-cluster-config-map", "available-dep"),
-        ("available-dep-job-config-map", "available-dep"),
-        ("another-dep-cluster-config-map", "another-dep"),
+        ("available-1-cluster-config-map", "available-1"),
+        ("available-1-job-config-map", "available-1"),
+        ("available-2-cluster-config-map", "available-2"),
+        ("another-1-cluster-config-map", "another-1"),
     ] {
         scene
             .put::<ConfigMap>(json!({"metadata": {"name": map, "labels": {"app": app,
@@ -141,7 +143,7 @@ async fn what_high_availability_leaves_is_removed(scene: &Scene) {
     let left: Vec<_> = left.iter().map(ConfigMap::name_any).collect();
     assert_eq!(
         left,
-        ["another-dep-cluster-config-map"],
+        ["another-1-cluster-config-map"],
         "before the next run begins"
     );
     scene.told("what high availability has left is removed between two runs");

@@ -9,14 +9,16 @@ use sluice_api::conditions::reasons;
 use sluice_api::events::EventReason;
 use sluice_api::names::finalizers;
 use sluice_api::{
-    Deployment, DeploymentState, DeploymentStatus, DesiredState, InSession, RestoreKind,
+    Deployment, DeploymentState, DeploymentStatus, DesiredState, Failure, InSession, RestoreKind,
     SessionJob, SessionJobSpec, SessionJobStatus, UpgradeKind,
 };
 
 use super::build::{self, named};
 use super::tell::Telling;
-use crate::deployment::sight::Again;
+use crate::deployment::sight::{Again, Stored};
+use crate::deployment::snapshot::{choose, restore_kind};
 use crate::runtime::events::Note;
+use crate::savepoint::unclear::STOP_UNCLEAR;
 use crate::session_job::sight::Finalizer;
 
 /// Between looks at a SessionJob whose every change is heard as well.
@@ -37,6 +39,8 @@ pub struct Observed<'a> {
     pub now: Timestamp,
     /// The SessionJob of its name, read past every cache.
     pub found: Found<'a>,
+    /// The Deployment's Savepoint objects that are complete; read where its SessionJob has gone missing after it ran.
+    pub savepoints: &'a [Stored],
 }
 
 /// The SessionJob of the Deployment's name.
@@ -134,15 +138,22 @@ pub fn decide(observed: &Observed<'_>) -> Plan {
         };
     }
     let stays = named(deployment).is_some() && wish != Wish::Delete;
+    if let (Some(claim), Found::Ours(job)) = (&mut telling.next.session_job, observed.found) {
+        let status = job.status.as_ref();
+        let has_run = status.is_some_and(|status| status.start_time.is_some());
+        claim.has_run = has_run.then_some(true);
+    }
     let Some(claim) = telling.next.session_job.clone() else {
         return claimed(telling, observed.found);
     };
     match observed.found {
         Found::Nothing | Found::Theirs if !stays => released(telling, wish),
         Found::Theirs => taken(telling),
-        Found::Nothing if wish == Wish::Run => created(telling, &claim),
+        Found::Nothing if wish == Wish::Run => created(telling, &claim, observed.savepoints),
         Found::Nothing => {
-            telling.next.session_job = None;
+            if !has_gone_missing(deployment) {
+                telling.next.session_job = None;
+            }
             telling.at_rest(if wish == Wish::Suspend {
                 DeploymentState::Suspended
             } else {
@@ -190,7 +201,25 @@ fn taken(mut telling: Telling<'_>) -> Plan {
     telling.plan(None, Again::After(LOOK))
 }
 
-fn created(mut telling: Telling<'_>, claim: &InSession) -> Plan {
+/// Whether its SessionJob has run; should that be gone, somebody else has deleted it, and what it did is not forgotten with it.
+pub fn has_gone_missing(deployment: &Deployment) -> bool {
+    let claim = deployment.status.as_ref();
+    let claim = claim.and_then(|status| status.session_job.as_ref());
+    claim.is_some_and(|claim| claim.has_run == Some(true))
+}
+
+fn created(mut telling: Telling<'_>, claim: &InSession, savepoints: &[Stored]) -> Plan {
+    let is_empty = choose(telling.deployment, savepoints).is_none();
+    let may_be_empty = restore_kind(telling.deployment) == RestoreKind::None;
+    if has_gone_missing(telling.deployment) && is_empty && !may_be_empty {
+        let message = format!(
+            "The job has run, its SessionJob was deleted, and no snapshot of it is known to start from. Bring one in (a Savepoint with deploymentName \
+             {} and savepointLocation), or set spec.restoreStrategy.kind to NONE to start it empty.",
+            telling.name()
+        );
+        telling.fail(reasons::NO_STATE, &message);
+        return telling.plan(None, Again::After(LOOK));
+    }
     let recoveries = claim.recoveries.unwrap_or_default();
     match build::spec(telling.deployment, DesiredState::Running, recoveries) {
         Ok(spec) => {
@@ -347,6 +376,16 @@ fn left(mut telling: Telling<'_>, wish: Wish, claim: &InSession, job: &SessionJo
         );
         is_over && !is_live(status) && status.operation.is_none()
     });
+    if let Some(status) = ended.filter(|status| is_unclear(status.failure.as_ref()))
+        && wish != Wish::Cancel
+        && !goes_on_all_the_same(&telling)
+    {
+        telling.tell(status);
+        if wish == Wish::Run {
+            telling.leaving();
+        }
+        return telling.plan(None, Again::After(LOOK));
+    }
     if ended.is_some() {
         telling.moving(
             reasons::UPGRADING,
@@ -385,6 +424,19 @@ fn left(mut telling: Telling<'_>, wish: Wish, claim: &InSession, job: &SessionJo
         ),
     }
     telling.plan(None, Again::After(LOOK))
+}
+
+fn is_unclear(failure: Option<&Failure>) -> bool {
+    failure.is_some_and(|failure| failure.reason == STOP_UNCLEAR)
+}
+
+/// Whether somebody who was told that nobody knows of its last savepoint has changed the Deployment since. What follows takes more than one
+/// look, and the state is another one from the first on.
+fn goes_on_all_the_same(telling: &Telling<'_>) -> bool {
+    let before = &telling.before;
+    let has_changed = before.observed_generation != telling.deployment.metadata.generation;
+    let has_begun = before.state != Some(DeploymentState::Failed);
+    is_unclear(before.failure.as_ref()) && (has_changed || has_begun)
 }
 
 fn upgrade_kind(deployment: &Deployment) -> UpgradeKind {

@@ -7,7 +7,7 @@ use sluice_api::{Deployment, DeploymentState, DesiredState, SessionJob};
 
 use super::build::{self, mark, written};
 use super::decide::{Found, Observed, Plan, Step, decide, takes};
-use crate::deployment::sight::Again;
+use crate::deployment::sight::{Again, Stored};
 use crate::session_job::sight::Finalizer;
 
 fn now() -> Timestamp {
@@ -62,6 +62,7 @@ fn decided(deployment: &Deployment, found: Found<'_>) -> Plan {
         deployment,
         now: now(),
         found,
+        savepoints: &[],
     })
 }
 
@@ -283,6 +284,7 @@ fn the_same_again_changes_nothing() {
         deployment: &one,
         now: now() + SignedDuration::from_secs(60),
         found: Found::Ours(&job),
+        savepoints: &[],
     });
     assert_eq!(Some(later.status), one.status);
     assert_eq!(later.notes, []);
@@ -504,4 +506,103 @@ fn a_job_that_nobody_can_be_asked_about_is_told_as_such() {
         ("True", Some("no answer"))
     );
     assert_eq!(plan.status.state, Some(DeploymentState::Running));
+}
+
+/// Somebody deletes its SessionJob: where the job has run, it goes on from what that has left, and never from nothing.
+#[test]
+fn a_session_job_that_has_run_and_is_deleted_is_not_started_empty() {
+    let mut one = deployment(&json!({}));
+    let mut status = says("RUNNING", "RUNNING");
+    let runs = |status: &Value| {
+        job(
+            &deployment(&json!({})),
+            DesiredState::Running,
+            status.clone(),
+        )
+    };
+    let claim = |plan: &Plan| plan.status.session_job.clone().unwrap().has_run;
+    assert_eq!(claim(&decided(&one, Found::Ours(&runs(&status)))), None);
+    status["startTime"] = json!("2026-11-21T11:00:00Z");
+    let plan = decided(&one, Found::Ours(&runs(&status)));
+    assert_eq!(claim(&plan), Some(true));
+    one.status = Some(plan.status);
+    let plan = decided(&one, Found::Nothing);
+    assert_eq!(
+        (step(&plan).as_str(), plan.status.state),
+        ("-", Some(DeploymentState::Failed))
+    );
+    let (reason, message) = ready(&plan);
+    assert_eq!(reason, "NoState");
+    assert!(message.contains("deploymentName d"), "{message}");
+    assert_ne!(plan.again, Again::OnNews, "a snapshot may be brought in");
+    let left = [Stored {
+        name: "d-1-checkpoint".into(),
+        location: "s3://b/ck/chk-7".into(),
+        completed: now(),
+        origin: sluice_api::SavepointOrigin::RetainedCheckpoint,
+    }];
+    let with = |one: &Deployment| {
+        decide(&Observed {
+            deployment: one,
+            now: now(),
+            found: Found::Nothing,
+            savepoints: &left,
+        })
+    };
+    assert_eq!(step(&with(&one)), "create RUNNING");
+    let mut savepoints_only = one.clone();
+    savepoints_only.spec.restore_strategy =
+        serde_json::from_value(json!({"kind": "LATEST_SAVEPOINT"})).unwrap();
+    assert_eq!(step(&with(&savepoints_only)), "-");
+    let mut empty = one.clone();
+    empty.spec.restore_strategy = serde_json::from_value(json!({"kind": "NONE"})).unwrap();
+    assert_eq!(step(&decided(&empty, Found::Nothing)), "create RUNNING");
+    // It is remembered while the job is not to run.
+    one.spec.state = Some(DesiredState::Cancelled);
+    let plan = decided(&one, Found::Nothing);
+    assert_eq!(plan.status.state, Some(DeploymentState::Cancelled));
+    one.status = Some(plan.status);
+    one.spec.state = Some(DesiredState::Running);
+    assert_eq!(ready(&decided(&one, Found::Nothing)).0, "NoState");
+}
+
+/// It was being stopped to leave, and nobody knows whether its savepoint is complete: it is told, and goes on when somebody who was told asks.
+#[test]
+fn what_has_left_a_savepoint_perhaps_does_not_leave_without_it() {
+    let asked = |generation: i64, state: &str, status: Value| {
+        let mut one = deployment(&json!({"metadata": {"generation": generation},
+            "spec": {"state": state, "sessionClusterName": null}}));
+        if !status.is_null() {
+            one.status = serde_json::from_value(status).unwrap();
+        }
+        one
+    };
+    let mut status = says("FAILED", "");
+    status["flinkState"] = json!(null);
+    status["failure"] = json!({"reason": "StopUnclear", "message": "in s3://b/sp"});
+    let unclear = job(
+        &deployment(&json!({})),
+        DesiredState::Suspended,
+        status.clone(),
+    );
+    for state in ["RUNNING", "SUSPENDED"] {
+        let plan = decided(&asked(4, state, json!(null)), Found::Ours(&unclear));
+        assert_eq!(
+            (step(&plan).as_str(), plan.status.state),
+            ("-", Some(DeploymentState::Failed))
+        );
+        let failure = plan.status.failure.clone().unwrap();
+        assert_eq!(failure.message, "in s3://b/sp");
+        let told = serde_json::to_value(&plan.status).unwrap();
+        let again = decided(&asked(4, state, told.clone()), Found::Ours(&unclear));
+        assert_eq!((step(&again).as_str(), again.status), ("-", plan.status));
+        // Whoever changes it has been told.
+        let plan = decided(&asked(5, "RUNNING", told), Found::Ours(&unclear));
+        assert_eq!(step(&plan), "delete");
+        let begun = serde_json::to_value(&plan.status).unwrap();
+        let again = decided(&asked(5, "RUNNING", begun), Found::Ours(&unclear));
+        assert_eq!(step(&again), "delete", "should it have died in between");
+    }
+    let cancelled = decided(&asked(4, "CANCELLED", json!(null)), Found::Ours(&unclear));
+    assert_eq!(step(&cancelled), "delete");
 }

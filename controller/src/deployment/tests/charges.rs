@@ -164,6 +164,7 @@ impl World {
             deployment: stored,
             now: self.scene.now,
             found,
+            savepoints: &[],
         });
         if plan.finalizer != Finalizer::Leave {
             return;
@@ -272,11 +273,12 @@ impl World {
         );
         let flink = word(&["RUNNING", "FINISHED", "FAILED"], how / 7);
         let operation = [json!(null), json!(null), json!({"kind": "Suspend"})];
+        let start = how.is_multiple_of(2).then(|| ago(60));
         job.status = serde_json::from_value(json!({"state": state, "observedGeneration": job.metadata.generation,
-            "flinkState": flink, "operation": operation[usize::from(how / 21) % 3],
-            "failure": {"reason": word(&["JobFailed", "SavepointCreationFailed"], how / 63), "message": "why"}}))
+            "startTime": start, "flinkState": flink, "operation": operation[usize::from(how / 21) % 3],
+            "failure": {"reason": word(&["JobFailed", "SavepointCreationFailed", "StopUnclear"], how / 63), "message": "why"}}))
         .unwrap();
-        if how == 255 {
+        if how > 247 {
             self.job = None;
         }
     }

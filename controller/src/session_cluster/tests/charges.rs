@@ -93,6 +93,11 @@ fn happens(mut world: World, what: u8, how: u8) -> World {
                 message: "no".into(),
             });
         }
+        8 => {
+            // A pod ends, and another is made in its place.
+            let role = Role::BOTH[usize::from(how % 2)];
+            world.made.insert(0, ended(&format!("old-{how}"), role));
+        }
         _ if how.is_multiple_of(8) => {
             world.cluster.metadata.deletion_timestamp = Some(
                 k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::UNIX_EPOCH),
@@ -109,7 +114,7 @@ proptest! {
     /// Whatever happens, one after the other.
     #[test]
     fn only_admission_raises_a_charge(
-        moves in proptest::collection::vec((0..9_u8, any::<u8>(), 0..3_u8), 1..40),
+        moves in proptest::collection::vec((0..10_u8, any::<u8>(), 0..3_u8), 1..40),
     ) {
         let mut world = World::asks("RUNNING", 2);
         let mut written = Vec::new();
