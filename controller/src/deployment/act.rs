@@ -48,7 +48,7 @@ impl Context {
             Step::Make => self.make(deployment, run).await,
             Step::Release => {
                 if let Ok(template) = frozen(run.spec.template.as_ref())
-                    && let Ok(cluster) = self.described(deployment, run, &template)
+                    && let Ok(cluster) = described(deployment, run, &template)
                 {
                     self.remove_high_availability(deployment, &cluster).await?;
                 }
@@ -101,21 +101,6 @@ impl Context {
         })
     }
 
-    /// The cluster of a run, as it was started.
-    fn described<'t>(
-        &self,
-        deployment: &Deployment,
-        run: &Job,
-        template: &'t DeploymentTemplateSpec,
-    ) -> Result<FlinkCluster<'t>, BuildError> {
-        FlinkCluster::of_run(
-            owner(deployment),
-            &namespace_of(deployment, Some(run)),
-            template,
-            Application::of(run, template),
-        )
-    }
-
     /// Removes what Flink's high availability has left under a run's name. Nobody is left who uses it, and whatever bears that name next would
     /// find the old job there and run it beside its own. Only where the run had it: else what bears its name is somebody else's.
     async fn remove_high_availability(
@@ -146,7 +131,7 @@ impl Context {
         };
         let status = run.status.as_ref();
         let has_jobmanager = status.is_some_and(|status| status.jobmanager_uid.is_some());
-        let described = self.described(deployment, run, &template);
+        let described = described(deployment, run, &template);
         let described = described
             .and_then(|cluster| build(&cluster, &self.build).map(|built| (cluster, built)));
         let (cluster, built) = match described {
@@ -192,6 +177,20 @@ impl Context {
         }
         Ok(answer)
     }
+}
+
+/// The cluster of a run, as it was started.
+fn described<'t>(
+    deployment: &Deployment,
+    run: &Job,
+    template: &'t DeploymentTemplateSpec,
+) -> Result<FlinkCluster<'t>, BuildError> {
+    FlinkCluster::of_run(
+        owner(deployment),
+        &namespace_of(deployment, Some(run)),
+        template,
+        Application::of(run, template),
+    )
 }
 
 /// What Flink's answer to a stop means.

@@ -256,7 +256,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn cluster(status: Value) -> SessionCluster {
+    fn cluster(status: &Value) -> SessionCluster {
         serde_json::from_value(
             json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "SessionCluster",
             "metadata": {"name": "c", "namespace": "n", "uid": "u"}, "spec": {}, "status": status}),
@@ -277,10 +277,10 @@ mod tests {
             (json!({"state": "STOPPED"}), Home::Gone),
             (json!({}), Home::Gone),
         ] {
-            assert_eq!(home(&cluster(status.clone())), expected, "{status}");
+            assert_eq!(home(&cluster(&status)), expected, "{status}");
         }
         // It has no room for a new one that anybody could count on.
-        let failed = cluster(json!({"state": "FAILED", "slotsTotal": 4}));
+        let failed = cluster(&json!({"state": "FAILED", "slotsTotal": 4}));
         assert!(matches!(
             target("c", Some(&failed)),
             Target::NotReady { .. }
