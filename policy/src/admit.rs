@@ -2,21 +2,30 @@
 //!
 //! The verdict is computed first; the namespace's mode is applied to it in one place, [`settle`].
 
-use crate::charge::{Desired, Workload};
-use crate::defaults::{self, Filled, Layers};
+mod change;
+mod exempt;
+mod shape;
+
+pub use exempt::MARKED_LATER;
+
+use crate::charge::Workload;
+use crate::defaults::{self, Filled};
 use crate::dialect::Class;
-use crate::draft::Draft;
 use crate::finding::{CAUSES, Cause, CauseReason, Code, Findings, Refusal};
 use crate::immutability;
 use crate::mode::{Mode, Modes};
 use crate::path::FieldPath;
 use crate::quantity::MilliCpu;
-use crate::review::{Operation, Part, Review, is_being_deleted, next_generation};
+use crate::review::{Part, Review};
 use crate::rule::{Family, Rule};
 use crate::world::{Layer, World};
 use json_patch::PatchOperation;
 use serde_json::Value;
 use std::borrow::Cow;
+
+use change::{demand, is_new_generation, is_same_as_stored, lets_go, only_lowers, scales_down};
+use exempt::{as_judged, looks_exempt, marked_later, passes_unseen};
+use shape::shape;
 
 /// The object reached validation without its defaults.
 pub static INCOMPLETE: Rule = Rule {
@@ -42,18 +51,6 @@ pub static TOO_EARLY: Rule = Rule {
               what it always does. Send it again. If it lasts, the message names what cannot be read and why; so does the \
               webhook's /readyz, and `sluice doctor` tells whether the installation is whole.",
     source: "decisions.md 6",
-};
-
-/// A mark that lets an object pass was put on one that has been judged.
-pub static MARKED_LATER: Rule = Rule {
-    id: "request/marked-later",
-    family: Family::Validation,
-    code: Code::Forbidden,
-    summary: "an object is a canary from the beginning or not at all",
-    explain: "The Apache operator starts nothing for an object with the label `flink.apache.org/canary: \"true\"`, so a canary is \
-              not judged and costs nothing. It looks at the label only when it begins with an object: one that gets the label \
-              later may be on its way already, and would run without being charged. Make another object that has the label.",
-    source: "CanaryResourceManager of the Apache operator",
 };
 
 /// Rules of the pipeline itself.
@@ -336,287 +333,7 @@ fn send_again(subject: &str, rule: &'static Rule, message: String) -> Option<Ref
     Some(refusal)
 }
 
-/// Normalises and fills in, as the namespace's mode says.
-fn shape<'o>(
-    review: &Review<'o>,
-    world: &dyn World,
-    findings: &mut Findings,
-) -> (Draft<'o>, Vec<Filled>) {
-    let object: &'o Value = review.object;
-    let mut draft = Draft::new(object);
-    if review.dialect.class() == Class::Workload
-        && !object.get("spec").is_some_and(Value::is_object)
-    {
-        return (draft, Vec::new()); // nothing to bring into form; validation says what is missing
-    }
-    review.dialect.normalise(&mut draft, review.old(), findings);
-    if review.dialect.class() == Class::Configuration || !findings.is_clean() {
-        return (draft, Vec::new());
-    }
-    let mode = world.modes(review.namespace).defaults;
-    if mode == Mode::Off {
-        return (draft, Vec::new());
-    }
-    let layers = defaults::layers(review.dialect, world, review.namespace, draft.object());
-    let (mut with_defaults, filled, left_out) = fill_acceptably(review, world, draft, layers);
-    // Settings and stored objects may have been written while nobody brought them into form.
-    let from_elsewhere = |filled: &Filled| {
-        ![defaults::BUILT_IN, defaults::DERIVED].contains(&filled.source.as_str())
-    };
-    if review.old().is_some() || filled.iter().any(from_elsewhere) {
-        review
-            .dialect
-            .normalise(&mut with_defaults, review.old(), findings);
-    }
-    for source in left_out {
-        findings.warn(format!(
-            "{}: values of {source} were left out, as they would make it refused",
-            review.subject()
-        ));
-    }
-    if mode == Mode::Warn {
-        if !filled.is_empty() {
-            let names: Vec<String> = filled
-                .iter()
-                .map(|filled| filled.path.to_string())
-                .collect();
-            findings.warn(format!(
-                "{}: defaults are not filled in here: {}",
-                review.subject(),
-                names.join(", ")
-            ));
-        }
-        return (normalised(review), Vec::new());
-    }
-    (with_defaults, filled)
-}
-
-/// No default may make an object that the rules would then refuse: where an admin's layer does, it is left out.
-fn fill_acceptably<'o>(
-    review: &Review<'o>,
-    world: &dyn World,
-    draft: Draft<'o>,
-    mut layers: Layers,
-) -> (Draft<'o>, Vec<Filled>, Vec<String>) {
-    let attempt = |mut draft: Draft<'o>, layers: &Layers| {
-        let filled = defaults::fill(&mut draft, review.dialect, review.old(), layers);
-        let refused = {
-            let mut findings = Findings::default();
-            let from_admin = filled.iter().any(|filled| {
-                layers
-                    .defaults
-                    .iter()
-                    .any(|layer| layer.source == filled.source)
-            });
-            // What is stored already is not refused, whatever it is, so no default makes it so.
-            let is_as_stored = review
-                .old()
-                .is_some_and(|old| old.get("spec") == draft.object().get("spec"));
-            if from_admin && !is_as_stored {
-                review
-                    .dialect
-                    .validate(&about(review, draft.object()), world, &mut findings);
-            }
-            !findings.is_clean()
-        };
-        (draft, filled, refused)
-    };
-    if let Some((lowered, filled)) = fill_lowering(review, world, &draft, &layers) {
-        return (lowered, filled, Vec::new());
-    }
-    let (first, filled, refused) = attempt(draft, &layers);
-    if !refused {
-        return (first, filled, Vec::new());
-    }
-    let mut left_out = Vec::new();
-    while !layers.defaults.is_empty() {
-        left_out.push(layers.defaults.remove(0).source);
-        let (draft, filled, refused) = attempt(normalised(review), &layers);
-        if !refused {
-            // Only where leaving them out helps; an object that is wrong by itself is refused as it is.
-            let mut findings = Findings::default();
-            review
-                .dialect
-                .validate(&about(review, draft.object()), world, &mut findings);
-            if findings.is_clean() {
-                return (draft, filled, left_out);
-            }
-        }
-    }
-    (first, filled, Vec::new())
-}
-
-/// A change of nothing but levers that only lowers, filled in without Environments: they keep nobody from stopping. What an Environment
-/// has replaced, and the user's manifest says again, is no change.
-fn fill_lowering<'o>(
-    review: &Review<'o>,
-    world: &dyn World,
-    draft: &Draft<'o>,
-    layers: &Layers,
-) -> Option<(Draft<'o>, Vec<Filled>)> {
-    let old = review.old()?;
-    let levers = review.dialect.levers();
-    let pulls_a_lever = |object: &Value| levers.iter().any(|l| l.get(old) != l.get(object));
-    if layers.environments.is_empty() || !pulls_a_lever(draft.object()) {
-        return None;
-    }
-    let layers = Layers {
-        only_levers: true,
-        ..layers.clone()
-    };
-    let mut draft = draft.clone();
-    let filled = defaults::fill(&mut draft, review.dialect, Some(old), &layers);
-    if !pulls_a_lever(draft.object()) {
-        return None;
-    }
-    // Both calls must come to the same, whatever status and generation were sent.
-    let stored = with_status_of(old, draft.object());
-    let mut stored = Draft::new(&stored);
-    stored.set(&FieldPath::of("metadata.generation"), next_generation(old));
-    lets_go(&about(review, stored.object()), world).then_some((draft, filled))
-}
-
-/// The object in form and without defaults, once more: only where they turn out to be unwelcome.
-fn normalised<'o>(review: &Review<'o>) -> Draft<'o> {
-    let mut draft = Draft::new(review.object);
-    review
-        .dialect
-        .normalise(&mut draft, review.old(), &mut Findings::default());
-    draft
-}
-
+/// The same request about another form of its object.
 fn about<'a>(review: &Review<'a>, object: &'a Value) -> Review<'a> {
     Review { object, ..*review }
-}
-
-/// Canaries and what is being deleted pass every judgement.
-fn passes_unseen(review: &Review<'_>) -> bool {
-    is_being_deleted(review.object) || is_exempt(review)
-}
-
-/// A canary that loses its label is judged, and filled in, as a create: nobody has looked at it before.
-fn as_judged<'a>(review: &Review<'a>) -> Review<'a> {
-    let old = review.old().filter(|old| !review.dialect.is_exempt(old));
-    Review {
-        operation: old.map_or(Operation::Create, |old| Operation::Update { old }),
-        ..*review
-    }
-}
-
-/// What is exempt has been so from the beginning.
-fn is_exempt(review: &Review<'_>) -> bool {
-    looks_exempt(review) && review.old().is_none_or(|old| review.dialect.is_exempt(old))
-}
-
-/// A PUT need not hold a status, so what became of the object before is told by the stored one.
-fn looks_exempt(review: &Review<'_>) -> bool {
-    let stays = |old: &Value| {
-        review
-            .dialect
-            .is_exempt(&with_status_of(old, review.object))
-    };
-    review.dialect.is_exempt(review.object) && review.old().is_none_or(stays)
-}
-
-/// The object with the stored status, as it will be stored.
-fn with_status_of(old: &Value, object: &Value) -> Value {
-    let mut object = object.clone();
-    if let Value::Object(fields) = &mut object {
-        match old.get("status") {
-            Some(status) => fields.insert("status".to_owned(), status.clone()),
-            None => fields.remove("status"),
-        };
-    }
-    object
-}
-
-fn marked_later(review: &Review<'_>) -> Judgement {
-    let mut findings = Findings::default();
-    findings.refuse(
-        &MARKED_LATER,
-        FieldPath::of("metadata.labels"),
-        CauseReason::Forbidden,
-        "cannot become a canary any more, as its operator may have begun with it; make another object that has the label".to_owned(),
-    );
-    Judgement {
-        refusal: Refusal::of(&review.subject(), findings.causes),
-        raw: Some(&MARKED_LATER),
-        ..Judgement::default()
-    }
-}
-
-/// Whether the API server has found the specs different, also where they look equal here: `1.0` beside a stored `1` is a new
-/// generation, which starts a job again that has come to its end.
-fn is_new_generation(old: &Value, new: &Value) -> bool {
-    let generation = |object| crate::json::get(object, &["metadata", "generation"]);
-    generation(old) != generation(new)
-}
-
-/// Whether an update leaves the spec and the record of defaults as they are stored.
-fn is_same_as_stored(review: &Review<'_>) -> bool {
-    let record = |object| {
-        crate::json::get(
-            object,
-            &["metadata", "annotations", defaults::record::ANNOTATION],
-        )
-    };
-    review.old().is_some_and(|old| {
-        old.get("spec") == review.object.get("spec") && record(old) == record(review.object)
-    })
-}
-
-/// Whether an update is let through whatever is wrong with the object: what was stored while nobody judged it, and would be
-/// refused today, can still be stopped.
-fn lets_go(review: &Review<'_>, world: &dyn World) -> bool {
-    let read = |object| read_workload(review, object, world).ok().flatten();
-    let before = review.old().and_then(read);
-    only_lowers(review, before.as_ref(), read(review.object).as_ref())
-}
-
-/// A change of nothing but levers that lowers the charge, or leaves it, and starts nothing.
-fn only_lowers(review: &Review<'_>, before: Option<&Workload>, after: Option<&Workload>) -> bool {
-    let (Some(old), Some(before), Some(after)) = (review.old(), before, after) else {
-        return false;
-    };
-    let starts = after.desired == Desired::Running && before.desired != Desired::Running;
-    let levers = review.dialect.levers();
-    if starts || levers.is_empty() || after.charge() > before.charge() {
-        return false;
-    }
-    let within_levers = |old: &Value| {
-        immutability::spec_changes(review.dialect, old, review.object)
-            .iter()
-            .all(|change| levers.iter().any(|lever| change.path.is_within(lever)))
-    };
-    // What was stored while nobody brought it into form is held against the new one in form too.
-    within_levers(old) || {
-        let mut draft = Draft::new(old);
-        let unjudged = &mut Findings::default();
-        review.dialect.normalise(&mut draft, None, unjudged);
-        !draft.is_untouched() && within_levers(draft.object())
-    }
-}
-
-/// `/scale` of what costs no more afterwards. Whatever else is wrong with the object was stored before, and is no reason to keep it large.
-fn scales_down(review: &Review<'_>, before: Option<&Workload>, after: Option<&Workload>) -> bool {
-    let (Some(before), Some(after)) = (before, after) else {
-        return false;
-    };
-    review.part == Part::Scale && after.charge() <= before.charge()
-}
-
-fn demand(before: Option<&Workload>, after: &Workload) -> Option<Demand> {
-    let from = before.map(Workload::charge).unwrap_or_default();
-    let to = after.charge();
-    if to <= from || after.desired != Desired::Running {
-        return None;
-    }
-    // What has come to its end, or runs where somebody else has paid (a session cluster), has no pods of its own to go on with.
-    let runs =
-        before.is_some_and(|before| before.desired == Desired::Running) && from > MilliCpu::ZERO;
-    Some(Demand {
-        from,
-        to,
-        rise: if runs { Rise::Growth } else { Rise::Start },
-    })
 }

@@ -1,0 +1,96 @@
+//! What an update changes: nothing, something that only lowers, or a charge that rises.
+
+use super::{Demand, Rise, read_workload};
+use crate::charge::{Desired, Workload};
+use crate::defaults;
+use crate::draft::Draft;
+use crate::finding::Findings;
+use crate::immutability;
+use crate::quantity::MilliCpu;
+use crate::review::{Part, Review};
+use crate::world::World;
+use serde_json::Value;
+
+/// Whether the API server has found the specs different, also where they look equal here: `1.0` beside a stored `1` is a new
+/// generation, which starts a job again that has come to its end.
+pub(super) fn is_new_generation(old: &Value, new: &Value) -> bool {
+    let generation = |object| crate::json::get(object, &["metadata", "generation"]);
+    generation(old) != generation(new)
+}
+
+/// Whether an update leaves the spec and the record of defaults as they are stored.
+pub(super) fn is_same_as_stored(review: &Review<'_>) -> bool {
+    let record = |object| {
+        crate::json::get(
+            object,
+            &["metadata", "annotations", defaults::record::ANNOTATION],
+        )
+    };
+    review.old().is_some_and(|old| {
+        old.get("spec") == review.object.get("spec") && record(old) == record(review.object)
+    })
+}
+
+/// Whether an update is let through whatever is wrong with the object: what was stored while nobody judged it, and would be
+/// refused today, can still be stopped.
+pub(super) fn lets_go(review: &Review<'_>, world: &dyn World) -> bool {
+    let read = |object| read_workload(review, object, world).ok().flatten();
+    let before = review.old().and_then(read);
+    only_lowers(review, before.as_ref(), read(review.object).as_ref())
+}
+
+/// A change of nothing but levers that lowers the charge, or leaves it, and starts nothing.
+pub(super) fn only_lowers(
+    review: &Review<'_>,
+    before: Option<&Workload>,
+    after: Option<&Workload>,
+) -> bool {
+    let (Some(old), Some(before), Some(after)) = (review.old(), before, after) else {
+        return false;
+    };
+    let starts = after.desired == Desired::Running && before.desired != Desired::Running;
+    let levers = review.dialect.levers();
+    if starts || levers.is_empty() || after.charge() > before.charge() {
+        return false;
+    }
+    let within_levers = |old: &Value| {
+        immutability::spec_changes(review.dialect, old, review.object)
+            .iter()
+            .all(|change| levers.iter().any(|lever| change.path.is_within(lever)))
+    };
+    // What was stored while nobody brought it into form is held against the new one in form too.
+    within_levers(old) || {
+        let mut draft = Draft::new(old);
+        let unjudged = &mut Findings::default();
+        review.dialect.normalise(&mut draft, None, unjudged);
+        !draft.is_untouched() && within_levers(draft.object())
+    }
+}
+
+/// `/scale` of what costs no more afterwards. Whatever else is wrong with the object was stored before, and is no reason to keep it large.
+pub(super) fn scales_down(
+    review: &Review<'_>,
+    before: Option<&Workload>,
+    after: Option<&Workload>,
+) -> bool {
+    let (Some(before), Some(after)) = (before, after) else {
+        return false;
+    };
+    review.part == Part::Scale && after.charge() <= before.charge()
+}
+
+pub(super) fn demand(before: Option<&Workload>, after: &Workload) -> Option<Demand> {
+    let from = before.map(Workload::charge).unwrap_or_default();
+    let to = after.charge();
+    if to <= from || after.desired != Desired::Running {
+        return None;
+    }
+    // What has come to its end, or runs where somebody else has paid (a session cluster), has no pods of its own to go on with.
+    let runs =
+        before.is_some_and(|before| before.desired == Desired::Running) && from > MilliCpu::ZERO;
+    Some(Demand {
+        from,
+        to,
+        rise: if runs { Rise::Growth } else { Rise::Start },
+    })
+}
