@@ -265,6 +265,32 @@ fn a_default_that_the_rules_would_refuse_for_this_object_is_left_out() {
     assert_eq!(judgement.refusal, None);
 }
 
+/// What is built in takes the place of the value that was unwelcome, and then the rest of the layer is welcome.
+#[test]
+fn of_a_layer_that_the_rules_would_refuse_the_rest_still_applies() {
+    let configuration = json!({"taskmanager.memory.network.max": "1g"});
+    let world = Admin {
+        defaults: json!({
+            "upgradeStrategy": {"kind": "STATEFUL"},
+            "template": {"spec": {"flinkConfiguration": configuration}},
+        }),
+        environment: json!({"namespaces": ["elsewhere"]}),
+    };
+    let sent = object("Deployment", &json!({"restoreStrategy": {"kind": "NONE"}}));
+    let mutation = mutate(&review(&sent, Operation::Create), &world);
+    let spec = &mutation.object["spec"];
+    assert_eq!(spec["upgradeStrategy"]["kind"], json!("STATELESS"));
+    assert_eq!(
+        spec["template"]["spec"]["flinkConfiguration"]["taskmanager.memory.network.max"],
+        json!("1g")
+    );
+    assert!(mutation.warnings[0].contains("were left out"));
+    let again = mutate(&review(&mutation.object, Operation::Create), &world);
+    assert_eq!(again.patch, Vec::new());
+    let judgement = validate(&review(&mutation.object, Operation::Create), &world);
+    assert_eq!(judgement.refusal, None);
+}
+
 fn cluster(jobmanager: u64, taskmanager: u64, sidecar: u64, task_managers: u64) -> Value {
     let milli = |cpu: u64| format!("{}m", cpu.max(100));
     object(
