@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sluice_policy::dialect::{Class, dialect_for};
 use sluice_policy::world::{Layer, Lookup};
 use sluice_policy::{
-    Dialect, FieldPath, KindInfo, Modes, Operation, Review, World, admit, review::Part,
+    Dialect, FieldPath, KindInfo, Mode, Modes, Operation, Review, World, admit, review::Part,
 };
 use std::sync::Arc;
 
@@ -24,6 +24,15 @@ pub fn fuzz(bases: &[&str], data: &[u8]) {
     }
     if settings & 2 != 0 {
         world.environment = layer(dialect, "Environment", &base, &mut bytes);
+    }
+    if settings & 0x20 != 0 {
+        world.operator = Some(Arc::new(operator_configuration()));
+    }
+    if settings & 0x40 != 0 {
+        world.cluster_defaults = layer(dialect, "DeploymentDefaults", &base, &mut bytes);
+    }
+    if settings & 0x80 != 0 {
+        world.modes.defaults = Mode::Warn;
     }
     let mut object = base;
     edits::apply(&mut object, &mut bytes);
@@ -156,11 +165,25 @@ fn section(kind: &str) -> String {
     first.to_ascii_lowercase() + rest
 }
 
+/// Some of each kind of key that the Apache operator's own configuration may hold.
+fn operator_configuration() -> Value {
+    json!({
+        "taskmanager.numberOfTaskSlots": "3",
+        "kubernetes.taskmanager.cpu.amount": "0.5",
+        "jobmanager.scheduler": "adaptive",
+        "kubernetes.operator.default-configuration.namespace.n.taskmanager.cpu.cores": "1.5",
+        "kubernetes.operator.default-configuration.flink-version.v1_20.parallelism.default": "4",
+    })
+}
+
 /// A world with settings and nothing else. Everything that is looked up exists and is empty.
 #[derive(Default)]
 struct Admins {
     defaults: Option<Value>,
+    cluster_defaults: Option<Value>,
     environment: Option<Value>,
+    operator: Option<Arc<Value>>,
+    modes: Modes,
 }
 
 impl Admins {
@@ -175,10 +198,15 @@ impl Admins {
 
 impl World for Admins {
     fn modes(&self, _: &str) -> Modes {
-        Modes::default()
+        self.modes
     }
     fn defaults(&self, _: &str) -> Vec<Layer> {
-        Self::layers("DeploymentDefaults n/a", self.defaults.as_ref())
+        let mut layers = Self::layers("DeploymentDefaults n/a", self.defaults.as_ref());
+        layers.extend(Self::layers(
+            "ClusterDeploymentDefaults a",
+            self.cluster_defaults.as_ref(),
+        ));
+        layers
     }
     fn environments(&self, _: &str) -> Vec<Layer> {
         Self::layers("Environment e", self.environment.as_ref())
@@ -195,5 +223,8 @@ impl World for Admins {
     }
     fn namespace_labels(&self, _: &str) -> Option<Arc<Value>> {
         None
+    }
+    fn operator_configuration(&self) -> Option<Arc<Value>> {
+        self.operator.clone()
     }
 }
