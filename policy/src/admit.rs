@@ -5,6 +5,7 @@
 mod change;
 mod exempt;
 mod shape;
+mod welcome;
 
 pub use exempt::MARKED_LATER;
 

@@ -40,6 +40,7 @@ pub fn layers(dialect: &dyn Dialect, world: &dyn World, namespace: &str, object:
         defaults,
         built_in: dialect.built_in(object),
         only_levers: false,
+        unwelcome: Vec::new(),
     }
 }
 

@@ -3,9 +3,11 @@
 //! Takes flat configuration (dotted keys, values as text). What Sluice's kinds do with the answers is in their dialects.
 
 pub mod memory;
+mod names;
 mod options;
 mod version;
 
+pub use names::other_names;
 pub use options::{OptionFault, Options};
 pub use version::FlinkVersion;
 

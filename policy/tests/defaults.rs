@@ -249,7 +249,7 @@ fn no_default_makes_an_object_that_the_rules_would_refuse() {
     assert_eq!(
         mutation.warnings,
         [
-            "toy \"t\": values of DeploymentDefaults team-a/default were left out, as they would make it refused"
+            "toy \"t\": spec.parallelism 50 of DeploymentDefaults team-a/default was left out, as it would make it refused"
         ]
     );
     // what the user wrote himself is refused as he wrote it

@@ -284,7 +284,7 @@ fn of_a_layer_that_the_rules_would_refuse_the_rest_still_applies() {
         spec["template"]["spec"]["flinkConfiguration"]["taskmanager.memory.network.max"],
         json!("1g")
     );
-    assert!(mutation.warnings[0].contains("were left out"));
+    assert!(mutation.warnings[0].contains("was left out"));
     let again = mutate(&review(&mutation.object, Operation::Create), &world);
     assert_eq!(again.patch, Vec::new());
     let judgement = validate(&review(&mutation.object, Operation::Create), &world);

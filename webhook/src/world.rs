@@ -230,7 +230,7 @@ fn judges_by(dialect: &dyn Dialect, watched: &Watched) -> bool {
     match watched.keep {
         // Modes; what configures Sluice is judged alike in all of them.
         Keep::Labels => dialect.class() == Class::Workload,
-        Keep::Spec => dialect.section().is_some(),
+        Keep::Settings(_) => dialect.section().is_some(),
         Keep::Operator => sources.contains(&Source::OperatorConfiguration),
         Keep::Whole | Keep::Facts(_) => sources.iter().any(|source| {
             matches!(source, Source::Objects(kind) if kind.group == watched.group && kind.plural == watched.plural)

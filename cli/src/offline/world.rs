@@ -3,7 +3,7 @@
 use super::manifest::ObjectId;
 use serde_json::{Value, json};
 use sluice_policy::Modes;
-use sluice_policy::dialect::{KindInfo, Scope};
+use sluice_policy::dialect::{KindInfo, Scope, config};
 use sluice_policy::world::{Layer, Lookup, World};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -99,7 +99,7 @@ impl FileWorld {
         self.of_kind(SLUICE, kind, namespace)
             .map(|(id, object)| Layer {
                 source: id.to_string(),
-                spec: Arc::new(object.get("spec").cloned().unwrap_or_default()),
+                spec: Arc::new(config::settings(kind, object)),
             })
     }
 

@@ -116,9 +116,9 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use axum::http::{StatusCode, Uri};
-    use tokio::net::TcpListener;
 
     use super::*;
+    use crate::ledger::played::client_of;
 
     /// An API server that serves nothing, defines this or that, and counts what it is asked.
     async fn serving_nothing(defined: &'static str) -> (Client, Arc<AtomicUsize>) {
@@ -137,13 +137,7 @@ mod tests {
                 },
             )
         };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
-        let router = axum::Router::new().fallback(answer);
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        let mut config = kube::Config::new(address.parse().unwrap());
-        config.default_retry = false;
-        (Client::try_from(config).unwrap(), asked)
+        (client_of(answer).await, asked)
     }
 
     fn kind(plural: &str) -> Resource {

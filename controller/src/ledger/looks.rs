@@ -123,10 +123,10 @@ mod tests {
     use std::sync::Mutex;
 
     use serde_json::json;
-    use tokio::net::TcpListener;
     use tokio::time::{Instant, sleep};
 
     use super::*;
+    use crate::ledger::played::client_of;
 
     /// Requests that are being answered, the most there were at once, and how many there were.
     #[derive(Default)]
@@ -156,13 +156,7 @@ mod tests {
                 list.to_string()
             }
         };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
-        let router = axum::Router::new().fallback(answer);
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        let mut config = kube::Config::new(address.parse().unwrap());
-        config.default_retry = false;
-        (Client::try_from(config).unwrap(), load)
+        (client_of(answer).await, load)
     }
 
     fn quota(index: usize) -> QuotaKey {

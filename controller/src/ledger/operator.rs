@@ -135,9 +135,9 @@ impl Follower {
 mod tests {
     use super::*;
     use crate::ledger::dialects::resources;
+    use crate::ledger::played::client_of;
     use axum::http::StatusCode;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use tokio::net::TcpListener;
     use tokio::time::timeout;
 
     /// An API server that always answers with this, and how often it was asked.
@@ -151,13 +151,7 @@ mod tests {
             );
             std::future::ready((StatusCode::from_u16(code).unwrap(), status))
         };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
-        let router = axum::Router::new().fallback(answer);
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        let mut config = kube::Config::new(address.parse().unwrap());
-        config.default_retry = false;
-        (Client::try_from(config).unwrap(), asked)
+        (client_of(answer).await, asked)
     }
 
     #[tokio::test]

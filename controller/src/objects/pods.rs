@@ -69,6 +69,11 @@ pub fn template(
             "FallbackToLogsOnError".into(),
         );
     }
+    let ours: Vec<Value> = artifacts
+        .init_containers
+        .iter()
+        .filter_map(|container| container.get("name").cloned())
+        .collect();
     if let Some(spec) = spec.as_object_mut() {
         if !artifacts.init_containers.is_empty() {
             spec.insert("initContainers".into(), artifacts.init_containers.into());
@@ -85,13 +90,13 @@ pub fn template(
         "spec": spec,
     });
     let mut merged = merge(users(cluster.kubernetes, role), own);
-    finish_init_containers(&mut merged, &resources);
+    finish_init_containers(&mut merged, &ours, &resources);
     Ok(merged)
 }
 
-/// Sluice's init containers get Flink's own resources, which the pod has anyway once they have ended, and those that fetch
-/// get its environment, for credentials.
-fn finish_init_containers(template: &mut Value, resources: &Value) {
+/// Sluice's init containers, those named `ours`, get Flink's own resources, which the pod has anyway once they have ended, and those
+/// that fetch get its environment, for credentials. None goes on running, whatever was merged into it: nobody has charged that.
+fn finish_init_containers(template: &mut Value, ours: &[Value], resources: &Value) {
     // What is not started again is read from its pod.
     let is_once = template
         .pointer("/spec/restartPolicy")
@@ -112,14 +117,13 @@ fn finish_init_containers(template: &mut Value, resources: &Value) {
         let Some(container) = container.as_object_mut() else {
             continue;
         };
-        let name = container
-            .get("name")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        let fetches = name.starts_with(artifacts::FETCH);
-        if !fetches && !name.starts_with("sluice-copy-") {
+        let Some(name) = container.get("name").filter(|name| ours.contains(name)) else {
             continue;
-        }
+        };
+        let fetches = name
+            .as_str()
+            .is_some_and(|name| name.starts_with(artifacts::FETCH));
+        container.shift_remove("restartPolicy");
         container.insert("resources".into(), resources.clone());
         if is_once {
             container.insert(

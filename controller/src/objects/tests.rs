@@ -85,6 +85,35 @@ fn jars_plugins_high_availability_and_pod_options() {
     })));
 }
 
+/// A container that says it is Sluice's own is charged as the user's, and so it must run as the user's.
+#[test]
+fn only_its_own_init_containers_get_flinks_resources() {
+    let objects = objects(json!({
+        "flinkVersion": "1.20",
+        "jars": ["s3://bucket/a.jar"],
+        "kubernetes": {"taskManagerPodTemplate": {"spec": {"initContainers": [
+            {"name": "sluice-copy-x", "image": "x", "restartPolicy": "Always"},
+            {"name": "sluice-fetch-0", "restartPolicy": "Always"},
+        ]}}},
+    }));
+    let workloads = of_kind(&objects, "Deployment");
+    let containers = &workloads[1]["spec"]["template"]["spec"]["initContainers"];
+    let named = |name: &str| {
+        let all = containers.as_array().unwrap();
+        all.iter()
+            .find(|container| container["name"] == name)
+            .unwrap()
+    };
+    assert_eq!(named("sluice-copy-x").get("resources"), None);
+    let own = named("sluice-fetch-0");
+    assert_eq!(own["resources"]["limits"]["memory"], "2Gi");
+    assert_eq!(
+        own.get("restartPolicy"),
+        None,
+        "it ends, and costs nothing then"
+    );
+}
+
 #[test]
 fn pod_templates_are_merged_by_name() {
     let objects = objects(json!({

@@ -4,11 +4,11 @@ use super::leaves::{each_leaf, given};
 use super::owned::Owned;
 use super::record::{ANNOTATION, Record};
 use super::settings::Settings;
-use super::spelling::Spellings;
+use super::spelling::{Spellings, other_names};
 use super::{BUILT_IN, DERIVED};
 use crate::dialect::{Derived, Dialect, Frozen};
 use crate::draft::Draft;
-use crate::immutability::spec_changes;
+use crate::immutability::{Change, spec_changes};
 use crate::path::FieldPath;
 use crate::world::Layer;
 use serde_json::Value;
@@ -25,6 +25,16 @@ pub struct Layers {
     pub built_in: Value,
     /// Whether the change is one of levers that only lowers: what Environments name then stays as it is stored.
     pub only_levers: bool,
+    /// Values of `defaults` that the rules refuse for this object: they are not filled in.
+    pub unwelcome: Vec<(FieldPath, Value)>,
+}
+
+impl Layers {
+    fn is_unwelcome(&self, path: &FieldPath, value: &Value) -> bool {
+        self.unwelcome
+            .iter()
+            .any(|(at, which)| at == path && which == value)
+    }
 }
 
 /// A value that was set, and why; for `sluice render --diff`.
@@ -82,7 +92,7 @@ pub fn fill(
         own: BTreeSet::new(),
         spellings,
         imposed,
-        frozen: old.and_then(|old| frozen(dialect, old, sent)),
+        frozen: old.and_then(|old| frozen(dialect, old, &stored, sent)),
         stored: &stored,
         sent_record,
         record: Record::default(),
@@ -95,44 +105,48 @@ pub fn fill(
         draft,
     };
     filler.find_own();
-    filler.keep_recorded(&settings);
-    for layer in &layers.defaults {
-        settings.each(layer, &mut |path, value| {
-            filler.default(path, value, &layer.source);
-        });
-    }
-    each_leaf(
-        FieldPath::default(),
-        &layers.built_in,
-        &mut |path, value| {
-            filler.default(path, value, BUILT_IN);
-        },
-    );
-    filler.derive(dialect, &BTreeSet::new());
+    // What is built in may depend on what the object says, such as where a Deployment runs. It goes where its reason goes.
+    let outdated = old.map_or_else(Outdated::default, |old| {
+        Outdated::of(&dialect.built_in(old), &layers.built_in)
+    });
+    filler.keep_recorded(&settings, &outdated);
+    let nothing = BTreeSet::new();
+    filler.fill_in(&settings, layers, &layers.built_in, &nothing);
+    filler.derive(dialect, &nothing);
     let changes_spec = old.is_none_or(|old| old.get("spec") != filler.draft.object().get("spec"));
     if changes_spec {
         let overridden = filler.override_with(&settings, layers);
         if !overridden.is_empty() {
-            // What is built in may depend on what an Environment has just said, such as where a Deployment runs.
+            // What an Environment has just said may be a reason for other values, such as where a Deployment runs.
             let built_in = dialect.built_in(filler.draft.object());
-            each_leaf(FieldPath::default(), &built_in, &mut |path, value| {
-                filler.default(path, value, BUILT_IN);
-            });
+            filler.fill_in(&settings, layers, &built_in, &overridden);
             // What follows from others follows from what stands in the end, or the rules would refuse what nobody wrote.
             filler.derive(dialect, &overridden);
         }
+    }
+    let is_said = |filled: &Filled| filled.source != BUILT_IN && filled.source != DERIVED;
+    if filler.filled.iter().any(is_said) {
+        let built_in = dialect.built_in(filler.draft.object());
+        filler.withdraw_outdated(&Outdated::of(&layers.built_in, &built_in));
     }
     filler.write_record();
     filler.filled
 }
 
-/// What freezes the object, unless the user changes a frozen field himself and says that the object shall be made anew for it.
-fn frozen(dialect: &dyn Dialect, old: &Value, sent: &Value) -> Option<Frozen> {
+/// What freezes the object, unless the user changes a frozen field himself and says that the object shall be made anew for it. A default
+/// that he does not repeat is no change.
+pub(super) fn frozen(
+    dialect: &dyn Dialect,
+    old: &Value,
+    stored: &Record,
+    sent: &Value,
+) -> Option<Frozen> {
     let frozen = dialect.frozen(old)?;
+    let is_users = |change: &Change| change.new.is_some() || !stored.has(&change.path);
     let is_made_anew = frozen.is_overridden(sent)
         && spec_changes(dialect, old, sent)
             .iter()
-            .any(|change| !frozen.lets(&change.path));
+            .any(|change| !frozen.lets(&change.path) && is_users(change));
     (!is_made_anew).then_some(frozen)
 }
 
@@ -160,9 +174,31 @@ struct Filler<'d, 'o, 's> {
 }
 
 impl Filler<'_, '_, '_> {
+    /// The layers of defaults, an admin's before what is built in; what Environments have set stays.
+    fn fill_in(
+        &mut self,
+        settings: &Settings<'_>,
+        layers: &Layers,
+        built_in: &Value,
+        overridden: &BTreeSet<FieldPath>,
+    ) {
+        for layer in &layers.defaults {
+            settings.each(layer, &mut |path, value| {
+                if !overridden.contains(path) && !layers.is_unwelcome(path, value) {
+                    self.default(path, value, &layer.source);
+                }
+            });
+        }
+        each_leaf(FieldPath::default(), built_in, &mut |path, value| {
+            if !overridden.contains(path) {
+                self.default(path, value, BUILT_IN);
+            }
+        });
+    }
+
     /// What is recorded stays as it is stored, whatever the defaults say today, and stays recorded while nobody else
     /// has claimed it.
-    fn keep_recorded(&mut self, settings: &Settings<'_>) {
+    fn keep_recorded(&mut self, settings: &Settings<'_>, outdated: &Outdated) {
         let derived = settings.dialect.derived(self.sent);
         let derived_before = self
             .old
@@ -179,7 +215,14 @@ impl Filler<'_, '_, '_> {
             }
             let sent = given(self.sent, path);
             let is_a_default = sent.is_none_or(|value| self.was_filled(path, value));
-            if is_a_default && !self.is_frozen(path) && self.is_said_otherwise(path) {
+            let is_outdated = || {
+                let value = sent.or_else(|| self.old.and_then(|old| given(old, path)));
+                value.is_some_and(|value| outdated.has(path, value))
+            };
+            if is_a_default
+                && !self.is_frozen(path)
+                && (is_outdated() || self.is_said_otherwise(path))
+            {
                 self.withdraw(path);
                 continue;
             }
@@ -205,8 +248,8 @@ impl Filler<'_, '_, '_> {
         }
     }
 
-    /// Whether the user says himself, in another form, what had been filled in: with another spelling of the key, or with
-    /// another field of an exclusive group.
+    /// Whether the user says himself, in another form, what had been filled in: with another spelling of the key, with another name of
+    /// the option, or with another field of an exclusive group.
     fn is_said_otherwise(&self, path: &FieldPath) -> bool {
         let is_own = |path: &FieldPath, value: &Value| !self.was_filled(path, value);
         let respelled = || {
@@ -217,8 +260,18 @@ impl Filler<'_, '_, '_> {
                 place != path && given(self.sent, place).is_some_and(|value| is_own(place, value))
             })
         };
+        let renamed = || {
+            other_names(path).any(|name| {
+                !self.imposed.contains_key(&name)
+                    && self
+                        .spellings
+                        .given(self.sent, &name)
+                        .is_some_and(|value| !is_blank(value) && is_own(&name, value))
+            })
+        };
         (self.spellings.cover(path) && respelled())
             || self.excludes(path, |member| self.own.contains(member))
+            || renamed()
     }
 
     /// Once for all: the record may have thousands of entries, and a member as many leaves.
@@ -387,6 +440,7 @@ impl Filler<'_, '_, '_> {
                     (value, layer.source.as_str(), self.places(path))
                 };
                 for place in places {
+                    self.flatten(&place);
                     self.put(&place, value, source);
                     // Where it says what had been filled in before, it is a default again, as it will be to the validating
                     // call, which finds the value in place.
@@ -402,17 +456,53 @@ impl Filler<'_, '_, '_> {
         seen
     }
 
+    /// Makes room for a value where the user has nested other keys: `a: {b: 1}` says `a.b: 1`, which stays beside `a: x`.
+    fn flatten(&mut self, place: &FieldPath) {
+        if !self.spellings.cover(place) {
+            return;
+        }
+        let Some(nested @ Value::Object(_)) = given(self.draft.object(), place).cloned() else {
+            return;
+        };
+        self.draft.remove(place);
+        each_leaf(place.clone(), &nested, &mut |path, value| {
+            let dotted = self.spellings.dotted(path);
+            if self.spellings.given(self.draft.object(), &dotted).is_none() {
+                self.draft.set(&dotted, value.clone());
+            }
+        });
+    }
+
     /// No default stands beside a field that an Environment has set and that rules it out.
     fn withdraw_excluded(&mut self) {
         let excluded: Vec<FieldPath> = self
             .record
             .paths()
             .filter(|path| !self.imposed.contains_key(*path) && !self.is_frozen(path))
-            .filter(|path| self.excludes(path, |member| self.is_imposed_within(member)))
+            .filter(|path| {
+                self.excludes(path, |member| self.is_imposed_within(member))
+                    || other_names(path).any(|name| self.is_imposed_within(&name))
+            })
             .cloned()
             .collect();
         for path in excluded {
             self.withdraw(&path); // and with it goes its record, which is true no more
+        }
+    }
+
+    /// Takes out what was built in for an object that says something else in the end.
+    fn withdraw_outdated(&mut self, outdated: &Outdated) {
+        for (path, value) in &outdated.0 {
+            let is_filled = self.record.holds(path, value)
+                && given(self.draft.object(), path) == Some(value)
+                && !self.owned.has(path);
+            // Else it is an admin's, who happens to say the same.
+            let is_built_in = |filled: &Filled| {
+                filled.path != *path || [BUILT_IN, KEPT].contains(&filled.source.as_str())
+            };
+            if is_filled && !self.is_frozen(path) && self.filled.iter().all(is_built_in) {
+                self.withdraw(path);
+            }
         }
     }
 
@@ -439,10 +529,14 @@ impl Filler<'_, '_, '_> {
             .is_some_and(|frozen| !frozen.lets(path))
     }
 
-    /// Whether another field of an exclusive group is given, or about to be.
+    /// Whether another field of an exclusive group, or another name of the option, is given, or about to be.
     fn rules_out(&self, path: &FieldPath) -> bool {
         self.excludes(path, |member| {
-            given(self.draft.object(), member).is_some() || self.is_imposed_within(member)
+            given(self.draft.object(), member).is_some_and(|value| !is_blank(value))
+                || self.is_imposed_within(member)
+        }) || other_names(path).any(|name| {
+            let given = self.spellings.given(self.draft.object(), &name);
+            given.is_some_and(|value| !is_blank(value)) || self.is_imposed_within(&name)
         })
     }
 
@@ -482,6 +576,30 @@ impl Filler<'_, '_, '_> {
             });
         }
         done
+    }
+}
+
+/// Values that were built in and are not any more.
+#[derive(Default)]
+struct Outdated(Vec<(FieldPath, Value)>);
+
+impl Outdated {
+    fn of(before: &Value, now: &Value) -> Self {
+        let mut outdated = Vec::new();
+        if before != now {
+            each_leaf(FieldPath::default(), before, &mut |path, value| {
+                if path.get(now).is_none() {
+                    outdated.push((path.clone(), value.clone()));
+                }
+            });
+        }
+        Self(outdated)
+    }
+
+    fn has(&self, path: &FieldPath, value: &Value) -> bool {
+        self.0
+            .iter()
+            .any(|(at, which)| at == path && which == value)
     }
 }
 

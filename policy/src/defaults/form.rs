@@ -1,10 +1,13 @@
 //! An Environment that speaks in one form of what an object says in another: of the two the reader takes one, so one of them would go
 //! unheard, and nobody would be told.
 
+use super::fill;
 use super::leaves::{each_leaf, given};
+use super::record::Record;
 use super::settings::Settings;
-use super::spelling::Spellings;
+use super::spelling::{Spellings, other_names};
 use crate::finding::{CauseReason, Code, Findings};
+use crate::json::scalar_text;
 use crate::path::FieldPath;
 use crate::review::Review;
 use crate::rule::{Family, Rule};
@@ -17,9 +20,10 @@ pub static OTHER_FORM: Rule = Rule {
     family: Family::Validation,
     code: Code::Forbidden,
     summary: "an object says nothing in a form that hides what an Environment sets, or is hidden by it",
-    explain: "The Apache operator reads nothing of a JobManager's or TaskManager's `resource` where `resources` says anything. If an \
-              Environment sets the one and the object the other, either the Environment would be evaded or the user's words would \
-              be lost, without a sign of it. Write the form that the Environment has, or leave the field out.",
+    explain: "The Apache operator reads nothing of a JobManager's or TaskManager's `resource` where `resources` says anything, and of \
+              the names that an option has had in Flink's versions (`execution.checkpointing.dir`, once `state.checkpoints.dir`) the \
+              newest is read. If an Environment sets the one and the object the other, either the Environment would be evaded or the \
+              user's words would be lost, without a sign of it. Write the form that the Environment has, or leave the field out.",
     source: "semantics.md, Defaults: Environment > the object",
 };
 
@@ -29,7 +33,9 @@ pub(crate) fn judge(review: &Review<'_>, environments: &[Layer], findings: &mut 
         return;
     }
     let groups = review.dialect.exclusive();
-    let frozen = review.old().and_then(|old| review.dialect.frozen(old));
+    let frozen = review
+        .old()
+        .and_then(|old| fill::frozen(review.dialect, old, &Record::of(old), review.object));
     let is_frozen = |path: &FieldPath| frozen.as_ref().is_some_and(|frozen| !frozen.lets(path));
     let spellings = &Spellings(review.dialect.spelled());
     let settings = Settings::of(review.dialect, spellings, review.object);
@@ -48,23 +54,24 @@ pub(crate) fn judge(review: &Review<'_>, environments: &[Layer], findings: &mut 
                 .iter()
                 .filter(|group| group.iter().any(|member| path.is_within(member)))
                 .flatten()
-                .filter(|member| !path.is_within(member));
-            for other in others {
-                if !says_something(review, other, &imposed)
-                    || findings.causes.iter().any(|cause| cause.field == *other)
-                {
+                .filter(|member| !path.is_within(member) && says_something(review, member, &imposed))
+                .cloned();
+            let renamed = other_names(path).filter(|name| {
+                !imposed.contains(name)
+                    && spellings
+                        .given(review.object, name)
+                        .is_some_and(|said| scalar_text(said) != scalar_text(value) && said.as_str() != Some(""))
+            });
+            for other in others.chain(renamed) {
+                if findings.causes.iter().any(|cause| cause.field == other) {
                     continue;
                 }
-                findings.refuse(
-                    &OTHER_FORM,
-                    other.clone(),
-                    CauseReason::Forbidden,
-                    format!(
-                        "{} sets {path}, which is another form of this, and only one of the two is read; write the form that it has, \
-                         or leave this out",
-                        layer.source
-                    ),
+                let message = format!(
+                    "{} sets {path}, which is another form of this, and only one of the two is read; write the form that it has, or \
+                     leave this out",
+                    layer.source
                 );
+                findings.refuse(&OTHER_FORM, other, CauseReason::Forbidden, message);
             }
         });
     }

@@ -1,8 +1,10 @@
 //! A key of a map whose keys may be nested or dotted is one key, however it is spelled: `state: {checkpoints.dir: x}` says
 //! what `state.checkpoints.dir: x` says. Sluice's own kinds are flattened when they are brought into form; what people
-//! write in other kinds stays as they wrote it, so there every spelling is looked for.
+//! write in other kinds stays as they wrote it, so there every spelling is looked for. And an option has the names that it had in older
+//! versions of Flink.
 
 use super::leaves::given;
+use crate::flink;
 use crate::path::{FieldPath, Step};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -64,6 +66,17 @@ impl Spellings {
                 .find_map(|place| given(object, place))
         })
     }
+}
+
+/// The other names that Flink has for an option, as paths: none but in a `flinkConfiguration`.
+pub(super) fn other_names(dotted: &FieldPath) -> impl Iterator<Item = FieldPath> {
+    let map = dotted.parent();
+    let key = dotted
+        .last_key()
+        .filter(|_| map.last_key() == Some("flinkConfiguration"));
+    key.into_iter()
+        .flat_map(flink::other_names)
+        .map(move |name| map.key(name))
 }
 
 /// Adds the paths of all leaves whose names, joined by dots, are `key`. An empty name at the top adds no dot, as in the operator. Only names

@@ -7,18 +7,31 @@ pub mod environment;
 pub mod quota;
 pub(crate) mod sections;
 
+use super::dialect_for;
 use super::own::at::At;
 use super::own::check::Judge;
 use super::own::name::is_dns_label;
 use super::own::rules::{OwnRules, own_rules};
 use super::own::shape::Shape;
-use crate::finding::CauseReason;
+use crate::draft::Draft;
+use crate::finding::{CauseReason, Findings};
 use crate::json;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::HashSet;
 
 /// Rules of the configuration itself; settings inside it break the rules of the kinds that they are for.
 pub(crate) static RULES: OwnRules = own_rules!("config");
+
+/// The spec of an object of a kind of settings as others are filled in from it: in form, also where it was stored while nobody brought it
+/// into form. What the settings fill in is brought into form as well, and what is recorded of it would else not be what stands there.
+pub fn settings(kind: &str, object: &Value) -> Value {
+    let mut draft = Draft::new(object);
+    if let Some(dialect) = dialect_for("sluice.dev", kind) {
+        dialect.normalise(&mut draft, None, &mut Findings::default());
+    }
+    let spec = draft.object().get("spec");
+    spec.cloned().unwrap_or_else(|| Value::Object(Map::new()))
+}
 
 /// Names of namespaces; judged by [`namespaces`].
 pub(crate) const NAMESPACE_LIST: Shape = Shape::List(&Shape::Text);

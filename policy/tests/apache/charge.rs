@@ -438,6 +438,10 @@ fn a_session_job_pays_for_the_taskmanagers_of_its_native_cluster() {
         &json!({"spec": {"flinkConfiguration": {"job.autoscaler.enabled": true, "job.autoscaler.quota.cpu": 15}}}),
     );
     assert_eq!(on(&cluster, &own), 10 * 2500);
+    // Wherever the widths of single vertices are written.
+    let wide = json!({"spec": {"flinkConfiguration": {"pipeline.jobvertex-parallelism-overrides": "a:40"}}});
+    assert_eq!(on(&cluster, &merged(&job, &wide)), 10 * 2500);
+    assert_eq!(on(&merged(&cluster, &wide), &job), 10 * 2500);
 }
 
 #[test]

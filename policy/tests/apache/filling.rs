@@ -417,6 +417,94 @@ fn a_session_cluster_that_is_made_anew_meets_its_environment() {
     assert_eq!(made["spec"]["serviceAccount"], "flink");
 }
 
+/// With the annotation still there, a manifest that does not repeat a default is no wish to be made anew.
+#[test]
+fn leaving_a_default_out_makes_nothing_anew() {
+    let annotated = merged(
+        &session(),
+        &json!({"metadata": {"annotations": {"sluice.dev/allow-recreate": "true"}}, "spec": {"serviceAccount": null}}),
+    );
+    let made = admitted(
+        &annotated,
+        None,
+        &defaults(json!({"serviceAccount": "theirs"})),
+    );
+    assert_eq!(made["spec"]["serviceAccount"], "theirs");
+    let running = deployed(&made);
+    let replaced = spec(&annotated, json!({"restartNonce": 7}));
+    let world = environment(json!({"flinkVersion": "v2_0"}));
+    let made = admitted(&replaced, Some(&running), &world);
+    assert_eq!(
+        made["spec"]["flinkVersion"],
+        running["spec"]["flinkVersion"]
+    );
+    assert_eq!(made["spec"]["serviceAccount"], "theirs");
+}
+
+/// Flink reads the newest name of an option, so an older one beside it would go unheard.
+#[test]
+fn an_option_is_one_by_all_its_names() {
+    let old = json!({"flinkConfiguration": {"state.checkpoints.dir": "s3://admin/c"}});
+    let new = json!({"flinkConfiguration": {"execution.checkpointing.dir": "s3://mine/c"}});
+    for (admins, mine) in [(&old, &new), (&new, &old)] {
+        let object = spec(&application(), mine.clone());
+        let (_, judgement) = asked(&object, None, &environment(admins.clone()));
+        let refusal = judgement.refusal.unwrap();
+        assert_eq!(refusal.rule.id, "defaults/other-form");
+        assert!(
+            refusal.message.contains("Environment 0 sets"),
+            "{}",
+            refusal.message
+        );
+        // The same by another name evades nothing.
+        let same = admins["flinkConfiguration"]
+            .as_object()
+            .unwrap()
+            .values()
+            .next();
+        let mut agreeing = object.clone();
+        for value in agreeing["spec"]["flinkConfiguration"]
+            .as_object_mut()
+            .unwrap()
+            .values_mut()
+        {
+            if value.as_str() == Some("s3://mine/c") || value.as_str() == Some("s3://admin/c") {
+                *value = same.unwrap().clone();
+            }
+        }
+        admitted(&agreeing, None, &environment(admins.clone()));
+        // A default says nothing where the user has spoken, at first and later.
+        let key = |settings: &Value| {
+            let keys = settings["flinkConfiguration"].as_object().unwrap();
+            keys.keys().next().unwrap().clone()
+        };
+        let world = defaults(admins.clone());
+        let made = admitted(&object, None, &world);
+        assert_eq!(made["spec"]["flinkConfiguration"].get(key(admins)), None);
+        let plain = admitted(&application(), None, &world);
+        assert!(
+            plain["spec"]["flinkConfiguration"]
+                .get(key(admins))
+                .is_some()
+        );
+        let made = admitted(&spec(&plain, mine.clone()), Some(&plain), &world);
+        assert_eq!(made["spec"]["flinkConfiguration"].get(key(admins)), None);
+    }
+}
+
+/// A name of an option may be the beginning of others' names.
+#[test]
+fn what_a_user_has_nested_below_an_environments_option_stays() {
+    let nested = json!({"flinkConfiguration": {"restart-strategy": {"fixed-delay": {"attempts": "3", "delay": "1 s"}}}});
+    let object = spec(&application(), nested);
+    let world = environment(json!({"flinkConfiguration": {"restart-strategy": "fixed-delay"}}));
+    let made = admitted(&object, None, &world);
+    let configuration = &made["spec"]["flinkConfiguration"];
+    assert_eq!(configuration["restart-strategy"], "fixed-delay");
+    assert_eq!(configuration["restart-strategy.fixed-delay.attempts"], "3");
+    assert_eq!(configuration["restart-strategy.fixed-delay.delay"], "1 s");
+}
+
 #[test]
 fn an_application_of_confluent_meets_its_environment_when_it_is_started() {
     for api_version in ["cmf.confluent.io/v1", "platform.confluent.io/v1beta1"] {

@@ -2,7 +2,7 @@
 
 use super::quotas::{CLUSTER_CPU_QUOTAS, CPU_QUOTAS, QuotaKind};
 use serde_json::{Value, json};
-use sluice_policy::dialect::{Class, operator};
+use sluice_policy::dialect::{Class, config, operator};
 use sluice_policy::world::EmptyWorld;
 use sluice_policy::{Dialect, MilliCpu};
 use std::sync::Arc;
@@ -50,8 +50,8 @@ pub struct Watched {
 pub enum Keep {
     /// Its labels.
     Labels,
-    /// Its spec: admins' settings, of which a kind with a section of its own takes its part.
-    Spec,
+    /// Its spec, in form: admins' settings of this kind, of which a kind with a section of its own takes its part.
+    Settings(&'static str),
     /// An object that holds nothing but `spec`: other people's settings that a dialect looks up whole.
     Whole,
     /// What its dialect says.
@@ -76,7 +76,7 @@ impl Keep {
                     .cloned()
                     .unwrap_or_else(|| json!({})),
             ),
-            Keep::Spec => Some(object.get("spec").cloned().unwrap_or_else(|| json!({}))),
+            Keep::Settings(kind) => Some(config::settings(kind, object)),
             Keep::Whole => Some(json!({ "spec": object.get("spec") })),
             Keep::Facts(dialect) => dialect.facts(object),
             Keep::Operator => match operator::configuration(object) {
@@ -153,9 +153,12 @@ pub fn watched(dialects: &[&'static dyn Dialect], operator: Option<&Single>) -> 
             keep: Keep::Labels,
             only: None,
         },
-        own(DEFAULTS, Keep::Spec),
-        own(CLUSTER_DEFAULTS, Keep::Spec),
-        own(ENVIRONMENTS, Keep::Spec),
+        own(DEFAULTS, Keep::Settings("DeploymentDefaults")),
+        own(
+            CLUSTER_DEFAULTS,
+            Keep::Settings("ClusterDeploymentDefaults"),
+        ),
+        own(ENVIRONMENTS, Keep::Settings("Environment")),
         own(CPU_QUOTAS, Keep::Quota(QuotaKind::Namespaced)),
         own(CLUSTER_CPU_QUOTAS, Keep::Quota(QuotaKind::Cluster)),
         // Confluent's environments: looked up by its applications, never judged.

@@ -114,14 +114,19 @@ pub(super) fn session_job(
         0 => number(conf, DEFAULT_PARALLELISM, 1)?,
         parallelism => parallelism,
     };
-    Ok(parallelism.div_ceil(slots(cluster_conf)?))
+    // Flink takes these of the cluster and of the job together.
+    let widest = [overrides(cluster_conf)?, overrides(conf)?]
+        .into_iter()
+        .flatten()
+        .fold(parallelism, u64::max);
+    Ok(widest.div_ceil(slots(cluster_conf)?))
 }
 
 fn at_least_nothing(number: Option<i64>) -> u64 {
     number.map_or(0, |number| u64::try_from(number).unwrap_or(0))
 }
 
-/// The highest parallelism of `vertex:parallelism,...`; standalone clusters are sized by it.
+/// The highest parallelism of `vertex:parallelism,...`; standalone clusters are sized by it, and a session job needs as much.
 fn overrides(conf: &Conf<'_>) -> Result<Option<u64>, Cause> {
     const EXPECTED: &str = "pairs such as vertex1:10,vertex2:20";
     let read = |text: &str| -> Option<u64> {

@@ -11,6 +11,9 @@ use k8s_openapi::api::core::v1::PodTemplateSpec;
 use serde_json::Value;
 use std::collections::HashSet;
 
+/// What the names of the containers begin with that the controller adds to pods, to bring artifacts into place.
+const OWN_CONTAINERS: &str = "sluice-";
+
 /// Judges a pod template. What is no map is told by the check of the field.
 pub(super) fn judge(template: &Value, at: &At<'_>, judge: &mut Judge<'_>) {
     let before = judge.findings.causes.len();
@@ -35,7 +38,20 @@ fn pod(spec: &Value, at: &At<'_>, judge: &mut Judge<'_>) {
         for (index, container) in entries(key).into_iter().flatten().enumerate() {
             let place = at.key(key);
             let at = place.index(index);
-            if let Some(name) = dns_label(container, "a container", &at, judge)
+            let name = dns_label(container, "a container", &at, judge);
+            if let Some(name) = name.filter(|name| name.starts_with(OWN_CONTAINERS)) {
+                // Merged into Sluice's own, it would run with resources that nobody has charged.
+                let message = format!(
+                    "{name} is the name of a container of Sluice's own; choose one that does not begin with {OWN_CONTAINERS}"
+                );
+                judge.refuse(
+                    judge.rules.container,
+                    &at.key("name"),
+                    CauseReason::Forbidden,
+                    message,
+                );
+            }
+            if let Some(name) = name
                 && !containers.insert(name)
             {
                 refuse(

@@ -122,6 +122,20 @@ fn what_kubernetes_would_refuse_is_refused(#[case] kubernetes: Value, #[case] ex
     );
 }
 
+#[test]
+fn nobody_names_a_container_as_sluice_names_its_own() {
+    let template = json!({"spec": {"initContainers": [
+        {"name": "sluice-copy-x", "image": "x", "restartPolicy": "Always"},
+    ]}});
+    assert_eq!(
+        found(json!({"taskManagerPodTemplate": template})),
+        [
+            "taskManagerPodTemplate.spec.initContainers[0].name: sluice-copy-x is the name of a container of Sluice's own; choose \
+             one that does not begin with sluice- [session-cluster/main-container]"
+        ]
+    );
+}
+
 #[rstest]
 #[case(json!({"pods": {"securityContext": {"runAsUser": "root"}}}), "pods.securityContext: Kubernetes cannot read it: ")]
 #[case(json!({"pods": {"affinity": {"nodeAffinity": 1}}}), "pods.affinity: Kubernetes cannot read it: ")]
