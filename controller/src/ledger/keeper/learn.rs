@@ -1,6 +1,6 @@
 //! What watches tell: workloads that come, change and go, and quotas. Each marks what is due to be counted.
 
-use sluice_policy::ledger::{CHARGE_FN, QuotaKey, Watched};
+use sluice_policy::ledger::{CHARGE_FN, Watched};
 use tokio::time::Instant;
 
 use super::{Keeper, Known, earlier, holds, show};
