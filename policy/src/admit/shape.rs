@@ -44,7 +44,7 @@ pub(super) fn shape<'o>(
     let from_elsewhere = |filled: &Filled| {
         ![defaults::BUILT_IN, defaults::DERIVED].contains(&filled.source.as_str())
     };
-    if review.old().is_some() || filled.iter().any(from_elsewhere) {
+    if filled.iter().any(from_elsewhere) {
         review
             .dialect
             .normalise(&mut with_defaults, review.old(), findings);

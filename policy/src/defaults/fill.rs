@@ -29,14 +29,6 @@ pub struct Layers {
     pub unwelcome: Vec<(FieldPath, Value)>,
 }
 
-impl Layers {
-    fn is_unwelcome(&self, path: &FieldPath, value: &Value) -> bool {
-        self.unwelcome
-            .iter()
-            .any(|(at, which)| at == path && which == value)
-    }
-}
-
 /// A value that was set, and why; for `sluice render --diff`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Filled {
@@ -184,7 +176,10 @@ impl Filler<'_, '_, '_> {
     ) {
         for layer in &layers.defaults {
             settings.each(layer, &mut |path, value| {
-                if !overridden.contains(path) && !layers.is_unwelcome(path, value) {
+                let is_this = |(at, which): &(FieldPath, Value)| {
+                    *self.spellings.dotted(at) == *path && which == value
+                };
+                if !overridden.contains(path) && !layers.unwelcome.iter().any(is_this) {
                     self.default(path, value, &layer.source);
                 }
             });
