@@ -22,6 +22,7 @@ const ADDRESS_FOR: Duration = Duration::from_secs(30);
 pub(super) struct Read {
     pub(super) target: Target,
     pub(super) home: Home,
+    pub(super) at: Option<Ready>,
     pub(super) flink: Option<Flink>,
     pub(super) stop: Option<Snapshot>,
     pub(super) savepoints: Vec<Stored>,
@@ -61,6 +62,7 @@ impl Context {
         Ok(Read {
             target: target(named, wanted.map(AsRef::as_ref)),
             home: at.map_or(Home::Gone, |at| home(at)),
+            at: at.map(|at| ready(at)),
             flink,
             stop,
             savepoints,
@@ -240,15 +242,20 @@ fn target(named: &str, cluster: Option<&SessionCluster>) -> Target {
             state: cluster.status.as_ref().and_then(|status| status.state),
         };
     }
+    Target::Ready(ready(cluster))
+}
+
+/// What matters of a cluster to a job.
+fn ready(cluster: &SessionCluster) -> Ready {
     let version = cluster.spec.flink_version.as_ref();
-    Target::Ready(Ready {
-        name: named.to_owned(),
+    Ready {
+        name: cluster.name_any(),
         uid: cluster.uid().unwrap_or_default(),
         version: version
             .and_then(sluice_api::Scalar::text)
             .and_then(|text| FlinkVersion::parse(&text)),
         savepoints: place::configured(cluster.spec.flink_configuration.as_ref()),
-    })
+    }
 }
 
 #[cfg(test)]

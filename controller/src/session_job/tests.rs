@@ -47,13 +47,13 @@ fn live(spec: &Value, more: Value) -> Value {
     all
 }
 
-fn ready() -> Target {
-    Target::Ready(Ready {
+fn cluster() -> Ready {
+    Ready {
         name: "c".into(),
         uid: "cu".into(),
         version: Some(FlinkVersion::new(1, 20)),
         savepoints: None,
-    })
+    }
 }
 
 fn says(state: JobState) -> Option<Flink> {
@@ -101,19 +101,14 @@ fn with_savepoint(state: JobState) -> Option<Flink> {
 
 /// What is observed where all is well; cases change what they are about.
 fn see(job: &SessionJob) -> Observed<'_> {
+    let status = job.status.as_ref();
+    let has_run = status.is_some_and(|status| status.run.is_some());
     Observed {
         job,
         now: now(),
-        target: ready(),
-        home: if job
-            .status
-            .as_ref()
-            .is_some_and(|status| status.run.is_some())
-        {
-            Home::Ready
-        } else {
-            Home::Gone
-        },
+        target: Target::Ready(cluster()),
+        home: if has_run { Home::Ready } else { Home::Gone },
+        at: has_run.then(cluster),
         flink: None,
         stop: None,
         savepoints: &[],
@@ -919,20 +914,48 @@ fn a_cancellation_that_takes_too_long_is_told_and_goes_on() {
     assert_eq!(state(&plan), DeploymentState::Cancelled);
 }
 
+fn old(minor: u32) -> Ready {
+    Ready {
+        version: Some(FlinkVersion::new(1, minor)),
+        savepoints: Some("s3://b/cluster".into()),
+        ..cluster()
+    }
+}
+
+/// A cluster that has FAILED takes no jobs and still stops those that it has; and a job may be on its way to another one.
+#[test]
+fn a_stop_goes_by_the_cluster_that_the_run_is_on() {
+    let wish = json!({"flinkConfiguration": {}, "state": "SUSPENDED"});
+    let runs = job(wish, live(&json!({}), json!({})));
+    for target in [
+        Target::NotReady {
+            name: "c".into(),
+            state: Some(SessionClusterState::Failed),
+        },
+        Target::Missing("d".into()),
+        Target::Ready(cluster()),
+    ] {
+        let plan = decide(&Observed {
+            target,
+            at: Some(old(14)),
+            flink: says(JobState::Running),
+            ..see(&runs)
+        });
+        assert!(
+            matches!(&plan.step, Some(Step::Stop { trigger: None, directory: Some(dir), .. }) if dir.starts_with("s3://b/cluster/n-j-")),
+            "{:?}",
+            plan.step
+        );
+    }
+}
+
 #[test]
 fn old_flinks_take_no_trigger_and_no_options() {
-    let old = |minor| {
-        Target::Ready(Ready {
-            name: "c".into(),
-            uid: "cu".into(),
-            version: Some(FlinkVersion::new(1, minor)),
-            savepoints: Some("s3://b/cluster".into()),
-        })
-    };
     let wish = json!({"flinkConfiguration": {}, "state": "SUSPENDED"});
     let runs = job(wish.clone(), live(&json!({}), json!({})));
     let plan = decide(&Observed {
-        target: old(14),
+        target: Target::Ready(old(14)),
+        at: Some(old(14)),
         flink: says(JobState::Running),
         ..see(&runs)
     });
@@ -954,7 +977,7 @@ fn old_flinks_take_no_trigger_and_no_options() {
 
     let job2 = job(json!({}), json!({}));
     let plan = decide(&Observed {
-        target: old(16),
+        target: Target::Ready(old(16)),
         ..see(&job2)
     });
     assert_eq!(
