@@ -7,7 +7,7 @@ use sluice_api::conditions::reasons;
 use sluice_api::events::EventReason;
 use sluice_api::{Attempts, UpgradeKind};
 
-use super::draft::{Draft, operations};
+use super::draft::{Draft, is_stop, operations};
 use super::identity;
 use super::settle::run_id;
 use super::sight::{Answer, Plan, Step};
@@ -235,7 +235,13 @@ pub fn cancel(mut draft: Draft<'_>, purpose: Purpose) -> Plan {
         let step = (age.as_secs() % 10 == 9).then_some(Step::Cancel(job));
         return draft.plan(step, Some(LOOK));
     }
-    draft.begin(operations::CANCEL);
+    // A stop that may still come out is asked about until the end.
+    let stop = draft.next.operation.take().filter(is_stop);
+    let operation = draft.begin(operations::CANCEL);
+    if let Some(stop) = stop {
+        operation.trigger_id = stop.trigger_id;
+        operation.target_directory = stop.target_directory;
+    }
     match purpose {
         Purpose::Asked => draft.note(EventReason::Cancelling, message),
         Purpose::Upgrade => draft.note(

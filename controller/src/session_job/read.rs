@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use sluice_api::{SessionCluster, SessionClusterState, SessionJob, SessionJobStatus};
 use sluice_policy::flink::FlinkVersion;
 
-use super::draft::operations;
+use super::draft::is_stop;
 use super::reconcile::{Context, Error};
 use super::sight::{Flink, Home, Ready, Report, Stored, Target};
 use crate::flink::{FlinkClient, FlinkError, JobId, JobState, Snapshot, TriggerId};
@@ -91,10 +91,8 @@ impl Context {
             }
         };
         let operation = status.operation.clone().unwrap_or_default();
-        let trigger = operation
-            .trigger_id
-            .filter(|_| operation.kind.as_deref() == Some(operations::SUSPEND));
-        let stop = match trigger {
+        let is_stop = is_stop(&operation);
+        let stop = match operation.trigger_id.filter(|_| is_stop) {
             // Unheard answers are asked for again.
             Some(trigger) => flink.snapshot(&id, &TriggerId(trigger)).await.ok(),
             None => None,
