@@ -243,6 +243,11 @@ fn created(mut telling: Telling<'_>, claim: &InSession, savepoints: &[Stored]) -
 
 /// It is on a session cluster, and is to be.
 fn followed(mut telling: Telling<'_>, wish: Wish, claim: &InSession, job: &SessionJob) -> Plan {
+    if let Some(status) = seen(job).filter(|status| is_untold(&telling, wish, status)) {
+        // Whoever has changed the Deployment meanwhile has not known.
+        telling.tell(status);
+        return telling.plan(None, Again::After(LOOK));
+    }
     let recoveries = claim.recoveries.unwrap_or_default();
     let spec = match build::spec(telling.deployment, wish.state(), recoveries) {
         Ok(spec) => spec,

@@ -1,4 +1,4 @@
-//! What is not forgotten with a SessionJob.
+//! What is not forgotten with a SessionJob, nor gone over before somebody has been told.
 
 use sluice_api::SavepointOrigin;
 
@@ -228,4 +228,53 @@ fn what_a_session_job_says_of_a_stop_on_its_way_out_is_taken_down() {
     let left = [kept("chk-7", SavepointOrigin::RetainedCheckpoint)];
     let plan = alone(&then(3, "RUNNING", &plan), &left);
     assert_eq!(step(&plan), "create RUNNING");
+}
+
+/// The Deployment was changed while its job was being stopped, in what concerns the job or not: nobody had been told by then.
+#[test]
+fn an_unclear_stop_is_told_before_it_goes_on() {
+    let mut status = says("FAILED", "");
+    merge(
+        &mut status,
+        &json!({"flinkState": null, "failure": {"reason": "StopUnclear", "message": "in s3://b/sp"}}),
+    );
+    for state in ["RUNNING", "SUSPENDED"] {
+        let desired = serde_json::from_value(json!(state)).unwrap();
+        let before = asked(3, state, json!({"state": "TRANSITIONING"}));
+        let ended = job(&before, desired, status.clone());
+        for parallelism in [2, 3] {
+            let alter = |mut one: Deployment| {
+                let template = one.spec.template.as_mut().unwrap().spec.as_mut().unwrap();
+                template.parallelism = Some(parallelism);
+                one
+            };
+            let one = alter(asked(4, state, json!({"state": "TRANSITIONING"})));
+            let plan = decided(&one, Found::Ours(&ended));
+            assert_eq!((step(&plan).as_str(), failure(&plan)), ("-", UNCLEAR));
+            let claim = plan.status.session_job.clone().unwrap();
+            assert_eq!(claim.recoveries, None, "{parallelism}");
+            let told = alter(then(4, state, &plan));
+            let again = decided(&told, Found::Ours(&ended));
+            assert_eq!((step(&again).as_str(), &again.status), ("-", &plan.status));
+            // Whoever changes it now has been told.
+            let mut next = alter(then(5, "RUNNING", &plan));
+            let mut plan = decided(&next, Found::Ours(&ended));
+            if plan.step.is_none() {
+                next.status = Some(plan.status);
+                plan = decided(&next, Found::Ours(&ended));
+            }
+            assert_eq!(step(&plan), "replace RUNNING");
+        }
+    }
+    // Nothing is gone on from.
+    let cancelled = asked(4, "CANCELLED", json!({}));
+    let ended = job(
+        &asked(3, "RUNNING", json!({})),
+        DesiredState::Running,
+        status,
+    );
+    assert_eq!(
+        step(&decided(&cancelled, Found::Ours(&ended))),
+        "replace CANCELLED"
+    );
 }
