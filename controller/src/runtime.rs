@@ -3,6 +3,7 @@
 //! * [`made`]: what is kept of a made object; [`index`]: all of them, watched and kept in as little memory as possible;
 //! * [`cover`]: whether a stored object says all that the one to be applied says;
 //! * [`hand`]: reads past the caches, server-side apply, deletion;
+//! * [`availability`]: what Flink's high availability leaves, and whose it is;
 //! * [`namespaces`]: their labels;
 //! * [`call`]: a call that failed, and what it was for;
 //! * [`watched`]: one watch of a kind for several reconcilers;
@@ -10,6 +11,7 @@
 //!
 //! Nothing here decides; see [`crate::session_cluster`].
 
+pub mod availability;
 pub mod call;
 pub mod conditions;
 pub mod cover;
@@ -18,5 +20,7 @@ pub mod hand;
 pub mod index;
 pub mod made;
 pub mod namespaces;
+#[cfg(test)]
+pub(crate) mod pretend;
 pub mod status;
 pub mod watched;

@@ -287,6 +287,7 @@ async fn deployments_run_on_session_clusters() {
     Box::pin(moves(&scene, folder.path())).await;
     Box::pin(is_recovered(&scene)).await;
     Box::pin(outlives_its_session_job(&scene)).await;
+    Box::pin(stays_finished(&scene)).await;
     Box::pin(dies_everywhere(&scene, &ended)).await;
 
     controller.abort();
@@ -596,6 +597,37 @@ async fn outlives_its_session_job(scene: &Scene<'_>) {
         "its SessionJob was deleted, and it goes on from {restored}"
     ));
     scene.goes("robbed").await;
+}
+
+/// Somebody deletes the SessionJob of a job that came to its end: it does not run again before somebody asks.
+async fn stays_finished(scene: &Scene<'_>) {
+    /// Many more than it takes until a deleted SessionJob is made again.
+    const LOOKS: u32 = 30;
+    scene.create("ends", "FinishingJob", "--rate 100").await;
+    scene.becomes("ends", DeploymentState::Finished).await;
+    let jobs = scene.session_jobs();
+    let params = DeleteParams::default();
+    jobs.delete("ends", &params).await.unwrap();
+    let mut looks = 0;
+    scene
+        .until("its SessionJob is gone, and stays so", async || {
+            let deployment = scene.deployments().get("ends").await.unwrap();
+            let state = deployment.status.unwrap().state;
+            assert_eq!(state, Some(DeploymentState::Finished));
+            let is_gone = jobs.get_opt("ends").await.unwrap().is_none();
+            assert!(is_gone || looks == 0, "it is made again");
+            looks += u32::from(is_gone);
+            (looks >= LOOKS, looks)
+        })
+        .await;
+    let anew = json!({"restartNonce": 1, "restoreStrategy": {"kind": "NONE"}});
+    scene.patch("ends", anew).await;
+    scene.becomes("ends", DeploymentState::Finished).await;
+    assert!(jobs.get_opt("ends").await.unwrap().is_some());
+    scene.told(
+        "a job that came to its end does not run again with another SessionJob, unless asked to",
+    );
+    scene.goes("ends").await;
 }
 
 /// Cut off at each point of each transition, it comes to the same.

@@ -50,7 +50,11 @@ impl Context {
                 if let Ok(template) = frozen(run.spec.template.as_ref())
                     && let Ok(cluster) = described(deployment, run, &template)
                 {
-                    self.remove_high_availability(deployment, &cluster).await?;
+                    match self.remove_high_availability(deployment, &cluster).await {
+                        // It came after this run, or was there before: what this one has left cannot be told from its own.
+                        Err(Error::Hand(HandError::FlinkIdTaken { .. })) => {}
+                        removed => removed?,
+                    }
                 }
                 self.release(deployment, run).await?;
                 Ok(Answer::Done)
@@ -139,14 +143,20 @@ impl Context {
             Err(error) if !has_jobmanager => return Ok(refused(error.to_string())),
             Err(_) => return Ok(Answer::Waiting),
         };
+        if !has_jobmanager {
+            // An earlier Deployment of this name may have had a run of this one's: runs are counted from 1 again. Before TaskManagers are made,
+            // for they go where this says.
+            match self.remove_high_availability(deployment, &cluster).await {
+                Err(Error::Hand(taken @ HandError::FlinkIdTaken { .. })) => {
+                    return Ok(Answer::Refused(reasons::NAME_TAKEN, taken.to_string()));
+                }
+                removed => removed?,
+            }
+        }
         let mut answer = Answer::Waiting;
         for object in built {
-            if object.kind == MadeKind::Job {
-                if has_jobmanager {
-                    continue;
-                }
-                // An earlier Deployment of this name may have had a run of this one's: runs are counted from 1 again.
-                self.remove_high_availability(deployment, &cluster).await?;
+            if object.kind == MadeKind::Job && has_jobmanager {
+                continue;
             }
             match self.hand.ensure(&object).await {
                 Ok(ensured) if object.kind == MadeKind::Job => answer = Answer::Made(ensured.uid),

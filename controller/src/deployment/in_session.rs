@@ -4,8 +4,8 @@
 //! told on and removed. Admission, recovery and records stay the Deployment's: its Savepoints are of the Deployment, so that state goes along
 //! when a Deployment moves onto a session cluster or off it.
 //!
-//! * [`build`]: the SessionJob that a Deployment asks for; [`decide`]: what to do, a table; `tell`: the status that follows from the
-//!   SessionJob's; here: the edge that reads and writes.
+//! * [`build`]: the SessionJob that a Deployment asks for; [`decide`]: what to do, a table; `gone`: what is not forgotten with a
+//!   SessionJob; `tell`: the status that follows from the SessionJob's; here: the edge that reads and writes.
 //!
 //! # Why no two jobs of a Deployment run at once
 //!
@@ -20,6 +20,7 @@
 
 pub mod build;
 pub mod decide;
+mod gone;
 mod tell;
 
 #[cfg(test)]

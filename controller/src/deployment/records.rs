@@ -130,13 +130,26 @@ impl Context {
         found.map_err(kube("listing Savepoints"))
     }
 
-    /// Keeps a snapshot as a Savepoint object. Doing so again changes nothing.
+    /// Keeps a snapshot as a Savepoint object. Doing so again changes nothing. A Deployment that is being deleted does not wait for one that is
+    /// refused: the object would be gone with it, and its namespace may take no new one ever again.
     pub(super) async fn keep(&self, deployment: &Deployment, record: &Record) -> Result<(), Error> {
         let (namespace, name) = place(deployment);
         let owner = deployment.owner_ref(&());
         let object = record.object(Some(namespace), Of::Deployment(&name), owner);
-        let made = history::create(&self.client, &object).await;
-        let made = made.map_err(kube("creating the Savepoint"))?;
+        let is_leaving = deployment.metadata.deletion_timestamp.is_some();
+        let made = match history::create(&self.client, &object).await {
+            Err(error) if is_leaving && history::is_refused(&error) => {
+                tracing::warn!(
+                    deployment = deployment.name_any(),
+                    name = record.name,
+                    location = record.location,
+                    %error,
+                    "the last snapshot of a Deployment that is being deleted gets no Savepoint; its data stays"
+                );
+                return Ok(());
+            }
+            made => made.map_err(kube("creating the Savepoint"))?,
+        };
         self.probed(deployment, "Savepoint created")?;
         if !record.is_of(&made) {
             return Err(Error::SavepointTaken {
@@ -241,4 +254,68 @@ fn place(deployment: &Deployment) -> (String, String) {
         deployment.namespace().unwrap_or_default(),
         deployment.name_any(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use kube::runtime::reflector::store;
+    use serde_json::json;
+
+    use super::*;
+    use crate::deployment::place::Place;
+    use crate::flink::{FlinkHttp, JobId, Timeouts};
+    use crate::objects::BuildSettings;
+    use crate::runtime::events::Events;
+    use crate::runtime::hand::Hand;
+    use crate::runtime::index::Index;
+    use crate::runtime::pretend::{ApiServer, refusal};
+
+    fn context(server: &ApiServer) -> Context {
+        let client = || server.client.clone();
+        Context {
+            client: client(),
+            hand: Hand::new(client()),
+            index: Index::new(Arc::new(|_| {})),
+            place: Place::new(client(), store().0, store().0, None),
+            flink: FlinkHttp::new(Timeouts::default()).unwrap(),
+            address: Arc::new(str::to_owned),
+            events: Events::new(client(), "test"),
+            build: BuildSettings {
+                sluice_image: "sluice:1".to_owned(),
+            },
+            probe: None,
+        }
+    }
+
+    /// A namespace that is being deleted takes no new object, and a ResourceQuota may be exhausted: the finalizer would stay for ever.
+    #[tokio::test]
+    async fn a_deployment_that_is_being_deleted_does_not_wait_for_a_savepoint_that_is_refused() {
+        let record = Record {
+            name: "d-1-checkpoint-070707".to_owned(),
+            origin: SavepointOrigin::RetainedCheckpoint,
+            job: JobId::from_bytes([7; 16]),
+            location: "s3://b/ck/chk-7".to_owned(),
+            completed: jiff::Timestamp::UNIX_EPOCH,
+        };
+        for (code, deleted, goes_on) in [
+            (403, json!("2026-11-21T10:00:00Z"), true),
+            (404, json!("2026-11-21T10:00:00Z"), true),
+            (403, json!(null), false),
+            (500, json!("2026-11-21T10:00:00Z"), false),
+        ] {
+            let server = ApiServer::answering(move |_| (code, refusal(code))).await;
+            let deployment: Deployment = serde_json::from_value(json!({
+                "apiVersion": "sluice.dev/v1alpha1", "kind": "Deployment", "spec": {},
+                "metadata": {"name": "d", "namespace": "n", "uid": "u", "deletionTimestamp": deleted}}))
+            .unwrap();
+            let kept = context(&server).keep(&deployment, &record).await;
+            assert_eq!(kept.is_ok(), goes_on, "{code} {deleted}: {kept:?}");
+            assert_eq!(
+                server.asked(),
+                ["POST /apis/sluice.dev/v1alpha1/namespaces/n/savepoints"]
+            );
+        }
+    }
 }

@@ -202,16 +202,7 @@ impl<'a> FlinkCluster<'a> {
 
     /// Whether JobManagers are to survive their own end, and how.
     pub fn high_availability(&self) -> HighAvailability {
-        let written = self
-            .option("high-availability.type")
-            .or_else(|| self.option("high-availability"));
-        match written.map(str::to_ascii_lowercase).as_deref() {
-            None | Some("" | "none") => HighAvailability::None,
-            Some(word) if word == "kubernetes" || word.contains("kubernetesha") => {
-                HighAvailability::Kubernetes
-            }
-            Some(_) => HighAvailability::Other,
-        }
+        HighAvailability::of(&self.configuration)
     }
 
     /// Hash of everything that pods are made from, but not of their number nor of this version of Sluice.
@@ -256,6 +247,27 @@ pub enum HighAvailability {
     Kubernetes,
     /// By something else, such as ZooKeeper.
     Other,
+}
+
+impl HighAvailability {
+    /// What Flink's options say.
+    fn of(configuration: &BTreeMap<String, String>) -> Self {
+        let written = configuration
+            .get("high-availability.type")
+            .or_else(|| configuration.get("high-availability"));
+        let written = written.map(|word| word.trim().to_ascii_lowercase());
+        match written.as_deref() {
+            None | Some("" | "none") => Self::None,
+            Some(word) if word == "kubernetes" || word.contains("kubernetesha") => Self::Kubernetes,
+            Some(_) => Self::Other,
+        }
+    }
+
+    /// What a SessionCluster's options say, whatever else there is to its spec. Options that cannot be read were never run with.
+    pub fn of_session_cluster(cluster: &SessionCluster) -> Self {
+        let written = cluster.spec.flink_configuration.as_ref();
+        flat(written, "spec.flinkConfiguration").map_or(Self::None, |all| Self::of(&all))
+    }
 }
 
 fn version(written: Option<&Scalar>) -> Result<FlinkVersion, BuildError> {

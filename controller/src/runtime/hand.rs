@@ -34,6 +34,19 @@ pub enum HandError {
         /// Whose it is, as far as it says.
         owner: String,
     },
+    /// What stands under a Flink's id may be another Flink of that id.
+    #[error(
+        "{kind} {namespace}/{id} stands, and a Flink of that name keeps its high availability where this one would; remove it, or give \
+         one of the two another name"
+    )]
+    FlinkIdTaken {
+        /// The kind of what stands there.
+        kind: &'static str,
+        /// Its namespace.
+        namespace: String,
+        /// The id, which is its name.
+        id: String,
+    },
     /// One of that name is still being deleted.
     #[error("{kind} {namespace}/{name} is still being deleted")]
     BeingDeleted {
@@ -103,7 +116,7 @@ impl Ensured {
 /// Reads and writes made objects.
 #[derive(Clone)]
 pub struct Hand {
-    client: Client,
+    pub(super) client: Client,
 }
 
 impl std::fmt::Debug for Hand {
@@ -118,7 +131,7 @@ impl Hand {
         Self { client }
     }
 
-    fn api(&self, kind: MadeKind, namespace: &str) -> Api<DynamicObject> {
+    pub(super) fn api(&self, kind: MadeKind, namespace: &str) -> Api<DynamicObject> {
         Api::namespaced_with(self.client.clone(), namespace, &kind.resource())
     }
 
@@ -175,47 +188,6 @@ impl Hand {
             Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
             Err(source) => Err(failed(made.kind, &made.namespace, &made.name, source)),
         }
-    }
-
-    /// Removes the ConfigMaps in which a Flink of this id keeps its leaders and its jobs (high availability). Flink makes them by itself, without
-    /// an owner, and leaves them where its pods are taken away. As long as `keeper`, the JobManager's object, stands in this namespace nothing is
-    /// removed: it is another's of the same name, for ours is gone or not made yet.
-    pub async fn remove_high_availability(
-        &self,
-        namespace: &str,
-        flink_id: &str,
-        keeper: &(MadeKind, String),
-    ) -> Result<(), HandError> {
-        let (kind, name) = keeper;
-        let found = self.api(*kind, namespace).get_opt(name).await;
-        if found
-            .map_err(|source| failed(*kind, namespace, name, source))?
-            .is_some()
-        {
-            return Ok(());
-        }
-        let kind = MadeKind::ConfigMap;
-        let call = |source| failed(kind, namespace, flink_id, source);
-        let api = self.api(kind, namespace);
-        let labels = format!("app={flink_id},configmap-type=high-availability");
-        let list = match api
-            .list_metadata(&ListParams::default().labels(&labels))
-            .await
-        {
-            Ok(list) => list,
-            // A namespace that is gone has nothing in it.
-            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
-            Err(source) => return Err(call(source)),
-        };
-        for left in list.items {
-            let name = left.metadata.name.unwrap_or_default();
-            match api.delete(&name, &DeleteParams::default()).await {
-                Ok(_) => {}
-                Err(kube::Error::Api(status)) if status.code == 404 => {}
-                Err(source) => return Err(call(source)),
-            }
-        }
-        Ok(())
     }
 
     /// Everything that was made for an owner and lies in these namespaces, read past every cache.
@@ -298,7 +270,12 @@ fn may_take(wanted: &Built, stored: &DynamicObject) -> Result<(), HandError> {
     })
 }
 
-fn failed(kind: MadeKind, namespace: &str, name: &str, source: kube::Error) -> HandError {
+pub(super) fn failed(
+    kind: MadeKind,
+    namespace: &str,
+    name: &str,
+    source: kube::Error,
+) -> HandError {
     let (namespace, name) = (namespace.to_owned(), name.to_owned());
     match source {
         // What the API server means to refuse; 409 and 429 pass by themselves.

@@ -189,6 +189,12 @@ pub async fn create(client: &Client, savepoint: &Savepoint) -> kube::Result<Save
     }
 }
 
+/// Whether the API server means to refuse an object, and will again: in a namespace that is being deleted it takes no new one, and a
+/// ResourceQuota may be exhausted for ever.
+pub fn is_refused(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if matches!(status.code, 400 | 403 | 404 | 422))
+}
+
 /// Writes into its object where the data of a snapshot is, and since when it is complete.
 ///
 /// # Errors

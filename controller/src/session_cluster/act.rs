@@ -59,8 +59,11 @@ pub(super) async fn act(
         let keeper = (MadeKind::Deployment, names.workload(Role::JobManager));
         let id = names.flink_id();
         let hand = &context.hand;
-        hand.remove_high_availability(namespace, &id, &keeper)
-            .await?;
+        match hand.remove_high_availability(namespace, &id, &keeper).await {
+            // What this cluster has left cannot be told from what is another Flink's.
+            Err(HandError::FlinkIdTaken { .. }) => {}
+            removed => removed?,
+        }
     }
     let is_leaving =
         plan.finalizer == Finalizer::Remove && cluster.metadata.deletion_timestamp.is_some();

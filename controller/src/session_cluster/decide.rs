@@ -16,6 +16,7 @@ use super::health::{Heard, Listen};
 use super::state::{self, Refusal, Scene};
 use super::target::Target;
 use crate::ledger::gate::Verdict;
+use crate::objects::cluster::HighAvailability;
 use crate::objects::{BuildError, Built, MadeKind, Role};
 use crate::runtime::events::Note;
 use crate::runtime::made::Made;
@@ -83,7 +84,7 @@ pub enum Decision {
 pub struct Plan {
     /// The object's finalizer.
     pub finalizer: Finalizer,
-    /// The namespace in which Flink's own records of its jobs (high availability) are removed. That is done before the status says that
+    /// The namespace in which Flink's own records of its jobs (high availability) are removed, where it keeps any. That is done before the status says that
     /// nothing is left: the next start would bring its old jobs back beside those that Sluice starts.
     pub forget_jobs: Option<String>,
     /// The status, whether it has changed or not.
@@ -167,6 +168,9 @@ fn tear_down(observed: &Observed<'_>) -> Decision {
         }
         let (status, notes) = state::stopped(observed);
         let was_made = has_finalizer(cluster);
+        // Else what bears its id is somebody else's.
+        let is_available =
+            HighAvailability::of_session_cluster(cluster) == HighAvailability::Kubernetes;
         let place = before.target_namespace;
         return Decision::Act(Box::new(Plan {
             finalizer: if was_made {
@@ -176,7 +180,7 @@ fn tear_down(observed: &Observed<'_>) -> Decision {
             },
             forget_jobs: place
                 .or_else(|| cluster.metadata.namespace.clone())
-                .filter(|_| was_made),
+                .filter(|_| was_made && is_available),
             status,
             steps: Vec::new(),
             notes,

@@ -532,11 +532,6 @@ fn teardown_goes_in_order_and_frees_cpu_only_after_proof() {
     gone.proof = Proof::Read;
     let plan = gone.plan();
     assert_eq!(
-        plan.forget_jobs.as_deref(),
-        Some("n"),
-        "the next start would bring its jobs back"
-    );
-    assert_eq!(
         (plan.status.state, plan.status.allocated_milli),
         (Some(Stopped), Some(0))
     );
@@ -545,7 +540,36 @@ fn teardown_goes_in_order_and_frees_cpu_only_after_proof() {
         (Finalizer::Remove, vec!["Stopped"])
     );
     assert!(plan.status.operation.is_none());
-    let mut elsewhere = gone;
+}
+
+/// The next start would bring its jobs back. Without high availability there are none, and what bears its id is somebody else's.
+#[test]
+fn only_a_cluster_with_high_availability_leaves_jobs_to_be_forgotten() {
+    let gone = |options: Value| {
+        let mut world = World::asks("STOPPED", 2).was(Stopping, 3000, Some("Stop"));
+        world.cluster.spec.flink_configuration = serde_json::from_value(options).unwrap();
+        world.proof = Proof::Read;
+        world
+    };
+    for (options, expected) in [
+        (json!({"high-availability.type": "kubernetes"}), Some("n")),
+        (
+            json!({"high-availability": {"type": " Kubernetes "}}),
+            Some("n"),
+        ),
+        (
+            json!({"high-availability": "org.apache.flink.kubernetes.highavailability.KubernetesHaServicesFactory"}),
+            Some("n"),
+        ),
+        (json!({"high-availability.type": "zookeeper"}), None),
+        (json!({"high-availability.type": "NONE"}), None),
+        (json!({}), None),
+        (json!(null), None),
+    ] {
+        let plan = gone(options.clone()).plan();
+        assert_eq!(plan.forget_jobs.as_deref(), expected, "{options}");
+    }
+    let mut elsewhere = gone(json!({"high-availability.type": "kubernetes"}));
     let status = elsewhere.cluster.status.as_mut().unwrap();
     status.target_namespace = Some("t".into());
     assert_eq!(elsewhere.plan().forget_jobs.as_deref(), Some("t"));

@@ -10,7 +10,7 @@ use sluice_api::conditions::{reasons, types};
 use sluice_api::events::EventReason;
 use sluice_api::{DeploymentState, DesiredState, UpgradeKind};
 
-use super::draft::{Draft, has_finalizer, operations};
+use super::draft::{Draft, has_finalizer, is_stop, operations};
 use super::halt::{self, Purpose};
 use super::identity;
 use super::settle::{End, Known, Life, Pending, settle};
@@ -86,18 +86,32 @@ fn at_rest(draft: Draft<'_>, wish: Wish, end: Option<End>) -> Plan {
         Wish::Run => wanted(draft, end),
         Wish::Suspend => suspended(draft, end),
         Wish::Cancel => cancelled(draft),
-        Wish::Delete => {
-            let observed = draft.observed;
+        Wish::Delete => deleted(draft, end),
+    }
+}
+
+/// It is let go. A Deployment outlives its job and goes on from it: an end that it would take for another is stored for it to see first.
+fn deleted(draft: Draft<'_>, end: Option<End>) -> Plan {
+    let is_of_deployment = identity::of_deployment(draft.observed.job).is_some();
+    let was_stopping = draft.before.operation.as_ref().is_some_and(is_stop);
+    let mut plan = match end.filter(|_| is_of_deployment) {
+        Some(End::Unclear(message)) => unclear(draft, &message),
+        Some(End::Finished) => finished(draft),
+        Some(_) if was_stopping => cancelled(draft),
+        _ => {
             let mut plan = draft.plan(None, None);
             plan.finalizer = Finalizer::Remove;
-            if identity::of_deployment(observed.job).is_none() {
-                // It would be gone with the job. A Deployment outlives its job, and goes on from it.
+            if !is_of_deployment {
+                // It would be gone with the job.
                 plan.record = None;
             }
             plan.notes.clear();
-            plan
+            return plan;
         }
-    }
+    };
+    plan.notes.clear();
+    plan.again = Some(SOON);
+    plan
 }
 
 /// It asks to run and does not.

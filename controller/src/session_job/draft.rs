@@ -15,6 +15,16 @@ use super::sight::{Finalizer, Observed, Plan, Record, Step, Target};
 use crate::runtime::conditions::{self, Truth, whole_second};
 use crate::runtime::events::Note;
 
+/// Whether the run may end with a savepoint that was asked for: it is being stopped with one, or was when its cancellation was begun.
+pub fn is_stop(operation: &Operation) -> bool {
+    let has_been_stopping = operation.trigger_id.is_some() || operation.target_directory.is_some();
+    match operation.kind.as_deref() {
+        Some(operations::SUSPEND) => true,
+        Some(operations::CANCEL) => has_been_stopping,
+        _ => false,
+    }
+}
+
 /// Words of `status.operation.kind`.
 pub mod operations {
     /// A run is being submitted.
@@ -85,6 +95,11 @@ impl<'a> Draft<'a> {
     /// The kind of the operation in progress.
     pub fn operation(&self) -> Option<&str> {
         self.next.operation.as_ref()?.kind.as_deref()
+    }
+
+    /// Whether the newest run may end with a savepoint that was asked for.
+    pub fn may_be_stopped(&self) -> bool {
+        self.next.operation.as_ref().is_some_and(is_stop)
     }
 
     /// For how long the operation has gone on.

@@ -7,10 +7,10 @@ use sluice_api::conditions::reasons;
 use sluice_api::events::EventReason;
 use sluice_api::{Attempts, UpgradeKind};
 
-use super::draft::{Draft, operations};
+use super::draft::{Draft, is_stop, operations};
 use super::identity;
 use super::settle::run_id;
-use super::sight::{Answer, Plan, Step, Target};
+use super::sight::{Answer, Plan, Step};
 use super::start::{SOON, backoff};
 use crate::flink::{Snapshot, TriggerId};
 use crate::savepoint::place;
@@ -71,9 +71,10 @@ pub fn suspend(mut draft: Draft<'_>, purpose: Purpose) -> Plan {
         .saturating_mul(100)
         .saturating_add(i64::from(failures));
     let trigger = identity::trigger_id(&job, attempt);
-    let (version, base) = match &draft.observed.target {
-        Target::Ready(ready) => (ready.version, ready.savepoints.clone()),
-        _ => (None, None),
+    // Of the cluster that the run is on, which may be another one than the target, or FAILED and answer all the same.
+    let (version, base) = match &draft.observed.at {
+        Some(at) => (at.version, at.savepoints.clone()),
+        None => (None, None),
     };
     let base = own_folder(&draft).or(base);
     let namespace = draft
@@ -234,7 +235,13 @@ pub fn cancel(mut draft: Draft<'_>, purpose: Purpose) -> Plan {
         let step = (age.as_secs() % 10 == 9).then_some(Step::Cancel(job));
         return draft.plan(step, Some(LOOK));
     }
-    draft.begin(operations::CANCEL);
+    // A stop that may still come out is asked about until the end.
+    let stop = draft.next.operation.take().filter(is_stop);
+    let operation = draft.begin(operations::CANCEL);
+    if let Some(stop) = stop {
+        operation.trigger_id = stop.trigger_id;
+        operation.target_directory = stop.target_directory;
+    }
     match purpose {
         Purpose::Asked => draft.note(EventReason::Cancelling, message),
         Purpose::Upgrade => draft.note(

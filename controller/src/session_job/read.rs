@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use sluice_api::{SessionCluster, SessionClusterState, SessionJob, SessionJobStatus};
 use sluice_policy::flink::FlinkVersion;
 
-use super::draft::operations;
+use super::draft::is_stop;
 use super::reconcile::{Context, Error};
 use super::sight::{Flink, Home, Ready, Report, Stored, Target};
 use crate::flink::{FlinkClient, FlinkError, JobId, JobState, Snapshot, TriggerId};
@@ -22,6 +22,7 @@ const ADDRESS_FOR: Duration = Duration::from_secs(30);
 pub(super) struct Read {
     pub(super) target: Target,
     pub(super) home: Home,
+    pub(super) at: Option<Ready>,
     pub(super) flink: Option<Flink>,
     pub(super) stop: Option<Snapshot>,
     pub(super) savepoints: Vec<Stored>,
@@ -61,6 +62,7 @@ impl Context {
         Ok(Read {
             target: target(named, wanted.map(AsRef::as_ref)),
             home: at.map_or(Home::Gone, |at| home(at)),
+            at: at.map(|at| ready(at)),
             flink,
             stop,
             savepoints,
@@ -89,10 +91,8 @@ impl Context {
             }
         };
         let operation = status.operation.clone().unwrap_or_default();
-        let trigger = operation
-            .trigger_id
-            .filter(|_| operation.kind.as_deref() == Some(operations::SUSPEND));
-        let stop = match trigger {
+        let is_stop = is_stop(&operation);
+        let stop = match operation.trigger_id.filter(|_| is_stop) {
             // Unheard answers are asked for again.
             Some(trigger) => flink.snapshot(&id, &TriggerId(trigger)).await.ok(),
             None => None,
@@ -240,15 +240,20 @@ fn target(named: &str, cluster: Option<&SessionCluster>) -> Target {
             state: cluster.status.as_ref().and_then(|status| status.state),
         };
     }
+    Target::Ready(ready(cluster))
+}
+
+/// What matters of a cluster to a job.
+fn ready(cluster: &SessionCluster) -> Ready {
     let version = cluster.spec.flink_version.as_ref();
-    Target::Ready(Ready {
-        name: named.to_owned(),
+    Ready {
+        name: cluster.name_any(),
         uid: cluster.uid().unwrap_or_default(),
         version: version
             .and_then(sluice_api::Scalar::text)
             .and_then(|text| FlinkVersion::parse(&text)),
         savepoints: place::configured(cluster.spec.flink_configuration.as_ref()),
-    })
+    }
 }
 
 #[cfg(test)]

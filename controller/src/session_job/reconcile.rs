@@ -227,6 +227,7 @@ fn observed<'a>(job: &'a SessionJob, read: &'a Read, answer: Option<Answer>) -> 
         now: Timestamp::now(),
         target: read.target.clone(),
         home: read.home,
+        at: read.at.clone(),
         flink: read.flink.clone(),
         stop: read.stop.clone(),
         savepoints: &read.savepoints,

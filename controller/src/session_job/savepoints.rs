@@ -1,8 +1,9 @@
 //! The job's Savepoint objects: read, and kept. Which one a start restores from is decided in [`super::snapshot`].
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::api::Api;
 use kube::{Resource, ResourceExt};
-use sluice_api::SessionJob;
+use sluice_api::{Deployment, SessionJob};
 
 use super::identity::of_deployment;
 use super::reconcile::{Context, Error};
@@ -18,7 +19,8 @@ impl Context {
         Ok(found.map_err(call("listing Savepoints"))?)
     }
 
-    /// Keeps a snapshot as a Savepoint object. Doing so again changes nothing.
+    /// Keeps a snapshot as a Savepoint object. Doing so again changes nothing. A job that is being deleted does not wait for one that is refused,
+    /// unless somebody goes on from it.
     pub(super) async fn keep(&self, job: &SessionJob, record: &Record) -> Result<(), Error> {
         let name = job.name_any();
         let owner = match of_deployment(job) {
@@ -32,6 +34,22 @@ impl Context {
         };
         let object = record.object(job.namespace(), of(job, &name), owner);
         let made = history::create(&self.client, &object).await;
+        let refused = made
+            .as_ref()
+            .err()
+            .filter(|error| history::is_refused(error));
+        if let Some(refused) = refused.map(ToString::to_string)
+            && self.is_needless(job).await?
+        {
+            tracing::warn!(
+                job = name,
+                name = record.name,
+                location = record.location,
+                refused,
+                "the last snapshot of a SessionJob that is being deleted gets no Savepoint; its data stays"
+            );
+            return Ok(());
+        }
         let made = made.map_err(call("creating the Savepoint"))?;
         self.probed(job, "Savepoint created")?;
         if !record.is_of(&made) {
@@ -49,6 +67,24 @@ impl Context {
         written.map_err(call("writing the Savepoint's status"))?;
         self.probed(job, "Savepoint completed")
     }
+
+    /// Whether nobody goes on from what a job leaves: it is being deleted, and so is the Deployment whose job it is, if one's. That one would go on
+    /// from something older unasked.
+    async fn is_needless(&self, job: &SessionJob) -> Result<bool, Error> {
+        if job.metadata.deletion_timestamp.is_none() {
+            return Ok(false);
+        }
+        let Some(owner) = of_deployment(job) else {
+            return Ok(true);
+        };
+        let api: Api<Deployment> =
+            Api::namespaced(self.client.clone(), &job.namespace().unwrap_or_default());
+        let found = api.get_opt(&owner.name).await;
+        let found = found.map_err(call("reading the Deployment"))?;
+        Ok(found.is_none_or(|found| {
+            found.metadata.deletion_timestamp.is_some() || found.uid().as_ref() != Some(&owner.uid)
+        }))
+    }
 }
 
 /// Whose they are: the job of a Deployment has its name, and its snapshots are the Deployment's.
@@ -56,5 +92,99 @@ fn of<'n>(job: &SessionJob, name: &'n str) -> Of<'n> {
     match of_deployment(job) {
         Some(_) => Of::Deployment(name),
         None => Of::SessionJob(name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::{Arc, Mutex};
+
+    use futures::FutureExt;
+    use serde_json::{Value, json};
+    use sluice_api::SavepointOrigin;
+
+    use super::*;
+    use crate::fetch::Reach;
+    use crate::flink::{FlinkHttp, JobId, Timeouts};
+    use crate::runtime::events::Events;
+    use crate::runtime::pretend::{ApiServer, refusal};
+    use crate::session_job::submit;
+
+    fn context(server: &ApiServer) -> Context {
+        Context {
+            client: server.client.clone(),
+            clusters: kube::runtime::reflector::store().0,
+            flink: FlinkHttp::new(Timeouts::default()).unwrap(),
+            fetcher: submit::fetcher(Reach::Anywhere).unwrap(),
+            events: Events::new(server.client.clone(), "test"),
+            resolver: Arc::new(|_| async { Ok(None) }.boxed()),
+            probe: None,
+            addresses: Arc::new(Mutex::new(HashMap::new())),
+        }
+    }
+
+    fn job(metadata: Value) -> SessionJob {
+        let mut job = json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "SessionJob", "spec": {},
+            "metadata": {"name": "j", "namespace": "n", "uid": "u"}});
+        for (key, value) in metadata.as_object().unwrap() {
+            job["metadata"][key] = value.clone();
+        }
+        serde_json::from_value(job).unwrap()
+    }
+
+    /// A namespace that is being deleted takes no new object, and a ResourceQuota may be exhausted: the finalizer would stay for ever.
+    #[tokio::test]
+    async fn a_job_that_is_being_deleted_does_not_wait_for_a_savepoint_that_is_refused() {
+        let gone = json!({"deletionTimestamp": "2026-11-21T10:00:00Z"});
+        let mut owned = gone.clone();
+        owned["ownerReferences"] = json!([{"apiVersion": "sluice.dev/v1alpha1", "kind": "Deployment", "name": "j", "uid": "d",
+            "controller": true}]);
+        let deployment = |metadata: Value| {
+            (
+                200,
+                json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "Deployment", "metadata": metadata, "spec": {}}),
+            )
+        };
+        let lives = deployment(json!({"name": "j", "namespace": "n", "uid": "d"}));
+        let goes = deployment(
+            json!({"name": "j", "namespace": "n", "uid": "d", "deletionTimestamp": "2026-11-21T10:00:00Z"}),
+        );
+        let another = deployment(json!({"name": "j", "namespace": "n", "uid": "d2"}));
+        let none = (404, refusal(404));
+        let record = Record {
+            name: "j-1-checkpoint".to_owned(),
+            origin: SavepointOrigin::RetainedCheckpoint,
+            job: JobId::from_bytes([7; 16]),
+            location: "s3://b/ck/chk-7".to_owned(),
+            completed: jiff::Timestamp::UNIX_EPOCH,
+        };
+        for (code, metadata, deployment, goes_on) in [
+            (403, &gone, &none, true),
+            (404, &gone, &none, true),
+            (422, &gone, &none, true),
+            (403, &json!({}), &none, false),
+            (500, &gone, &none, false),
+            // Its Deployment goes on from what it has left.
+            (403, &owned, &lives, false),
+            (403, &owned, &goes, true),
+            (403, &owned, &another, true),
+            (403, &owned, &none, true),
+        ] {
+            let deployment = deployment.clone();
+            let server = ApiServer::answering(move |asked| match asked {
+                "POST /apis/sluice.dev/v1alpha1/namespaces/n/savepoints" => (code, refusal(code)),
+                "GET /apis/sluice.dev/v1alpha1/namespaces/n/deployments/j" => deployment.clone(),
+                _ => (404, refusal(404)),
+            })
+            .await;
+            let kept = context(&server).keep(&job(metadata.clone()), &record).await;
+            assert_eq!(
+                kept.is_ok(),
+                goes_on,
+                "{code} {metadata}: {kept:?} {:?}",
+                server.asked()
+            );
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sluice_api::SavepointOrigin;
 
-use super::draft::{Draft, operations};
+use super::draft::{Draft, is_stop, operations};
 use super::identity;
 use super::sight::{Flink, Home, Record, Report};
 use super::snapshot;
@@ -154,9 +154,8 @@ pub fn accepted(draft: &mut Draft<'_>) {
 /// Where the savepoint lies that the run was told to stop with, once Flink calls that complete. It says so when the job has ended, whatever
 /// its caches still show of it, and however its cluster fares meanwhile.
 fn our_savepoint(draft: &Draft<'_>) -> Option<String> {
-    let is_asked = draft.operation() == Some(operations::SUSPEND);
     match &draft.observed.stop {
-        Some(Snapshot::Completed(location)) if is_asked => Some(location.clone()),
+        Some(Snapshot::Completed(location)) if draft.may_be_stopped() => Some(location.clone()),
         _ => None,
     }
 }
@@ -222,7 +221,7 @@ fn stopped(draft: &mut Draft<'_>, location: String) -> Life {
 
 /// Whether the run ended since it was told to stop with a savepoint. A bounded job may end by itself meanwhile.
 fn is_our_stop(draft: &Draft<'_>, report: &Report) -> bool {
-    if draft.operation() != Some(operations::SUSPEND) {
+    if !draft.may_be_stopped() {
         return false;
     }
     let operation = draft.next.operation.as_ref();
@@ -241,8 +240,7 @@ fn lost(draft: &mut Draft<'_>) -> Life {
     let operation = draft.next.operation.take();
     draft.next.flink_state = None;
     keep(draft, SavepointOrigin::RetainedCheckpoint);
-    let stop = operation.filter(|operation| operation.kind.as_deref() == Some(operations::SUSPEND));
-    Life::Ended(match stop {
+    Life::Ended(match operation.filter(is_stop) {
         None => End::Lost,
         Some(stop) => {
             let owner = match identity::of_deployment(draft.observed.job) {

@@ -22,6 +22,8 @@ pub struct Observed<'a> {
     pub target: Target,
     /// The session cluster that the newest run is on.
     pub home: Home,
+    /// The same, and what it takes; `None`: there is no such cluster any more. The target may be another one, or take no jobs.
+    pub at: Option<Ready>,
     /// What Flink says of the newest run; `None`: not asked.
     pub flink: Option<Flink>,
     /// How the stop stands that the status speaks of; `None`: not asked.
@@ -50,7 +52,7 @@ pub enum Target {
     Ready(Ready),
 }
 
-/// A session cluster that takes jobs.
+/// A session cluster, and what matters of it to a job: of a [`Target`] that takes jobs, or of the one that a run is on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ready {
     /// Its name.

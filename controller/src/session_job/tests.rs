@@ -47,13 +47,13 @@ fn live(spec: &Value, more: Value) -> Value {
     all
 }
 
-fn ready() -> Target {
-    Target::Ready(Ready {
+fn cluster() -> Ready {
+    Ready {
         name: "c".into(),
         uid: "cu".into(),
         version: Some(FlinkVersion::new(1, 20)),
         savepoints: None,
-    })
+    }
 }
 
 fn says(state: JobState) -> Option<Flink> {
@@ -101,19 +101,14 @@ fn with_savepoint(state: JobState) -> Option<Flink> {
 
 /// What is observed where all is well; cases change what they are about.
 fn see(job: &SessionJob) -> Observed<'_> {
+    let status = job.status.as_ref();
+    let has_run = status.is_some_and(|status| status.run.is_some());
     Observed {
         job,
         now: now(),
-        target: ready(),
-        home: if job
-            .status
-            .as_ref()
-            .is_some_and(|status| status.run.is_some())
-        {
-            Home::Ready
-        } else {
-            Home::Gone
-        },
+        target: Target::Ready(cluster()),
+        home: if has_run { Home::Ready } else { Home::Gone },
+        at: has_run.then(cluster),
         flink: None,
         stop: None,
         savepoints: &[],
@@ -730,6 +725,145 @@ fn a_deleted_job_of_a_deployment_leaves_its_checkpoint() {
     assert_eq!(ends(&deleted).as_deref(), Some("s3://b/ck/chk-7"));
 }
 
+fn owned_and_deleted(status: Value) -> SessionJob {
+    let mut deleted = deleted_job(status);
+    deleted.metadata.owner_references = serde_json::from_value(
+        json!([{"apiVersion": "sluice.dev/v1alpha1", "kind": "Deployment",
+        "name": "j", "uid": "d", "controller": true}]),
+    )
+    .unwrap();
+    deleted
+}
+
+fn deleted_job(status: Value) -> SessionJob {
+    let mut deleted = job(json!({}), status);
+    deleted.metadata.deletion_timestamp =
+        Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now()));
+    deleted
+}
+
+/// A stop cannot be called back: a cancellation that comes meanwhile may come too late.
+#[test]
+fn a_stop_is_asked_about_to_the_end_even_where_the_job_is_cancelled_meanwhile() {
+    let stopping = live(
+        &json!({}),
+        json!({"state": "TRANSITIONING",
+        "operation": {"kind": "Suspend", "startedAt": "2026-11-21T09:59:50Z", "triggerId": "t", "targetDirectory": "s3://b/sp/n-j-t"}}),
+    );
+    let asked = job(json!({"state": "CANCELLED"}), stopping.clone());
+    for before in [asked, owned_and_deleted(stopping)] {
+        let plan = decide(&Observed {
+            flink: says(JobState::Running),
+            stop: Some(Snapshot::InProgress),
+            ..see(&before)
+        });
+        assert_eq!(plan.step, Some(Step::Cancel(identity::job_id(UID, 1))));
+        let operation = plan.status.operation.clone().unwrap();
+        assert_eq!(
+            (
+                operation.kind.as_deref(),
+                operation.trigger_id.as_deref(),
+                operation.target_directory.as_deref()
+            ),
+            (Some("Cancel"), Some("t"), Some("s3://b/sp/n-j-t"))
+        );
+        let mut cancelling = before.clone();
+        cancelling.status = Some(plan.status);
+        let completed = Some(Snapshot::Completed("s3://b/sp/x".into()));
+        for (flink, stop) in [
+            (says(JobState::Running), completed),
+            (with_savepoint(JobState::Finished), None),
+        ] {
+            let plan = decide(&Observed {
+                flink,
+                stop,
+                ..see(&cancelling)
+            });
+            let record = plan.record.clone().unwrap();
+            assert_eq!(
+                (record.origin, record.location.as_str()),
+                (SavepointOrigin::Suspend, "s3://b/sp/x")
+            );
+            assert_eq!(state(&plan), DeploymentState::Cancelled);
+            assert_eq!(plan.status.operation, None);
+        }
+    }
+    // Where none was under way the job has come to its end by itself.
+    let cancelling = job(
+        json!({"state": "CANCELLED"}),
+        live(
+            &json!({}),
+            json!({"state": "TRANSITIONING", "operation": {"kind": "Cancel", "startedAt": "2026-11-21T09:59:59Z"}}),
+        ),
+    );
+    let plan = decide(&Observed {
+        flink: with_savepoint(JobState::Finished),
+        ..see(&cancelling)
+    });
+    assert_eq!(plan.record, None);
+}
+
+/// A Deployment outlives its job, and goes on from it.
+#[test]
+fn an_end_that_a_deployment_must_not_mistake_is_stored_before_its_job_is_let_go() {
+    let cancelling = |more: Value| {
+        let mut operation = json!({"kind": "Cancel", "startedAt": "2026-11-21T09:59:59Z"});
+        for (key, value) in more.as_object().unwrap() {
+            operation[key] = value.clone();
+        }
+        live(
+            &json!({}),
+            json!({"state": "TRANSITIONING", "snapshotLocation": "s3://b/ck/chk-9", "snapshotTime": "2026-11-21T09:59:00Z",
+            "operation": operation}),
+        )
+    };
+    let stopped = json!({"triggerId": "t", "targetDirectory": "s3://b/sp/n-j-t"});
+    for (more, flink, expected, reason) in [
+        (
+            &stopped,
+            Some(Flink::NoSuchJob),
+            DeploymentState::Failed,
+            Some("StopUnclear"),
+        ),
+        (
+            &json!({}),
+            says(JobState::Finished),
+            DeploymentState::Finished,
+            None,
+        ),
+        (
+            &stopped,
+            with_checkpoint(JobState::Canceled, None),
+            DeploymentState::Cancelled,
+            None,
+        ),
+    ] {
+        let mut goes = owned_and_deleted(cancelling(more.clone()));
+        let plan = decide(&Observed {
+            flink: flink.clone(),
+            ..see(&goes)
+        });
+        assert_eq!(
+            (plan.finalizer, &plan.step, state(&plan)),
+            (Finalizer::Leave, &None, expected)
+        );
+        let failure = plan.status.failure.as_ref();
+        assert_eq!(failure.map(|failure| failure.reason.as_str()), reason);
+        assert!(plan.again.is_some());
+        assert_eq!(
+            plan.record.is_some(),
+            expected != DeploymentState::Finished,
+            "what it has left is kept"
+        );
+        goes.status = Some(plan.status);
+        assert_eq!(decide(&see(&goes)).finalizer, Finalizer::Remove);
+        // Of a user's own nothing is left that could go on.
+        let own = deleted_job(cancelling(more.clone()));
+        let plan = decide(&Observed { flink, ..see(&own) });
+        assert_eq!((plan.finalizer, plan.record), (Finalizer::Remove, None));
+    }
+}
+
 #[test]
 fn the_newest_wish_wins() {
     // A stop cannot be called back: the job starts again from it.
@@ -919,20 +1053,48 @@ fn a_cancellation_that_takes_too_long_is_told_and_goes_on() {
     assert_eq!(state(&plan), DeploymentState::Cancelled);
 }
 
+fn old(minor: u32) -> Ready {
+    Ready {
+        version: Some(FlinkVersion::new(1, minor)),
+        savepoints: Some("s3://b/cluster".into()),
+        ..cluster()
+    }
+}
+
+/// A cluster that has FAILED takes no jobs and still stops those that it has; and a job may be on its way to another one.
+#[test]
+fn a_stop_goes_by_the_cluster_that_the_run_is_on() {
+    let wish = json!({"flinkConfiguration": {}, "state": "SUSPENDED"});
+    let runs = job(wish, live(&json!({}), json!({})));
+    for target in [
+        Target::NotReady {
+            name: "c".into(),
+            state: Some(SessionClusterState::Failed),
+        },
+        Target::Missing("d".into()),
+        Target::Ready(cluster()),
+    ] {
+        let plan = decide(&Observed {
+            target,
+            at: Some(old(14)),
+            flink: says(JobState::Running),
+            ..see(&runs)
+        });
+        assert!(
+            matches!(&plan.step, Some(Step::Stop { trigger: None, directory: Some(dir), .. }) if dir.starts_with("s3://b/cluster/n-j-")),
+            "{:?}",
+            plan.step
+        );
+    }
+}
+
 #[test]
 fn old_flinks_take_no_trigger_and_no_options() {
-    let old = |minor| {
-        Target::Ready(Ready {
-            name: "c".into(),
-            uid: "cu".into(),
-            version: Some(FlinkVersion::new(1, minor)),
-            savepoints: Some("s3://b/cluster".into()),
-        })
-    };
     let wish = json!({"flinkConfiguration": {}, "state": "SUSPENDED"});
     let runs = job(wish.clone(), live(&json!({}), json!({})));
     let plan = decide(&Observed {
-        target: old(14),
+        target: Target::Ready(old(14)),
+        at: Some(old(14)),
         flink: says(JobState::Running),
         ..see(&runs)
     });
@@ -954,7 +1116,7 @@ fn old_flinks_take_no_trigger_and_no_options() {
 
     let job2 = job(json!({}), json!({}));
     let plan = decide(&Observed {
-        target: old(16),
+        target: Target::Ready(old(16)),
         ..see(&job2)
     });
     assert_eq!(

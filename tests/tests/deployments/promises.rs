@@ -1,11 +1,13 @@
 //! Further promises of `vvp-deployments.txt` and of the decisions that follow from it, one a function.
 
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::api::apps::v1::Deployment as Workload;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
 use kube::ResourceExt;
-use kube::api::{DeleteParams, ListParams};
+use kube::api::{Api, DeleteParams, ListParams};
 use serde_json::json;
 use sluice_api::{
-    DeploymentState, DeploymentTarget, Job, JobState, Savepoint, SavepointOrigin, SavepointState,
+    Deployment, DeploymentState, DeploymentTarget, Job, JobState, Savepoint, SavepointOrigin,
+    SavepointState,
 };
 
 use super::scene::{Scene, condition, ran, until};
@@ -17,6 +19,8 @@ pub async fn all(stage: &Scene) {
         history_is_kept_to_a_limit_and_the_next_restore_point_is_spared(&scene),
         a_savepoint_is_brought_in_by_its_location(&scene),
         what_high_availability_leaves_is_removed(&scene),
+        another_flink_of_the_same_id_keeps_its_high_availability(stage),
+        a_namespace_that_is_deleted_goes(stage),
         apache_flink_1_9_series_and_later(&scene),
         apache_flink_1_8_series(&scene),
         an_exhausted_restart_strategy_is_recovered_by_the_restore_strategy(&scene),
@@ -147,6 +151,65 @@ async fn what_high_availability_leaves_is_removed(scene: &Scene) {
         "before the next run begins"
     );
     scene.told("what high availability has left is removed between two runs");
+}
+
+/// A Flink that deploys itself has the name of run 1. What it keeps is all that its job could go on from.
+async fn another_flink_of_the_same_id_keeps_its_high_availability(stage: &Scene) {
+    let scene = stage.within("twins", json!({})).await;
+    let name = "twin";
+    let labels = json!({"app": "twin-1", "type": "flink-native-kubernetes"});
+    scene
+        .put::<Workload>(json!({"metadata": {"name": "twin-1"}, "spec": {"replicas": 0, "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}}))
+        .await;
+    for run in [1, 2] {
+        let app = format!("twin-{run}");
+        scene
+            .put::<ConfigMap>(json!({"metadata": {"name": format!("{app}-cluster-config-map"), "labels": {"app": app,
+                "type": "flink-native-kubernetes", "configmap-type": "high-availability"}}}))
+            .await;
+    }
+    scene
+        .create(
+            name,
+            json!({"template": {"spec": {"flinkConfiguration": {"state.savepoints.dir": "s3://b/sp",
+                "high-availability.type": "kubernetes", "high-availability.storageDir": "s3://b/ha"}}}}),
+        )
+        .await;
+    // The next number is nobody's.
+    scene.runs(name, 2).await;
+    let failure = scene.job("twin-1").await.status.unwrap().failure.unwrap();
+    assert_eq!(failure.reason, "NameTaken");
+    let told = format!("Deployment {}/twin-1 stands", scene.namespace);
+    assert!(failure.message.starts_with(&told), "{failure:?}");
+    scene.hears(name, "JobCreationFailed", &told).await;
+    let left = scene.api::<ConfigMap>();
+    let left = async |run: i32| {
+        let only = format!("configmap-type=high-availability,app=twin-{run}");
+        let list = left.list(&ListParams::default().labels(&only)).await;
+        list.unwrap().items.len()
+    };
+    assert_eq!((left(1).await, left(2).await), (1, 0));
+    scene.told("the high availability of another Flink is left alone");
+}
+
+/// It takes no new object from then on, not even the Savepoint of the checkpoint that a job leaves.
+async fn a_namespace_that_is_deleted_goes(stage: &Scene) {
+    let scene = stage.within("doomed", json!({})).await;
+    scene.create("runs", json!({})).await;
+    scene.runs("runs", 1).await;
+    scene.counts("runs", 7).await;
+    let namespaces: Api<Namespace> = Api::all(scene.client.clone());
+    let params = DeleteParams::default();
+    namespaces.delete(&scene.namespace, &params).await.unwrap();
+    until("nothing holds the namespace", async || {
+        let left = scene.api::<Deployment>().list(&ListParams::default()).await;
+        let left = left.unwrap().items;
+        let jobs = scene.api::<Job>().list(&ListParams::default()).await;
+        (left.is_empty() && jobs.unwrap().items.is_empty(), left)
+    })
+    .await;
+    scene.told("a namespace is deleted with a job that ran");
 }
 
 /// "Running Flink jobs will be terminated via Flink's graceful stop job API." Before 1.15 Flink takes no id for it, and the JobManager ends with

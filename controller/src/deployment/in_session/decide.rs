@@ -9,22 +9,23 @@ use sluice_api::conditions::reasons;
 use sluice_api::events::EventReason;
 use sluice_api::names::finalizers;
 use sluice_api::{
-    Deployment, DeploymentState, DeploymentStatus, DesiredState, Failure, InSession, RestoreKind,
+    Deployment, DeploymentState, DeploymentStatus, DesiredState, InSession, RestoreKind,
     SessionJob, SessionJobSpec, SessionJobStatus, UpgradeKind,
 };
 
 use super::build::{self, named};
+use super::gone::{going, is_untold, remembered};
 use super::tell::Telling;
 use crate::deployment::sight::{Again, Stored};
 use crate::deployment::snapshot::{choose, restore_kind};
 use crate::runtime::events::Note;
-use crate::savepoint::unclear::STOP_UNCLEAR;
+use crate::session_job::draft::is_stop;
 use crate::session_job::sight::Finalizer;
 
 /// Between looks at a SessionJob whose every change is heard as well.
 const LOOK: Duration = Duration::from_secs(10);
 /// Between looks at one that is about to be gone.
-const SOON: Duration = Duration::from_secs(1);
+pub(super) const SOON: Duration = Duration::from_secs(1);
 /// A run that has lived shorter is not started again at once.
 const SHORT: Duration = Duration::from_mins(1);
 /// But after this.
@@ -82,7 +83,7 @@ pub enum Step {
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wish {
+pub(super) enum Wish {
     Run,
     Suspend,
     Cancel,
@@ -146,6 +147,11 @@ pub fn decide(observed: &Observed<'_>) -> Plan {
     let Some(claim) = telling.next.session_job.clone() else {
         return claimed(telling, observed.found);
     };
+    if matches!(observed.found, Found::Nothing)
+        && let Some(plan) = remembered(&telling, wish, stays, observed.savepoints)
+    {
+        return plan;
+    }
     match observed.found {
         Found::Nothing | Found::Theirs if !stays => released(telling, wish),
         Found::Theirs => taken(telling),
@@ -162,8 +168,7 @@ pub fn decide(observed: &Observed<'_>) -> Plan {
             telling.plan(None, Again::OnNews)
         }
         Found::Ours(job) if job.metadata.deletion_timestamp.is_some() => {
-            telling.moving(reasons::STOPPING, "The SessionJob is being removed.");
-            telling.plan(None, Again::After(SOON))
+            going(telling, wish, stays, job)
         }
         Found::Ours(job) if stays => followed(telling, wish, &claim, job),
         Found::Ours(job) => left(telling, wish, &claim, job),
@@ -238,6 +243,11 @@ fn created(mut telling: Telling<'_>, claim: &InSession, savepoints: &[Stored]) -
 
 /// It is on a session cluster, and is to be.
 fn followed(mut telling: Telling<'_>, wish: Wish, claim: &InSession, job: &SessionJob) -> Plan {
+    if let Some(status) = seen(job).filter(|status| is_untold(&telling, wish, status)) {
+        // Whoever has changed the Deployment meanwhile has not known.
+        telling.tell(status);
+        return telling.plan(None, Again::After(LOOK));
+    }
     let recoveries = claim.recoveries.unwrap_or_default();
     let spec = match build::spec(telling.deployment, wish.state(), recoveries) {
         Ok(spec) => spec,
@@ -343,7 +353,7 @@ fn seen(job: &SessionJob) -> Option<&SessionJobStatus> {
         .then_some(status)
 }
 
-fn is_live(status: &SessionJobStatus) -> bool {
+pub(super) fn is_live(status: &SessionJobStatus) -> bool {
     let word = status.flink_state.as_deref();
     word.is_some_and(|word| !matches!(word, "FINISHED" | "CANCELED" | "FAILED"))
 }
@@ -376,10 +386,7 @@ fn left(mut telling: Telling<'_>, wish: Wish, claim: &InSession, job: &SessionJo
         );
         is_over && !is_live(status) && status.operation.is_none()
     });
-    if let Some(status) = ended.filter(|status| is_unclear(status.failure.as_ref()))
-        && wish != Wish::Cancel
-        && !goes_on_all_the_same(&telling)
-    {
+    if let Some(status) = ended.filter(|status| is_untold(&telling, wish, status)) {
         telling.tell(status);
         if wish == Wish::Run {
             telling.leaving();
@@ -387,6 +394,8 @@ fn left(mut telling: Telling<'_>, wish: Wish, claim: &InSession, job: &SessionJo
         return telling.plan(None, Again::After(LOOK));
     }
     if ended.is_some() {
+        // However it has ended, the stop that was told of is over.
+        telling.next.operation = telling.next.operation.filter(|known| !is_stop(known));
         telling.moving(
             reasons::UPGRADING,
             "The job has left its session cluster; the SessionJob is being removed.",
@@ -424,19 +433,6 @@ fn left(mut telling: Telling<'_>, wish: Wish, claim: &InSession, job: &SessionJo
         ),
     }
     telling.plan(None, Again::After(LOOK))
-}
-
-fn is_unclear(failure: Option<&Failure>) -> bool {
-    failure.is_some_and(|failure| failure.reason == STOP_UNCLEAR)
-}
-
-/// Whether somebody who was told that nobody knows of its last savepoint has changed the Deployment since. What follows takes more than one
-/// look, and the state is another one from the first on.
-fn goes_on_all_the_same(telling: &Telling<'_>) -> bool {
-    let before = &telling.before;
-    let has_changed = before.observed_generation != telling.deployment.metadata.generation;
-    let has_begun = before.state != Some(DeploymentState::Failed);
-    is_unclear(before.failure.as_ref()) && (has_changed || has_begun)
 }
 
 fn upgrade_kind(deployment: &Deployment) -> UpgradeKind {

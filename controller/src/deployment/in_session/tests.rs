@@ -10,6 +10,8 @@ use super::decide::{Found, Observed, Plan, Step, decide, takes};
 use crate::deployment::sight::{Again, Stored};
 use crate::session_job::sight::Finalizer;
 
+mod gone;
+
 fn now() -> Timestamp {
     "2026-11-21T12:00:00Z".parse().unwrap()
 }

@@ -1,0 +1,194 @@
+//! What Flink's high availability leaves in Kubernetes: ConfigMaps that it makes by itself, without an owner, and leaves where its pods are taken
+//! away. Nothing but the id of their Flink tells whose they are.
+
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams};
+
+use super::hand::{Hand, HandError, failed};
+use crate::objects::MadeKind;
+
+/// Kinds whose objects have the id of their Flink for a name. Where its pods are taken away (a suspended FlinkDeployment), the ConfigMaps are what
+/// its job goes on from.
+const OTHERS: [(&str, &str, &str, &str); 2] = [
+    (
+        "flink.apache.org",
+        "v1beta1",
+        "FlinkDeployment",
+        "flinkdeployments",
+    ),
+    // As Flink itself makes it where it deploys to Kubernetes.
+    ("apps", "v1", "Deployment", "deployments"),
+];
+
+impl Hand {
+    /// Removes the ConfigMaps in which a Flink of this id keeps its leaders and its jobs. As long as `keeper`, the JobManager's object, stands in
+    /// this namespace nothing is removed: it is another's of the same name, for ours is gone or not made yet.
+    ///
+    /// # Errors
+    /// [`HandError::FlinkIdTaken`] where somebody else's Flink may have this id. Nothing is removed then.
+    pub async fn remove_high_availability(
+        &self,
+        namespace: &str,
+        flink_id: &str,
+        keeper: &(MadeKind, String),
+    ) -> Result<(), HandError> {
+        let (kind, name) = keeper;
+        let found = self.api(*kind, namespace).get_opt(name).await;
+        if found
+            .map_err(|source| failed(*kind, namespace, name, source))?
+            .is_some()
+        {
+            return Ok(());
+        }
+        let kind = MadeKind::ConfigMap;
+        let call = |source| failed(kind, namespace, flink_id, source);
+        if let Some(other) = self.other(namespace, flink_id).await.map_err(call)? {
+            return Err(HandError::FlinkIdTaken {
+                kind: other,
+                namespace: namespace.to_owned(),
+                id: flink_id.to_owned(),
+            });
+        }
+        let api = self.api(kind, namespace);
+        let labels = format!("app={flink_id},configmap-type=high-availability");
+        let list = match api
+            .list_metadata(&ListParams::default().labels(&labels))
+            .await
+        {
+            Ok(list) => list,
+            // A namespace that is gone has nothing in it.
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+            Err(source) => return Err(call(source)),
+        };
+        for left in list.items {
+            let name = left.metadata.name.unwrap_or_default();
+            match api.delete(&name, &DeleteParams::default()).await {
+                Ok(_) => {}
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                Err(source) => return Err(call(source)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The kind of an object that may be another Flink of this id. A kind that is not served has none.
+    async fn other(&self, namespace: &str, flink_id: &str) -> kube::Result<Option<&'static str>> {
+        for (group, version, kind, plural) in OTHERS {
+            let gvk = GroupVersionKind::gvk(group, version, kind);
+            let resource = ApiResource::from_gvk_with_plural(&gvk, plural);
+            let api: Api<DynamicObject> =
+                Api::namespaced_with(self.client.clone(), namespace, &resource);
+            match api.get_metadata_opt(flink_id).await {
+                Ok(Some(_)) => return Ok(Some(kind)),
+                Ok(None) => {}
+                // Kubernetes says so in plain words where it does not serve a kind.
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::runtime::pretend::{ApiServer, refusal};
+
+    const MAPS: &str = "/api/v1/namespaces/n/configmaps";
+
+    fn stands() -> (u16, Value) {
+        (
+            200,
+            json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {"name": "orders-1"}}),
+        )
+    }
+
+    /// An API server with such an object and the ConfigMaps of a Flink `orders-1`.
+    async fn with(there: &'static str) -> ApiServer {
+        ApiServer::answering(move |asked| {
+            if asked == format!("GET {MAPS}") {
+                let items = json!([{"metadata": {"name": "orders-1-cluster-config-map"}}]);
+                return (
+                    200,
+                    json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList", "metadata": {}, "items": items}),
+                );
+            }
+            if asked.starts_with("DELETE") {
+                return (200, json!({"kind": "Status", "apiVersion": "v1", "status": "Success"}));
+            }
+            if !there.is_empty() && asked.ends_with(there) {
+                return stands();
+            }
+            if asked.contains("flinkdeployments") {
+                // The kind is not served.
+                return (404, json!("404 page not found"));
+            }
+            (404, refusal(404))
+        })
+        .await
+    }
+
+    async fn removed(server: &ApiServer) -> Result<usize, HandError> {
+        let hand = Hand::new(server.client.clone());
+        let keeper = (MadeKind::Job, "orders-dep-jobmanager".to_owned());
+        hand.remove_high_availability("n", "orders-1", &keeper)
+            .await?;
+        let deleted = format!("DELETE {MAPS}/orders-1-cluster-config-map");
+        let all = server.asked();
+        Ok(all.iter().filter(|asked| **asked == deleted).count())
+    }
+
+    /// A FlinkDeployment `orders-1` of the Apache operator beside run 1 of a Deployment `orders`.
+    #[tokio::test]
+    async fn the_high_availability_of_another_flink_of_the_same_id_is_left_alone() {
+        assert_eq!(removed(&with("").await).await.unwrap(), 1);
+        for (there, kind) in [
+            (
+                "/apis/flink.apache.org/v1beta1/namespaces/n/flinkdeployments/orders-1",
+                "FlinkDeployment",
+            ),
+            (
+                "/apis/apps/v1/namespaces/n/deployments/orders-1",
+                "Deployment",
+            ),
+        ] {
+            let server = with(there).await;
+            let refused = removed(&server).await.unwrap_err();
+            assert_eq!(
+                refused.to_string(),
+                format!(
+                    "{kind} n/orders-1 stands, and a Flink of that name keeps its high availability where this one would; remove it, or \
+                     give one of the two another name"
+                )
+            );
+            let all = server.asked();
+            assert!(
+                !all.iter().any(|asked| asked.starts_with("DELETE")),
+                "{all:?}"
+            );
+        }
+        // Its own JobManager's name is another's: nothing of that is touched, and nothing hinders.
+        let server = with("/jobs/orders-dep-jobmanager").await;
+        assert_eq!(removed(&server).await.unwrap(), 0);
+    }
+
+    /// What cannot be asked about is not taken for absent.
+    #[tokio::test]
+    async fn nothing_is_removed_where_nobody_can_tell_whose_it_is() {
+        let server = ApiServer::answering(|asked| {
+            let code = if asked.contains("flinkdeployments") {
+                500
+            } else {
+                404
+            };
+            (code, refusal(code))
+        })
+        .await;
+        assert!(matches!(
+            removed(&server).await,
+            Err(HandError::Call { .. })
+        ));
+    }
+}
