@@ -40,8 +40,6 @@ pub mod gate;
 pub mod keeper;
 pub mod looks;
 pub mod operator;
-#[cfg(test)]
-mod played;
 pub mod queue;
 pub mod quotas;
 pub mod resources;

@@ -10,6 +10,8 @@ pub mod ledger;
 pub mod metrics;
 pub mod objects;
 pub mod ops;
+#[cfg(test)]
+mod played;
 pub mod process;
 pub mod runtime;
 pub mod savepoint;

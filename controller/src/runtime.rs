@@ -20,7 +20,5 @@ pub mod hand;
 pub mod index;
 pub mod made;
 pub mod namespaces;
-#[cfg(test)]
-pub(crate) mod pretend;
 pub mod status;
 pub mod watched;

@@ -267,10 +267,10 @@ mod tests {
     use crate::deployment::place::Place;
     use crate::flink::{FlinkHttp, JobId, Timeouts};
     use crate::objects::BuildSettings;
+    use crate::played::{ApiServer, refusal};
     use crate::runtime::events::Events;
     use crate::runtime::hand::Hand;
     use crate::runtime::index::Index;
-    use crate::runtime::pretend::{ApiServer, refusal};
 
     fn context(server: &ApiServer) -> Context {
         let client = || server.client.clone();

@@ -118,7 +118,7 @@ mod tests {
     use axum::http::{StatusCode, Uri};
 
     use super::*;
-    use crate::ledger::played::client_of;
+    use crate::played::client_of;
 
     /// An API server that serves nothing, defines this or that, and counts what it is asked.
     async fn serving_nothing(defined: &'static str) -> (Client, Arc<AtomicUsize>) {

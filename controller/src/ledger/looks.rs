@@ -126,7 +126,7 @@ mod tests {
     use tokio::time::{Instant, sleep};
 
     use super::*;
-    use crate::ledger::played::client_of;
+    use crate::played::client_of;
 
     /// Requests that are being answered, the most there were at once, and how many there were.
     #[derive(Default)]

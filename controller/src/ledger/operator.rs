@@ -135,7 +135,7 @@ impl Follower {
 mod tests {
     use super::*;
     use crate::ledger::dialects::resources;
-    use crate::ledger::played::client_of;
+    use crate::played::client_of;
     use axum::http::StatusCode;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use tokio::time::timeout;

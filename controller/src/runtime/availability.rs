@@ -94,7 +94,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::runtime::pretend::{ApiServer, refusal};
+    use crate::played::{ApiServer, refusal};
 
     const MAPS: &str = "/api/v1/namespaces/n/configmaps";
 

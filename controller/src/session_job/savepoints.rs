@@ -107,8 +107,8 @@ mod tests {
     use super::*;
     use crate::fetch::Reach;
     use crate::flink::{FlinkHttp, JobId, Timeouts};
+    use crate::played::{ApiServer, refusal};
     use crate::runtime::events::Events;
-    use crate::runtime::pretend::{ApiServer, refusal};
     use crate::session_job::submit;
 
     fn context(server: &ApiServer) -> Context {

@@ -1,13 +1,25 @@
-//! An API server for unit tests: it answers as it is told to, and remembers what it was asked.
+//! An API server that a test plays where the real one would not do: which answer comes when is what is tested.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use axum::handler::Handler;
 use axum::http::{Method, StatusCode, Uri};
 use kube::Client;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-/// One on loopback.
+/// A client of a server that answers every request so.
+pub async fn client_of<T: 'static>(answer: impl Handler<T, ()>) -> Client {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let router = axum::Router::new().fallback(answer);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let mut config = kube::Config::new(address.parse().unwrap());
+    config.default_retry = false;
+    Client::try_from(config).unwrap()
+}
+
+/// One that answers as it is told to, and remembers what it was asked.
 pub struct ApiServer {
     /// A way to it.
     pub client: Client,
@@ -28,13 +40,7 @@ impl ApiServer {
             all.push(asked);
             std::future::ready((StatusCode::from_u16(code).unwrap(), body.to_string()))
         };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
-        let router = axum::Router::new().fallback(answer);
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        let mut config = kube::Config::new(address.parse().unwrap());
-        config.default_retry = false;
-        let client = Client::try_from(config).unwrap();
+        let client = client_of(answer).await;
         Self { client, asked }
     }
 
