@@ -36,7 +36,8 @@ pub struct Settings {
     pub min_interval: Duration,
     /// Longest that one call of the API server may take before its outcome counts as unknown.
     pub call_timeout: Duration,
-    /// How long before the request's own deadline the answer is given: time for our message to reach the user.
+    /// How long before the request's own deadline the answer is given, or half of the time that is left where that is less: time
+    /// for our message to reach the user.
     pub answer_margin: Duration,
 }
 
@@ -45,8 +46,9 @@ impl Default for Settings {
         Self {
             min_interval: Duration::from_millis(10),
             call_timeout: Duration::from_secs(2),
-            // The gate's deadline for the ledger lies a second before the request's own already.
-            answer_margin: Duration::ZERO,
+            // What we are given is the request's own deadline (less the way back). The API server started its clock before ours,
+            // when it began to send, and a refusal that comes after its end is told as a time-out (quota-ledger.md, Admit 3).
+            answer_margin: Duration::from_secs(1),
         }
     }
 }
