@@ -33,6 +33,12 @@ use tower::ServiceExt;
 enum Ill {
     /// Somebody else always writes first.
     Contended,
+    /// It lets us read and not write.
+    ReadOnly,
+    /// It lets us do nothing.
+    Closed,
+    /// It does not answer.
+    Silent,
 }
 
 fn quota() -> Value {
@@ -52,7 +58,9 @@ impl QuotaStore for Ill {
     fn read<'a>(&'a self, _: &'a QuotaKey) -> BoxFuture<'a, Result<Stored, StoreError>> {
         let quota = Arc::new(serde_json::from_value(quota()).unwrap());
         let answer = match self {
-            Ill::Contended => Ok(Stored::namespaced(quota)),
+            Ill::Contended | Ill::ReadOnly => Ok(Stored::namespaced(quota)),
+            Ill::Closed => Err(StoreError::Failed("reading is forbidden".into())),
+            Ill::Silent => return std::future::pending().boxed(),
         };
         std::future::ready(answer).boxed()
     }
@@ -65,6 +73,7 @@ impl QuotaStore for Ill {
     ) -> BoxFuture<'a, Result<Stored, StoreError>> {
         let error = match self {
             Ill::Contended => StoreError::Conflict,
+            _ => StoreError::Failed("writing is forbidden".into()),
         };
         async {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -122,4 +131,23 @@ async fn who_meets_a_crowd_is_told_a_second_before_the_api_server_gives_up() {
     let (least, most) = (Duration::from_millis(1_800), Duration::from_secs(2));
     assert!(took >= least, "given up after {took:?}");
     assert!(took <= most, "told after {took:?} of three seconds");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_meets_a_quota_that_cannot_be_read_or_written_is_told_why_and_not_of_a_crowd() {
+    for (ill, why) in [
+        (Ill::ReadOnly, "writing is forbidden"),
+        (Ill::Closed, "reading is forbidden"),
+        (Ill::Silent, "no answer in time"),
+    ] {
+        let (reply, took) = start(caches(), ill).await;
+        assert_eq!(reply["status"]["code"], 429, "{reply}");
+        assert!(took <= Duration::from_secs(2), "{ill:?}: after {took:?}");
+        let message = reply["status"]["message"].as_str().unwrap();
+        let told = format!(
+            ", but the quota could not be read or written: {why}. Nothing was changed; try again in a moment. If this lasts, look at the \
+             load of the API server, and whether Sluice's webhook may get quotas and update their status. [quota/cpu]"
+        );
+        assert!(message.ends_with(&told), "{ill:?}: {message}");
+    }
 }
