@@ -12,7 +12,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use sluice_policy::ledger::{Account, Book, QuotaKey};
 use sluice_policy::world::EmptyWorld;
-use sluice_policy::Modes;
+use sluice_policy::{Mode, Modes, World};
 use sluice_webhook::events::Events;
 use sluice_webhook::gate::Gate;
 use sluice_webhook::http::Service;
@@ -97,13 +97,42 @@ fn caches() -> Arc<Caches> {
     caches
 }
 
+/// Caches in which all is known that a start is judged by, but for the quotas.
+fn without_quotas(mode: Mode) -> Arc<Caches> {
+    let metrics = Arc::new(Metrics::default());
+    let modes = Modes {
+        quota: mode,
+        ..Modes::default()
+    };
+    let caches = Caches::new(sluice_policy::dialects(), modes, None, &metrics);
+    for (group, plural) in [
+        ("", "namespaces"),
+        ("sluice.dev", "deploymentdefaults"),
+        ("sluice.dev", "clusterdeploymentdefaults"),
+        ("sluice.dev", "environments"),
+        ("sluice.dev", "deploymenttargets"),
+    ] {
+        let store = caches.store(group, plural).unwrap();
+        store.replace(Objects::default());
+    }
+    Arc::new(caches)
+}
+
 /// What a start is answered to, and after what time, where the API server grants three seconds.
 async fn start(caches: Arc<Caches>, ill: Ill) -> (Value, Duration) {
+    start_in(Arc::new(EmptyWorld), caches, ill).await
+}
+
+async fn start_in(
+    world: Arc<dyn World + Send + Sync>,
+    caches: Arc<Caches>,
+    ill: Ill,
+) -> (Value, Duration) {
     let metrics = Arc::new(Metrics::default());
     let (events, _inbox) = Events::queue(Arc::clone(&metrics));
     let ledger = Ledger::new(Arc::new(ill), Settings::default(), LedgerMetrics::default());
     let quota = Arc::new(ByLedger::new(caches, ledger));
-    let gate = Gate::new(Arc::new(EmptyWorld), quota, Arc::new(GivenObjects::default()), events);
+    let gate = Gate::new(world, quota, Arc::new(GivenObjects::default()), events);
     let service = Service::new(gate, metrics, Limits::default());
     let object = complete(&session_cluster("RUNNING"));
     let body = review("u-1", "CREATE", object, Value::Null).to_string();
@@ -149,5 +178,24 @@ async fn who_meets_a_quota_that_cannot_be_read_or_written_is_told_why_and_not_of
              load of the API server, and whether Sluice's webhook may get quotas and update their status. [quota/cpu]"
         );
         assert!(message.ends_with(&told), "{ill:?}: {message}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn quotas_that_are_not_known_yet_refuse_only_where_they_are_enforced() {
+    let told = "sessioncluster \"analytics\": the quotas of namespace team-a are not known yet (cache of cpuquotas.sluice.dev: not listed \
+                yet); nothing was changed, try again in a moment [quota/cpu]";
+    for mode in [Mode::Enforce, Mode::Warn, Mode::Off] {
+        let caches = without_quotas(mode);
+        let (reply, _) = start_in(Arc::clone(&caches) as _, caches, Ill::Contended).await;
+        assert_eq!(reply["allowed"], mode != Mode::Enforce, "{mode:?}: {reply}");
+        if mode == Mode::Enforce {
+            assert_eq!(reply["status"]["message"], told);
+            assert_eq!(reply["status"]["code"], 429);
+            assert_eq!(reply["status"]["details"]["retryAfterSeconds"], 1);
+        }
+        let warnings = reply["warnings"].to_string();
+        let warned = warnings.contains("would be refused: ") && warnings.contains("[quota/cpu]");
+        assert_eq!(warned, mode == Mode::Warn, "{mode:?}: {warnings}");
     }
 }
