@@ -132,7 +132,7 @@ fn why(message: &str) -> &'static str {
         ("in flight). Try again", ", holds in the way"),
         ("has not been counted", ", not counted yet"),
         ("came first", ", contended"),
-        ("could not be written", ", not written"),
+        ("could not be read or written", ", not written"),
     ];
     let found = reasons.iter().find(|(words, _)| message.contains(words));
     found.map_or("", |(_, why)| why)

@@ -54,7 +54,7 @@ pub fn fuzz(data: &[u8]) {
                 ..Reply::default()
             });
         }
-        Parsed::Request(request) => {
+        Parsed::Request(mut request) => {
             let (events, _inbox) = Events::queue(Arc::new(Metrics::default()));
             let gate = Gate::new(
                 Arc::new(EmptyWorld),
@@ -64,8 +64,8 @@ pub fn fuzz(data: &[u8]) {
             );
             for endpoint in [Endpoint::Mutate, Endpoint::Validate] {
                 let due = Instant::now() + Duration::from_secs(5);
-                let decision =
-                    RUNTIME.with(|runtime| runtime.block_on(gate.decide(endpoint, &request, due)));
+                let decision = RUNTIME
+                    .with(|runtime| runtime.block_on(gate.decide(endpoint, &mut request, due)));
                 answered(&Reply {
                     uid: &request.uid,
                     refusal: decision.refusal.as_ref(),

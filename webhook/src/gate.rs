@@ -14,7 +14,7 @@ use json_patch::PatchOperation;
 use serde_json::Value;
 use sluice_policy::dialect::dialect_for_resource;
 use sluice_policy::{
-    Dialect, KindInfo, Operation, Part, Refusal, Review, Rule, World, dialect_for,
+    Demand, Dialect, KindInfo, Operation, Part, Refusal, Review, Rule, World, dialect_for,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -145,11 +145,11 @@ impl Gate {
     }
 
     /// Decides one request; `due` is when the answer must be on its way. The ledger keeps a margin under it, so that
-    /// its own message reaches the user.
+    /// its own message reaches the user. Of a request that has to wait for the ledger the objects are gone afterwards.
     pub async fn decide(
         &self,
         endpoint: Endpoint,
-        request: &Request<'_>,
+        request: &mut Request<'_>,
         due: Instant,
     ) -> Decision {
         let verb = Verb::of(request);
@@ -162,8 +162,8 @@ impl Gate {
                 request.kind.kind, request.kind.group
             ));
         };
-        let decision = if let Some(refusal) = missing(request, verb) {
-            Decision::refused(refusal)
+        let judged = if let Some(refusal) = missing(request, verb) {
+            Decision::refused(refusal).into()
         } else if verb == Verb::Scale {
             self.scale(endpoint, request, dialect, due).await
         } else {
@@ -182,21 +182,26 @@ impl Gate {
                 name: name_of(request),
                 object: &request.object,
             };
-            self.judge(endpoint, request, &review, due).await
+            self.judge(endpoint, &review)
+        };
+        let decision = match judged.rise {
+            None => judged.decision,
+            Some(rising) => {
+                // What is parsed takes many times the room of its text, and hundreds may wait for one quota.
+                (request.object, request.old_object) = (Value::Null, Value::Null);
+                if request.name.is_empty() {
+                    request.name = rising.name.clone().into(); // generated, and known by the object only
+                }
+                self.hold(request, judged.decision, rising, due).await
+            }
         };
         decision.of(dialect.kind())
     }
 
-    async fn judge(
-        &self,
-        endpoint: Endpoint,
-        request: &Request<'_>,
-        review: &Review<'_>,
-        due: Instant,
-    ) -> Decision {
+    fn judge(&self, endpoint: Endpoint, review: &Review<'_>) -> Judged {
         match endpoint {
-            Endpoint::Mutate => self.mutate(review),
-            Endpoint::Validate => self.validate(request, review, due).await,
+            Endpoint::Mutate => self.mutate(review).into(),
+            Endpoint::Validate => self.validate(review),
         }
     }
 
@@ -211,18 +216,29 @@ impl Gate {
         }
     }
 
-    async fn validate(&self, request: &Request<'_>, review: &Review<'_>, due: Instant) -> Decision {
+    fn validate(&self, review: &Review<'_>) -> Judged {
         let judgement = sluice_policy::validate(review, self.world.as_ref());
-        let mut decision = Decision {
-            warnings: judgement.warnings,
-            refusal: judgement.refusal,
-            raw: judgement.raw,
-            ..Decision::default()
-        };
-        let Some(demand) = judgement.demand.filter(|_| decision.refusal.is_none()) else {
-            return decision;
-        };
-        if let Some(refusal) = self.collides(request, review, due).await {
+        let demand = judgement.demand.filter(|_| judgement.refusal.is_none());
+        Judged {
+            rise: demand.map(|demand| Rising::of(review, demand)),
+            decision: Decision {
+                warnings: judgement.warnings,
+                refusal: judgement.refusal,
+                raw: judgement.raw,
+                ..Decision::default()
+            },
+        }
+    }
+
+    /// Takes holds for a charge that rises.
+    async fn hold(
+        &self,
+        request: &Request<'_>,
+        mut decision: Decision,
+        rising: Rising,
+        due: Instant,
+    ) -> Decision {
+        if let Some(refusal) = self.collides(request, &rising, due).await {
             return Decision {
                 warnings: decision.warnings,
                 ..Decision::refused(refusal)
@@ -233,26 +249,22 @@ impl Gate {
         } else {
             Run::Real
         };
-        let base = review
-            .old()
-            .and_then(|old| metadata(old, "resourceVersion"))
-            .unwrap_or("0");
         let ask = Ask {
-            kind: review.dialect.kind(),
-            namespace: review.namespace,
-            name: review.name,
-            uid: metadata(review.object, "uid").unwrap_or_default(),
-            base,
-            demand,
+            kind: rising.kind,
+            namespace: &request.namespace,
+            name: &rising.name,
+            uid: &rising.uid,
+            base: &rising.base,
+            demand: rising.demand,
             by: &request.user_info.username,
             run,
-            mode: self.world.modes(review.namespace).quota,
+            mode: self.world.modes(&request.namespace).quota,
         };
         let asked = Instant::now();
         let answer = self.quota.reserve(ask, due).await;
         decision.ledger = Some(asked.elapsed());
         if run == Run::Real {
-            self.tell(review, &answer);
+            self.tell(&request.namespace, &rising, &answer);
         }
         decision.warnings.extend(answer.warnings);
         decision.raw = decision.raw.or(answer.raw);
@@ -262,18 +274,56 @@ impl Gate {
     }
 
     /// An Event on each quota, and on the workload if it exists (what is refused at its creation never does).
-    fn tell(&self, review: &Review<'_>, answer: &Answer) {
+    fn tell(&self, namespace: &str, rising: &Rising, answer: &Answer) {
         for incident in &answer.incidents {
             self.events.on_quota(incident);
         }
-        if let (Some(incident), Some(old)) = (answer.incidents.first(), review.old()) {
-            self.events.on_workload(
-                review.dialect.kind(),
-                review.namespace,
-                review.name,
-                metadata(old, "uid").unwrap_or_default(),
-                incident,
-            );
+        if let (Some(incident), Some(old)) = (answer.incidents.first(), &rising.old) {
+            self.events
+                .on_workload(rising.kind, namespace, &rising.name, old, incident);
+        }
+    }
+}
+
+/// A request that has been judged by itself.
+struct Judged {
+    decision: Decision,
+    /// What is to be held for it, where it is not refused.
+    rise: Option<Rising>,
+}
+
+impl From<Decision> for Judged {
+    fn from(decision: Decision) -> Self {
+        Self {
+            decision,
+            rise: None,
+        }
+    }
+}
+
+/// A charge that rises, and all that has to be known of its object from then on.
+struct Rising {
+    kind: &'static KindInfo,
+    name: String,
+    uid: String,
+    /// The uid of the stored object; `None` on a create.
+    old: Option<String>,
+    base: String,
+    demand: Demand,
+}
+
+impl Rising {
+    fn of(review: &Review<'_>, demand: Demand) -> Self {
+        let old = review.old();
+        let text = |object, key| metadata(object, key).unwrap_or_default().to_owned();
+        let base = old.and_then(|old| metadata(old, "resourceVersion"));
+        Self {
+            kind: review.dialect.kind(),
+            name: review.name.to_owned(),
+            uid: text(review.object, "uid"),
+            old: old.map(|old| text(old, "uid")),
+            base: base.unwrap_or("0").to_owned(),
+            demand,
         }
     }
 }

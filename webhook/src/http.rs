@@ -6,6 +6,7 @@ use crate::gate::{Decision, Endpoint, Gate, Verb, subject};
 use crate::metrics::{Answered, Metrics};
 use crate::review::body::{granted, receive};
 use crate::review::request::parse;
+use crate::review::room::Room;
 use crate::review::rules::{self, MALFORMED, SLOW, TOO_LARGE};
 use crate::review::{Limits, Parsed, Received, Reply, Subject};
 use crate::telemetry::{Seen, Traces};
@@ -35,6 +36,7 @@ pub struct Service {
     gate: Gate,
     metrics: Arc<Metrics>,
     limits: Limits,
+    room: Room,
     traces: Option<Arc<Traces>>,
 }
 
@@ -44,6 +46,7 @@ impl Service {
         Self {
             gate,
             metrics,
+            room: Room::new(limits.room),
             limits,
             traces: None,
         }
@@ -78,12 +81,15 @@ impl Service {
                 .map(|value: &HeaderValue| value.to_str().unwrap_or("?"))
         };
         let announced = header(CONTENT_LENGTH).and_then(|length| length.parse().ok());
-        let received = receive(body, announced, self.limits, due).await;
+        let received = receive(body, announced, self.limits, &self.room, due).await;
         let arrived = Instant::now();
         match received {
-            Received::Whole(bytes) => {
-                self.judge(endpoint, &parts.headers, &bytes, due, arrived)
-                    .await
+            Received::Whole { bytes, share } => {
+                let answer = self
+                    .judge(endpoint, &parts.headers, &bytes, due, arrived)
+                    .await;
+                drop((bytes, share));
+                answer
             }
             Received::TooLarge { uid } => {
                 let megabytes = self.limits.keep >> 20;
@@ -95,6 +101,10 @@ impl Service {
                     ),
                 );
                 self.refuse(endpoint, uid, &refusal, arrived)
+            }
+            Received::Crowded { uid } => {
+                let message = "too many other reviews were on their way; send the request again";
+                self.refuse(endpoint, uid, &rules::refusal(&SLOW, "", message), arrived)
             }
             Received::Slow { uid } => {
                 let message = "the review did not arrive in time; send the request again";
@@ -123,13 +133,14 @@ impl Service {
         let content_type = headers
             .get(CONTENT_TYPE)
             .map(|value| value.to_str().unwrap_or("?"));
-        let request = match parse(content_type, bytes) {
+        let mut request = match parse(content_type, bytes) {
             Parsed::Request(request) => request,
             Parsed::Refused { uid, refusal } => {
                 return self.refuse(endpoint, Some(uid), &refusal, arrived);
             }
         };
-        let decided = tokio::time::timeout_at(due, self.gate.decide(endpoint, &request, due)).await;
+        let deciding = self.gate.decide(endpoint, &mut request, due);
+        let decided = tokio::time::timeout_at(due, deciding).await;
         let decision = decided.unwrap_or_else(|_| {
             let message = format!(
                 "{}: could not be judged in time; send the request again",

@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 pub mod actor;
+mod calls;
 pub mod metrics;
 pub mod store;
 
@@ -28,6 +29,7 @@ pub use metrics::LedgerMetrics;
 pub use store::{KubeStore, QuotaStore, StoreError, Stored};
 
 use actor::{Actor, Answer, Guard, Message, Waiting};
+use calls::Calls;
 
 /// How the actors behave.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +38,8 @@ pub struct Settings {
     pub min_interval: Duration,
     /// Longest that one call of the API server may take before its outcome counts as unknown.
     pub call_timeout: Duration,
-    /// How long before the request's own deadline the answer is given: time for our message to reach the user.
+    /// How long before the request's own deadline the answer is given, or half of the time that is left where that is less: time
+    /// for our message to reach the user.
     pub answer_margin: Duration,
 }
 
@@ -45,8 +48,9 @@ impl Default for Settings {
         Self {
             min_interval: Duration::from_millis(10),
             call_timeout: Duration::from_secs(2),
-            // The gate's deadline for the ledger lies a second before the request's own already.
-            answer_margin: Duration::ZERO,
+            // What we are given is the request's own deadline (less the way back). The API server started its clock before ours,
+            // when it began to send, and a refusal that comes after its end is told as a time-out (quota-ledger.md, Admit 3).
+            answer_margin: Duration::from_secs(1),
         }
     }
 }
@@ -121,7 +125,14 @@ struct Inner {
     /// former life for its own.
     replica: String,
     sequence: AtomicU64,
-    actors: Mutex<HashMap<QuotaKey, mpsc::UnboundedSender<Message>>>,
+    actors: Mutex<HashMap<QuotaKey, Running>>,
+}
+
+/// An actor, from outside.
+#[derive(Clone)]
+struct Running {
+    messages: mpsc::UnboundedSender<Message>,
+    calls: Arc<Calls>,
 }
 
 impl Ledger {
@@ -226,7 +237,8 @@ impl Ledger {
     }
 
     async fn ask(&self, quota: &QuotaKey, request: Request, limit: Instant) -> Answer {
-        let late = Refusal {
+        let since = Instant::now();
+        let mut late = Refusal {
             quota: quota.clone(),
             ask: request.ask,
             reason: Reason::Contended,
@@ -237,35 +249,43 @@ impl Ledger {
         };
         let (reply, answer) = oneshot::channel();
         let waiting = Waiting::new(request, limit, reply);
+        let actor = self.actor(quota);
         // A closed channel drops the message and with it the reply, so the answer below is the late one.
-        let _ = self.actor(quota).send(Message::Reserve(Box::new(waiting)));
+        let _ = actor.messages.send(Message::Reserve(Box::new(waiting)));
         if let Ok(Ok(answer)) = tokio::time::timeout_at(limit, answer).await {
             answer
         } else {
             self.inner.metrics.late();
+            if let Some(why) = actor.calls.trouble_since(since) {
+                late.reason = Reason::Unreachable(why);
+            }
             Answer::refused(late)
         }
     }
 
-    fn actor(&self, quota: &QuotaKey) -> mpsc::UnboundedSender<Message> {
+    fn actor(&self, quota: &QuotaKey) -> Running {
         let mut actors = self
             .inner
             .actors
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(sender) = actors.get(quota).filter(|sender| !sender.is_closed()) {
-            return sender.clone();
+        let running = actors.get(quota);
+        if let Some(running) = running.filter(|running| !running.messages.is_closed()) {
+            return running.clone();
         }
-        let (sender, receiver) = mpsc::unbounded_channel();
+        let (messages, receiver) = mpsc::unbounded_channel();
+        let calls = Arc::new(Calls::default());
         let actor = Actor::new(
             quota.clone(),
             Arc::clone(&self.inner.store),
             self.inner.settings,
             self.inner.metrics.clone(),
-            sender.downgrade(),
+            messages.downgrade(),
+            Arc::clone(&calls),
         );
         tokio::spawn(actor.run(receiver));
-        actors.insert(quota.clone(), sender.clone());
-        sender
+        let running = Running { messages, calls };
+        actors.insert(quota.clone(), running.clone());
+        running
     }
 }

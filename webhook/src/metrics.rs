@@ -12,6 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -46,7 +47,7 @@ struct EndpointLabels {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResourceLabels {
-    resource: &'static str,
+    resource: Arc<str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -210,9 +211,10 @@ impl Metrics {
         self.events.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 
-    /// The state of one resource's cache.
-    pub fn cache(&self, resource: &'static str, synced: bool, objects: usize) {
-        let labels = ResourceLabels { resource };
+    /// The state of one resource's cache. Resources are named with their group (`sessionclusters.sluice.dev`): two groups have a
+    /// `flinkapplications`.
+    pub fn cache(&self, resource: &Arc<str>, synced: bool, objects: usize) {
+        let labels = of(resource);
         self.synced.get_or_create(&labels).set(i64::from(synced));
         self.objects
             .get_or_create(&labels)
@@ -220,10 +222,15 @@ impl Metrics {
     }
 
     /// A watch has said something at this time.
-    pub fn heard(&self, resource: &'static str, at: jiff::Timestamp) {
+    pub fn heard(&self, resource: &Arc<str>, at: jiff::Timestamp) {
         self.heard
-            .get_or_create(&ResourceLabels { resource })
+            .get_or_create(&of(resource))
             .set(at.as_duration().as_secs_f64());
+    }
+
+    /// A resource is watched no more: from one that is not installed nothing will be heard, and that is no silence.
+    pub fn unheard(&self, resource: &Arc<str>) {
+        self.heard.remove(&of(resource));
     }
 
     /// When leaf (`leaf`) or CA (`ca`) ends.
@@ -250,6 +257,12 @@ impl Metrics {
         // Writing into a String does not fail.
         let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
         text
+    }
+}
+
+fn of(resource: &Arc<str>) -> ResourceLabels {
+    ResourceLabels {
+        resource: Arc::clone(resource),
     }
 }
 

@@ -5,7 +5,8 @@
 //!
 //! * [`request`]: bytes to a request, or to a refusal that still knows the uid.
 //! * [`uid`]: finds the uid in bytes that are no JSON, or too many to keep.
-//! * [`body`]: reads bytes off a connection, within a size and a time.
+//! * [`values`]: how many values bytes hold, before anything is made of them.
+//! * [`body`]: reads bytes off a connection, within a size and a time; [`room`]: the memory that all bodies share.
 //! * [`reply`]: a verdict to bytes.
 //! * [`rules`]: what is refused here, by id.
 //!
@@ -14,8 +15,10 @@
 pub mod body;
 pub mod reply;
 pub mod request;
+pub mod room;
 pub mod rules;
 pub mod uid;
+pub mod values;
 
 pub use body::{Limits, Received};
 pub use reply::{Reply, Subject};

@@ -24,14 +24,25 @@ use tower::ServiceExt;
 const JSON: &str = "application/json";
 
 async fn send_raw(path: &str, content_type: Option<&str>, body: Vec<u8>) -> Value {
+    let limits = Limits {
+        keep: 64 << 10,
+        read: 128 << 10,
+        ..Limits::default()
+    };
+    send_within(limits, path, content_type, body).await
+}
+
+async fn send_within(
+    limits: Limits,
+    path: &str,
+    content_type: Option<&str>,
+    body: Vec<u8>,
+) -> Value {
     let mut request = Request::post(format!("{path}?timeout=5s"));
     if let Some(content_type) = content_type {
         request = request.header("content-type", content_type);
     }
-    let (service, _) = service(Limits {
-        keep: 64 << 10,
-        read: 128 << 10,
-    });
+    let (service, _) = service(limits);
     let response = service
         .router()
         .oneshot(request.body(Body::from(body)).unwrap())
@@ -259,6 +270,38 @@ async fn megabytes_get_413_and_the_uid() {
         assert!(message.contains("make the object smaller"), "{message}");
         assert!(message.ends_with("[request/too-large]"), "{message}");
     }
+}
+
+#[tokio::test]
+async fn many_values_get_413_and_the_uid_however_short_they_are_and_texts_are_one_each() {
+    let with = |configuration: Value| {
+        let mut cluster = session_cluster("STOPPED");
+        cluster["spec"]["flinkConfiguration"] = configuration;
+        review("u-1", "CREATE", cluster, Value::Null).to_string()
+    };
+    let many = with(json!({"a": vec![1; 100_000]}));
+    // The uid before the object, and behind it.
+    let behind = many.replacen("\"uid\":\"u-1\",", "", 1);
+    let behind = format!("{},\"uid\":\"u-1\"}}}}", behind.strip_suffix("}}").unwrap());
+    for body in [many, behind] {
+        for path in ["/mutate", "/validate"] {
+            let bytes = body.clone().into_bytes();
+            let reply = send_within(Limits::default(), path, Some(JSON), bytes).await;
+            assert_eq!(reply["uid"], "u-1");
+            assert_eq!(reply["status"]["code"], 413, "{reply}");
+            assert_eq!(reply["status"]["reason"], "RequestEntityTooLarge");
+            let message = reply["status"]["message"].as_str().unwrap();
+            assert!(
+                message.starts_with("the review holds 1000")
+                    && message.contains("values (list entries and fields), and 50000 are read; make the object smaller")
+                    && message.ends_with("[request/too-large]"),
+                "{message}"
+            );
+        }
+    }
+    let texts = with(json!({"log4j": "a,b,[{\\\",".repeat(100_000)}));
+    let reply = send_within(Limits::default(), "/mutate", Some(JSON), texts.into_bytes()).await;
+    assert_eq!(reply["allowed"], true, "{reply}");
 }
 
 #[tokio::test]

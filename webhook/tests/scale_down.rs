@@ -97,11 +97,12 @@ async fn decide_of(
         },
     });
     let body = review.to_string();
-    let Parsed::Request(request) = request::parse(Some("application/json"), body.as_bytes()) else {
+    let Parsed::Request(mut request) = request::parse(Some("application/json"), body.as_bytes())
+    else {
         panic!("{review}");
     };
     let due = Instant::now() + Duration::from_secs(3);
-    let decision = gate.decide(Endpoint::Validate, &request, due).await;
+    let decision = gate.decide(Endpoint::Validate, &mut request, due).await;
     let asked = quota.0.lock().unwrap().clone();
     (decision, asked)
 }

@@ -183,15 +183,18 @@ impl Refusal {
             }
             Reason::Unreadable(what) => format!("the quota cannot be read: {what}"),
             Reason::Contended => "other requests to this quota came first".to_owned(),
-            Reason::Unreachable(what) => format!("the quota could not be written: {what}"),
+            Reason::Unreachable(what) => {
+                format!("the quota could not be read or written: {what}")
+            }
         }
     }
 
     fn way_out(&self) -> &'static str {
         match self.reason {
             Reason::Unreadable(_) => "If this lasts, correct the quota.",
-            Reason::Unreachable(_) | Reason::Contended => {
-                "If this lasts, look at the load of the API server."
+            Reason::Contended => "If this lasts, look at the load of the API server.",
+            Reason::Unreachable(_) => {
+                "If this lasts, look at the load of the API server, and whether Sluice's webhook may get quotas and update their status."
             }
             _ => "If this lasts, see whether Sluice's controller runs.",
         }
@@ -280,7 +283,7 @@ mod tests {
             (Reason::Contended, "came first", "load of the API server"),
             (
                 Reason::Unreachable("timed out".into()),
-                "could not be written: timed out",
+                "could not be read or written: timed out",
                 "load of the API server",
             ),
         ] {

@@ -29,8 +29,9 @@ fn webhook() -> String {
     let metrics = sluice_webhook::metrics::Metrics::default();
     let now = k8s_openapi::jiff::Timestamp::now();
     metrics.certificate("leaf", now);
-    metrics.heard("sessionclusters", now);
-    metrics.cache("sessionclusters", true, 1);
+    let resource = "sessionclusters.sluice.dev".into();
+    metrics.heard(&resource, now);
+    metrics.cache(&resource, true, 1);
     metrics.event("written");
     metrics.answered(&sluice_webhook::metrics::Answered {
         endpoint: sluice_webhook::gate::Endpoint::Validate,

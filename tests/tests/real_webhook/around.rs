@@ -34,7 +34,7 @@ pub async fn only_the_bundle_is_ours(kubectl: &Kubectl) {
 
 /// The CRD of a kind that dialects look up, installed long after the start.
 pub async fn crds_that_appear_later_are_picked_up(client: &Client, ops: SocketAddr) {
-    let synced = "sluice_cache_synced{resource=\"flinkenvironments\"}";
+    let synced = "sluice_cache_synced{resource=\"flinkenvironments.platform.confluent.io\"}";
     let (_, before) = http_get(ops, "/metrics").await;
     assert!(before.contains(&format!("{synced} 0")), "{before}");
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());

@@ -1,10 +1,10 @@
 //! A create whose name is taken. The API server asks admission first and looks for the name afterwards, so such a create would
 //! leave a hold behind that nobody needs; and whoever sends it again and again would fill the quota with them.
 
-use super::{Gate, metadata};
+use super::{Gate, Rising, metadata};
 use crate::review::Request;
 use crate::review::rules::{self, NAME_TAKEN};
-use sluice_policy::{Operation, Refusal, Review};
+use sluice_policy::Refusal;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -17,12 +17,12 @@ impl Gate {
     pub(super) async fn collides(
         &self,
         request: &Request<'_>,
-        review: &Review<'_>,
+        rising: &Rising,
         due: Instant,
     ) -> Option<Refusal> {
-        let kind = review.dialect.kind();
-        let (namespace, name) = (review.namespace, review.name);
-        let may_collide = matches!(review.operation, Operation::Create)
+        let kind = rising.kind;
+        let (namespace, name) = (request.namespace.as_ref(), rising.name.as_str());
+        let may_collide = rising.old.is_none()
             && request.dry_run != Some(true)
             && self.quota.may_strand(kind, namespace, name);
         if !may_collide {

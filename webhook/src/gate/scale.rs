@@ -1,6 +1,6 @@
 //! `/scale`: the review holds a number, not the object, so its parent is read once, live (decision 7).
 
-use super::{Decision, Endpoint, Gate, metadata, name_of};
+use super::{Decision, Endpoint, Gate, Judged, metadata, name_of};
 use crate::review::Request;
 use crate::review::rules::{self, MALFORMED, SLOW, STALE_PARENT};
 use serde_json::Value;
@@ -54,52 +54,48 @@ impl Gate {
         request: &Request<'_>,
         dialect: &'static dyn Dialect,
         due: Instant,
-    ) -> Decision {
+    ) -> Judged {
         let Some(wanted) = replicas(&request.object) else {
-            return Decision::refused(rules::refusal(
+            let refusal = rules::refusal(
                 &MALFORMED,
                 "spec.replicas",
                 "must be a whole number, 0 or more",
-            ));
+            );
+            return Decision::refused(refusal).into();
         };
         let direction = Direction::of(request, dialect, wanted);
         match (endpoint, direction) {
             // Nothing to judge, and nothing may stand in the way.
-            (Endpoint::Validate, Direction::Down) => Decision::default(),
+            (Endpoint::Validate, Direction::Down) => Decision::default().into(),
             (Endpoint::Validate, _) => match self.parent(request, dialect.kind(), due).await {
                 // At this revision nothing can be written any more, so whoever scales down need not hear of it from us.
-                Read::Moved(_) if direction == Direction::MayStart => Decision::default(),
-                Read::Moved(decision) | Read::Refused(decision) => decision,
-                Read::Parent(parent) => {
-                    self.scaled(endpoint, request, dialect, &parent, wanted, due)
-                        .await
-                }
+                Read::Moved(_) if direction == Direction::MayStart => Decision::default().into(),
+                Read::Moved(decision) | Read::Refused(decision) => decision.into(),
+                Read::Parent(parent) => self.scaled(endpoint, request, dialect, &parent, wanted),
             },
             // Only warnings come of it, so a parent that cannot be read in time is no reason for anything.
             (Endpoint::Mutate, _) => {
                 let soon = due.min(Instant::now() + FOR_A_WARNING);
                 match self.parent(request, dialect.kind(), soon).await {
-                    Read::Moved(_) | Read::Refused(_) => Decision::default(),
+                    Read::Moved(_) | Read::Refused(_) => Decision::default().into(),
                     Read::Parent(parent) => {
-                        self.scaled(endpoint, request, dialect, &parent, wanted, due)
-                            .await
+                        self.scaled(endpoint, request, dialect, &parent, wanted)
                     }
                 }
             }
         }
     }
 
-    async fn scaled(
+    fn scaled(
         &self,
         endpoint: Endpoint,
         request: &Request<'_>,
         dialect: &'static dyn Dialect,
         parent: &Value,
         replicas: i64,
-        due: Instant,
-    ) -> Decision {
+    ) -> Judged {
         let Some(object) = sluice_policy::review::scaled(dialect, parent, replicas) else {
-            return Decision::default(); // a kind without a scale; the API server would not have asked
+            return Decision::default().into(); // a kind without a scale; the API server would not have asked
         };
         let review = Review {
             dialect,
@@ -109,7 +105,7 @@ impl Gate {
             name: name_of(request),
             object: &object,
         };
-        self.judge(endpoint, request, &review, due).await
+        self.judge(endpoint, &review)
     }
 
     /// The parent, at exactly the revision that the request was made for.

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Settings;
+use super::calls::{Calls, NO_ANSWER};
 use super::metrics::LedgerMetrics;
 use super::store::{QuotaStore, StoreError, Stored};
 
@@ -135,6 +136,7 @@ pub struct Actor {
     settings: Settings,
     metrics: LedgerMetrics,
     itself: mpsc::WeakUnboundedSender<Message>,
+    calls: Arc<Calls>,
     copy: Option<Copy>,
     waiting: VecDeque<Waiting>,
     take_back: Vec<TakeBack>,
@@ -143,13 +145,14 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// An actor for a quota; `itself` is where its holds' guards report.
-    pub fn new(
+    /// An actor for a quota; `itself` is where its holds' guards report, `calls` where it tells how its calls go.
+    pub(super) fn new(
         key: QuotaKey,
         store: Arc<dyn QuotaStore>,
         settings: Settings,
         metrics: LedgerMetrics,
         itself: mpsc::WeakUnboundedSender<Message>,
+        calls: Arc<Calls>,
     ) -> Self {
         Self {
             key,
@@ -157,6 +160,7 @@ impl Actor {
             settings,
             metrics,
             itself,
+            calls,
             copy: None,
             waiting: VecDeque::new(),
             take_back: Vec::new(),
@@ -288,12 +292,9 @@ impl Actor {
         };
         let started = Instant::now();
         self.next_write = started + self.settings.min_interval;
-        let write = timeout(
-            self.settings.call_timeout,
-            self.store.write(&stored, &account, &book),
-        )
-        .await;
-        match write.unwrap_or_else(|_| Err(StoreError::Failed("no answer in time".to_owned()))) {
+        let write = self.call(self.store.write(&stored, &account, &book)).await;
+        self.calls.wrote(&write);
+        match write {
             Ok(stored) => {
                 self.metrics.wrote(ids.len());
                 self.copy = Some(Copy {
@@ -329,8 +330,9 @@ impl Actor {
     async fn look(&mut self) -> Turn {
         self.metrics.live_read();
         let started = Instant::now();
-        let read = timeout(self.settings.call_timeout, self.store.read(&self.key)).await;
-        match read.unwrap_or_else(|_| Err(StoreError::Failed("no answer in time".to_owned()))) {
+        let read = self.call(self.store.read(&self.key)).await;
+        self.calls.read(&read);
+        match read {
             Ok(stored) => {
                 self.copy = Some(Copy {
                     stored,
@@ -346,6 +348,15 @@ impl Actor {
                 Turn::Pause
             }
         }
+    }
+
+    async fn call(
+        &self,
+        call: impl Future<Output = Result<Stored, StoreError>>,
+    ) -> Result<Stored, StoreError> {
+        self.calls.begun();
+        let answer = timeout(self.settings.call_timeout, call).await;
+        answer.unwrap_or_else(|_| Err(StoreError::Failed(NO_ANSWER.to_owned())))
     }
 
     /// Whether a copy contains everything that happened before any of the waiting requests came in.

@@ -3,7 +3,6 @@
 
 use super::{Answer, Ask, Hold, Incident, QuotaGate, QuotaRef, Run, second_look};
 use crate::ledger::{Ledger, Reserve, Untold, Verdict};
-use crate::review::rules::{self, SLOW};
 use crate::world::Caches;
 use crate::world::quotas::Quota;
 use futures::future::BoxFuture;
@@ -12,7 +11,7 @@ use sluice_policy::admit::{Rise, settle};
 use sluice_policy::ledger::{
     self, Enforcement, ObjectKey, Over, QUOTA_CPU, QuotaKey, Revision, Why,
 };
-use sluice_policy::{KindInfo, Mode, Modes, Refusal};
+use sluice_policy::{Code, KindInfo, Mode, Modes, Refusal};
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -114,16 +113,33 @@ impl Hold for Untold {
     }
 }
 
-/// Without knowing the quotas nothing may rise; everything else is not asked here.
+/// Without knowing the quotas nothing may rise where they are enforced; what does not rise is not asked here. Where they are not, it
+/// rises without a hold, as with a quota that is known and cannot be written.
 fn unknown(ask: &Ask<'_>, why: &str) -> Answer {
     let message = format!(
-        "{} \"{}\": the quotas of namespace {} are not known yet ({why}); nothing was changed, try again in a moment",
-        ask.kind.singular, ask.name, ask.namespace
+        "{} \"{}\": the quotas of namespace {} are not known yet ({why}); nothing was changed, try again in a moment [{}]",
+        ask.kind.singular, ask.name, ask.namespace, QUOTA_CPU.id
     );
-    Answer {
-        raw: Some(&SLOW),
-        refusal: Some(rules::refusal(&SLOW, "", message)),
+    let refusal = Refusal {
+        rule: &QUOTA_CPU,
+        code: Code::TooManyRequests,
+        message,
+        causes: Vec::new(),
+        retry_after: Some(1),
+    };
+    let mut answer = Answer {
+        raw: Some(&QUOTA_CPU),
         ..Answer::default()
+    };
+    answer.refusal = settle(modes(ask), refusal, &mut answer.warnings);
+    answer
+}
+
+/// The namespace's modes, as far as they matter here.
+fn modes(ask: &Ask<'_>) -> Modes {
+    Modes {
+        quota: ask.mode,
+        ..Modes::default()
     }
 }
 
@@ -179,12 +195,8 @@ fn let_through(ask: &Ask<'_>, quotas: &[Arc<Quota>], over: &Over, answer: &mut A
         }
         Why::NotEnforced => {
             answer.raw = Some(&QUOTA_CPU);
-            let modes = Modes {
-                quota: ask.mode,
-                ..Modes::default()
-            };
             // The mode is not `enforce`, so this becomes a warning or nothing.
-            answer.refusal = settle(modes, shown(ask, refusal), &mut answer.warnings);
+            answer.refusal = settle(modes(ask), shown(ask, refusal), &mut answer.warnings);
         }
     }
 }

@@ -1,5 +1,7 @@
-//! Reads a body off a connection, within a size and a time. Of a body that is too large only the uid is kept.
+//! Reads a body off a connection, within a size, a time and the room that there is. Of a body that is too large, or comes when there is no
+//! room, only the uid is kept.
 
+use super::room::{BEGINNING, Room, Share, Size};
 use super::uid::UidFinder;
 use axum::body::{Body, Bytes};
 use http_body_util::BodyExt;
@@ -13,6 +15,8 @@ pub struct Limits {
     pub keep: usize,
     /// Of a longer one the uid is sought up to here; then reading stops.
     pub read: usize,
+    /// What all bodies share.
+    pub room: Size,
 }
 
 impl Default for Limits {
@@ -21,6 +25,7 @@ impl Default for Limits {
         Self {
             keep: 5 << 20,
             read: 20 << 20,
+            room: Size::default(),
         }
     }
 }
@@ -29,13 +34,23 @@ impl Default for Limits {
 #[derive(Debug)]
 pub enum Received {
     /// All of it.
-    Whole(Bytes),
+    Whole {
+        /// The body.
+        bytes: Bytes,
+        /// The room that it takes, to be kept as long as it is.
+        share: Share,
+    },
     /// More than is kept.
     TooLarge {
         /// The uid, if it was found.
         uid: Option<String>,
     },
-    /// The time was up.
+    /// There was no room for it.
+    Crowded {
+        /// The uid, if it was found.
+        uid: Option<String>,
+    },
+    /// The time was up; or somebody else needed the room that it took, and nothing came.
     Slow {
         /// The uid, if it was found in what had arrived.
         uid: Option<String>,
@@ -49,62 +64,144 @@ pub enum Received {
 
 /// Reads a body until its end, a limit or the deadline.
 pub async fn receive(
-    mut body: Body,
+    body: Body,
     announced: Option<usize>,
     limits: Limits,
+    room: &Room,
     deadline: Instant,
 ) -> Received {
-    let mut kept: Vec<u8> = Vec::with_capacity(announced.unwrap_or(0).min(limits.keep));
-    let mut finder = UidFinder::default();
-    let mut total: usize = 0;
-    let mut overflown = false;
-    loop {
-        let frame = match tokio::time::timeout_at(deadline, body.frame()).await {
-            Err(_) => {
-                return Received::Slow {
-                    uid: uid_of(&kept, &finder),
-                };
+    let mut reader = Reader {
+        body,
+        finder: UidFinder::default(),
+        deadline,
+        limits,
+    };
+    if announced.is_some_and(|length| length > limits.keep) {
+        return reader.pass_over(&[], Why::TooLarge).await;
+    }
+    let Ok(share) = room.take(announced, halfway(deadline)).await else {
+        return reader.pass_over(&[], Why::Crowded).await;
+    };
+    reader.keep(announced, room, share).await
+}
+
+/// Why a body is not kept.
+#[derive(Clone, Copy)]
+enum Why {
+    TooLarge,
+    Crowded,
+}
+
+struct Reader {
+    body: Body,
+    finder: UidFinder,
+    limits: Limits,
+    deadline: Instant,
+}
+
+/// Why no more of a body comes.
+enum Stop {
+    Late,
+    Broken,
+}
+
+impl Reader {
+    async fn keep(&mut self, announced: Option<usize>, room: &Room, mut share: Share) -> Received {
+        let limits = self.limits;
+        let mut kept: Vec<u8> = Vec::with_capacity(announced.unwrap_or(0).min(share.covers()));
+        loop {
+            let heard = Instant::now();
+            let next = tokio::select! {
+                biased;
+                next = self.next() => next,
+                () = room.wanted_back(&share, heard) => Err(Stop::Late),
+            };
+            let data = match next {
+                Ok(Some(data)) => data,
+                Ok(None) => {
+                    let bytes = Bytes::from(kept);
+                    return Received::Whole { bytes, share };
+                }
+                Err(stop) => {
+                    self.finder.feed(&kept);
+                    return self.stopped(&stop);
+                }
+            };
+            let total = kept.len().saturating_add(data.len());
+            let why = if total > limits.keep {
+                Some(Why::TooLarge)
+            } else {
+                let most = announced.unwrap_or(limits.keep).min(limits.keep);
+                let until = halfway(self.deadline);
+                let grown = room.grow(&mut share, total, most, until).await;
+                grown.err().map(|_| Why::Crowded)
+            };
+            if let Some(why) = why {
+                drop(share);
+                self.finder.feed(&kept);
+                drop(kept);
+                return self.pass_over(&data, why).await;
             }
-            Ok(Some(Err(_))) => {
-                return Received::Broken {
-                    uid: uid_of(&kept, &finder),
-                };
+            // No more than there is room for, where growing by halves would take half as much again.
+            if kept.capacity() < total && total > BEGINNING {
+                kept.reserve_exact(share.covers() - kept.len());
             }
-            Ok(None) => break,
-            Ok(Some(Ok(frame))) => frame,
-        };
-        let Ok(data) = frame.into_data() else {
-            continue;
-        };
-        total = total.saturating_add(data.len());
-        if overflown {
-            finder.feed(&data);
-        } else if total > limits.keep {
-            overflown = true;
-            finder.feed(&kept);
-            kept = Vec::new();
-            finder.feed(&data);
-        } else {
             kept.extend_from_slice(&data);
         }
-        if total > limits.read {
-            break;
+    }
+
+    /// Reads on for the sake of the uid, and of whoever sends: few look for an answer before they have sent everything.
+    async fn pass_over(&mut self, data: &[u8], why: Why) -> Received {
+        self.finder.feed(data);
+        let mut total = data.len();
+        while total <= self.limits.read {
+            match self.next().await {
+                Ok(Some(data)) => {
+                    total = total.saturating_add(data.len());
+                    self.finder.feed(&data);
+                }
+                Ok(None) => break,
+                Err(stop) => return self.stopped(&stop),
+            }
+        }
+        let uid = self.uid();
+        match why {
+            Why::TooLarge => Received::TooLarge { uid },
+            Why::Crowded => Received::Crowded { uid },
         }
     }
-    if overflown {
-        Received::TooLarge {
-            uid: finder.found().map(str::to_owned),
+
+    async fn next(&mut self) -> Result<Option<Bytes>, Stop> {
+        loop {
+            return match tokio::time::timeout_at(self.deadline, self.body.frame()).await {
+                Err(_) => Err(Stop::Late),
+                Ok(Some(Err(_))) => Err(Stop::Broken),
+                Ok(None) => Ok(None),
+                Ok(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) => Ok(Some(data)),
+                    Err(_) => continue,
+                },
+            };
         }
-    } else {
-        Received::Whole(Bytes::from(kept))
+    }
+
+    fn stopped(&self, stop: &Stop) -> Received {
+        let uid = self.uid();
+        match stop {
+            Stop::Late => Received::Slow { uid },
+            Stop::Broken => Received::Broken { uid },
+        }
+    }
+
+    fn uid(&self) -> Option<String> {
+        self.finder.found().map(str::to_owned)
     }
 }
 
-fn uid_of(kept: &[u8], finder: &UidFinder) -> Option<String> {
-    finder
-        .found()
-        .map(str::to_owned)
-        .or_else(|| UidFinder::find(kept))
+/// Until when room is waited for; the other half of the time is for what has to be done then.
+fn halfway(deadline: Instant) -> Instant {
+    let now = Instant::now();
+    now + deadline.saturating_duration_since(now) / 2
 }
 
 /// The time that the API server grants, from the `?timeout=` of its request (a Go duration: `3s`, `1m30s`, `500ms`).
@@ -149,12 +246,29 @@ mod tests {
         Body::from_stream(stream::iter(chunks.into_iter().map(Ok::<_, Infallible>)))
     }
 
-    const TINY: Limits = Limits { keep: 40, read: 80 };
+    const ROOM: Size = Size {
+        beginnings: 1 << 20,
+        rest: 8 << 20,
+    };
+    const TINY: Limits = Limits {
+        keep: 40,
+        read: 80,
+        room: ROOM,
+    };
+
+    async fn receive(
+        body: Body,
+        announced: Option<usize>,
+        limits: Limits,
+        deadline: Instant,
+    ) -> Received {
+        super::receive(body, announced, limits, &Room::new(limits.room), deadline).await
+    }
 
     #[tokio::test]
     async fn what_fits_is_kept_whole() {
         let received = receive(chunks(vec!["{\"a\":", "1}"]), None, TINY, soon()).await;
-        assert!(matches!(received, Received::Whole(bytes) if bytes == "{\"a\":1}"));
+        assert!(matches!(received, Received::Whole { bytes, .. } if bytes == "{\"a\":1}"));
     }
 
     #[tokio::test]
@@ -200,6 +314,76 @@ mod tests {
         {
             Received::Slow { uid } => assert_eq!(uid.as_deref(), Some("u-1")),
             other => panic!("{other:?}"),
+        }
+    }
+
+    const FIRST: &str = "{\"request\":{\"uid\":\"u-1\",\"object\":\"";
+    const LONG: Option<usize> = Some(FIRST.len() + (4 << 20));
+
+    /// A body of that length, in pieces.
+    fn long() -> Body {
+        let piece = Bytes::from(vec![b'x'; 1 << 14]);
+        let pieces = std::iter::once(Bytes::from_static(FIRST.as_bytes()))
+            .chain(std::iter::repeat_n(piece, 256));
+        Body::from_stream(stream::iter(pieces.map(Ok::<_, Infallible>)))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_there_is_no_room_for_is_answered_with_its_uid_and_what_fits_is_kept() {
+        let limits = Limits::default();
+        let room = Room::new(ROOM);
+        let mut kept = Vec::new();
+        for _ in 0..2 {
+            let whole = super::receive(long(), LONG, limits, &room, soon()).await;
+            let Received::Whole { bytes, share } = whole else {
+                panic!("{whole:?}");
+            };
+            assert!(bytes.len() > 4 << 20);
+            kept.push(share);
+        }
+        // Not even the beginning of the third may be there any more, so the uid is found as it passes.
+        for beginnings_too in [false, true] {
+            if beginnings_too {
+                kept.push(room.take(None, soon()).await.unwrap());
+                kept.push(room.take(None, soon()).await.unwrap());
+            }
+            match super::receive(long(), LONG, limits, &room, soon()).await {
+                Received::Crowded { uid } => assert_eq!(uid.as_deref(), Some("u-1")),
+                other => panic!("{other:?}"),
+            }
+        }
+        kept.clear();
+        let whole = super::receive(long(), LONG, limits, &room, soon()).await;
+        assert!(matches!(whole, Received::Whole { .. }));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bodies_that_stand_still_make_room_for_those_that_do_not() {
+        let limits = Limits::default();
+        let room = Room::new(ROOM);
+        let stalled = || {
+            let body = futures::StreamExt::chain(long().into_data_stream(), stream::pending());
+            super::receive(Body::from_stream(body), LONG, limits, &room, soon())
+        };
+        let crowd = futures::future::join_all([stalled(), stalled(), stalled(), stalled()]);
+        let honest = async {
+            // After they have got there.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let began = Instant::now();
+            let received = super::receive(long(), LONG, limits, &room, soon()).await;
+            (received, began.elapsed())
+        };
+        let (slow, (received, waited)) = tokio::join!(crowd, honest);
+        assert!(matches!(received, Received::Whole { .. }), "{received:?}");
+        assert!(
+            waited < Duration::from_secs(1),
+            "{waited:?} of twenty seconds"
+        );
+        for received in slow {
+            match received {
+                Received::Slow { uid } => assert_eq!(uid.as_deref(), Some("u-1")),
+                other => panic!("{other:?}"),
+            }
         }
     }
 

@@ -1,7 +1,8 @@
 //! Bytes to a request, or to a refusal that still knows the uid.
 
-use super::rules::{self, MALFORMED};
+use super::rules::{self, MALFORMED, TOO_LARGE};
 use super::uid::UidFinder;
+use super::values;
 use serde::Deserialize;
 use serde_json::Value;
 use sluice_policy::Refusal;
@@ -132,6 +133,17 @@ pub fn parse<'a>(content_type: Option<&str>, body: &'a [u8]) -> Parsed<'a> {
                 content_type.map_or("missing".to_owned(), |value| format!("{:?}", short(value)))
             ),
         );
+    }
+    if let Some(count) = values::more_than(body, values::MOST) {
+        let message = format!(
+            "the review holds {count} values (list entries and fields), and {} are read; make the object smaller, \
+             for example by putting long lists and maps into a file or one text",
+            values::MOST
+        );
+        return Parsed::Refused {
+            uid: UidFinder::find(body).unwrap_or_default(),
+            refusal: rules::refusal(&TOO_LARGE, "", message),
+        };
     }
     let envelope = match serde_json::from_slice::<Envelope<'a>>(body) {
         Ok(envelope) => envelope,

@@ -20,10 +20,13 @@ pub static TOO_LARGE: Rule = Rule {
     id: "request/too-large",
     family: Family::Validation,
     code: Code::TooLarge,
-    summary: "the review is larger than 5 MiB",
+    summary: "the review is larger than 5 MiB, or holds more than 50,000 values",
     explain: "A review holds the object and, on an update, the stored one, both with managedFields. etcd takes \
               objects of 1.5 MiB, so a review of more than 5 MiB is mostly escaped text or a long managedFields list. \
-              Make the object smaller: move large texts into a ConfigMap and refer to it.",
+              Make the object smaller: move large texts into a ConfigMap and refer to it. Values are list entries and \
+              fields, wherever they stand; a text is one, however long. A value takes some hundred bytes of memory, \
+              however short it is written, and a large FlinkDeployment has some thousand of them. The message tells \
+              how many a review holds: shorten lists and maps, or put them into a file or one text.",
     source: "decisions.md 13",
 };
 
@@ -35,7 +38,8 @@ pub static SLOW: Rule = Rule {
     summary: "the review did not arrive, or could not be judged, within the API server's time-out",
     explain: "The API server waits a few seconds for an answer. Nothing is wrong with the manifest: send it again. If \
               it persists, the network between the API server and Sluice or the machine that Sluice runs on is \
-              overloaded; the metric sluice_admission_duration_seconds tells which.",
+              overloaded; the metric sluice_admission_duration_seconds tells which. Reviews share 48 MiB of memory: \
+              while more are on their way at once, some are refused so, and one that comes slowly makes room for others.",
     source: "practice.md, the webhook registration",
 };
 

@@ -175,6 +175,8 @@ struct Inner {
 /// The cache of one resource.
 pub struct Store {
     watched: Watched,
+    /// `sessionclusters.sluice.dev`.
+    name: Arc<str>,
     inner: RwLock<Inner>,
     metrics: Arc<Metrics>,
     changed: Arc<Notify>,
@@ -186,9 +188,15 @@ pub struct Store {
 impl Store {
     /// An empty one.
     pub fn new(watched: Watched, metrics: Arc<Metrics>, changed: Arc<Notify>) -> Self {
-        metrics.cache(watched.plural, false, 0);
+        let name = if watched.group.is_empty() {
+            Arc::from(watched.plural)
+        } else {
+            Arc::from(format!("{}.{}", watched.plural, watched.group))
+        };
+        metrics.cache(&name, false, 0);
         Self {
             watched,
+            name,
             inner: RwLock::new(Inner {
                 state: State::Filling("not listed yet".to_owned()),
                 objects: Objects::default(),
@@ -240,11 +248,7 @@ impl Store {
 
     /// `sessionclusters.sluice.dev`.
     pub fn name(&self) -> String {
-        if self.watched.group.is_empty() {
-            self.watched.plural.to_owned()
-        } else {
-            format!("{}.{}", self.watched.plural, self.watched.group)
-        }
+        self.name.as_ref().to_owned()
     }
 
     /// What is kept of an object.
@@ -372,6 +376,7 @@ impl Store {
             inner.objects = Objects::default();
             inner.state = State::NotInstalled;
         });
+        self.metrics.unheard(&self.name);
     }
 
     /// The list failed. What was known before is kept: it is the best there is; also that there is nothing, where `is_absent`
@@ -391,8 +396,7 @@ impl Store {
 
     /// The watch has said something.
     pub fn heard(&self) {
-        self.metrics
-            .heard(self.watched.plural, jiff::Timestamp::now());
+        self.metrics.heard(&self.name, jiff::Timestamp::now());
     }
 
     fn change(&self, change: impl FnOnce(&mut Inner)) {
@@ -407,7 +411,7 @@ impl Store {
             let inner = self.read();
             (inner.state == State::Full, inner.objects.count)
         };
-        self.metrics.cache(self.watched.plural, synced, count);
+        self.metrics.cache(&self.name, synced, count);
     }
 
     // A panic while the lock is held cannot leave the map half changed in a way that matters: insertions are whole.

@@ -106,12 +106,15 @@ fn line(kind: &str, object: &Value) -> String {
 
 /// Caches that are being filled from it.
 fn filled_from(server: &Server) -> Arc<Caches> {
+    counted_by(&Arc::default(), server)
+}
+
+fn counted_by(metrics: &Arc<Metrics>, server: &Server) -> Arc<Caches> {
     let operator = Single {
         namespace: "flink-operator".into(),
         name: "flink-operator-config".into(),
     };
-    let metrics = Arc::new(Metrics::default());
-    let caches = Caches::new(dialects(), Modes::default(), Some(operator), &metrics);
+    let caches = Caches::new(dialects(), Modes::default(), Some(operator), metrics);
     let caches = Arc::new(caches);
     let (running, client) = (Arc::clone(&caches), server.client());
     tokio::spawn(async move { running.run(client, CancellationToken::new()).await });
@@ -243,4 +246,42 @@ async fn streams_are_tried_again_where_pages_fail_too() {
     server.fails(&[("/api/v1/namespaces?limit=", 503)]);
     seconds(25).await;
     assert_eq!(caches.obstacles(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_that_is_uninstalled_is_no_silent_watch() {
+    let heard =
+        |resource| format!("sluice_cache_last_heard_timestamp_seconds{{resource=\"{resource}\"}}");
+    let gone = heard("flinkdeployments.flink.apache.org");
+    let there = heard("sessionclusters.sluice.dev");
+    let server = Server::default();
+    let metrics = Arc::new(Metrics::default());
+    let _caches = counted_by(&metrics, &server);
+    seconds(1).await;
+    let told = metrics.encode();
+    assert!(told.contains(&gone) && told.contains(&there), "{told}");
+    server.fails(&[(FLINK, 404)]);
+    // Until the watch is given up.
+    seconds(400).await;
+    let told = metrics.encode();
+    assert!(!told.contains(&gone) && told.contains(&there), "{told}");
+    // Back again, it is heard of again.
+    server.fails(&[]);
+    seconds(60).await;
+    assert!(metrics.encode().contains(&gone));
+}
+
+#[tokio::test(start_paused = true)]
+async fn kinds_of_one_plural_are_told_apart() {
+    let server = Server::default();
+    server.fails(&[("/apis/cmf.confluent.io/", 404)]);
+    let metrics = Arc::new(Metrics::default());
+    let _caches = counted_by(&metrics, &server);
+    seconds(1).await;
+    let told = metrics.encode();
+    for (group, synced) in [("platform.confluent.io", 1), ("cmf.confluent.io", 0)] {
+        let line =
+            format!("sluice_cache_synced{{resource=\"flinkapplications.{group}\"}} {synced}\n");
+        assert!(told.contains(&line), "{line} is missing in\n{told}");
+    }
 }

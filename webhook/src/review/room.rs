@@ -1,0 +1,262 @@
+//! Memory for the bodies that are being received or judged, shared by all connections.
+//!
+//! Each body takes of it as it grows: its beginning of one part, and what comes after that of another. So a few long bodies that stand
+//! still keep no ordinary one waiting. Nobody who holds of the second part waits for more, so somebody always comes to an end; and
+//! whoever is slow gives up what he holds as soon as somebody else needs it.
+
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, timeout_at};
+
+/// What counts as the beginning of a body; most are shorter.
+pub const BEGINNING: usize = 256 << 10;
+
+/// Taken and given back in pieces of this size.
+const PIECE: usize = 1 << 10;
+
+/// Bodies that wait at once for either part; others are told to come again. What has arrived of them lies in the buffers of their
+/// connections, a mebibyte at most, and those who come last should not wait long behind others who are slow.
+const WAITING: usize = 16;
+
+/// An API server sends a body in one go. Nothing of it for so long, while somebody waits, is too slow;
+const STANDSTILL: Duration = Duration::from_millis(250);
+
+/// so is a body that took so long in all since it got its room.
+const ARRIVAL: Duration = Duration::from_secs(1);
+
+/// After a pause of our own, what has arrived meanwhile is only about to be read.
+const BREATH: Duration = Duration::from_millis(20);
+
+/// How much memory there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// For beginnings, in bytes.
+    pub beginnings: usize,
+    /// For all that comes after them, in bytes.
+    pub rest: usize,
+}
+
+impl Default for Size {
+    /// 16 MiB and 32 MiB: more than a thousand reviews of ten kilobytes at once, and six of the longest. With what parsing takes
+    /// ([`super::values`]) and what the caches hold, it stays well below the 256 MiB that the chart grants.
+    fn default() -> Self {
+        Self {
+            beginnings: 16 << 20,
+            rest: 32 << 20,
+        }
+    }
+}
+
+/// There is no room, and there was none in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+/// Memory that bodies share.
+#[derive(Debug)]
+pub struct Room {
+    beginnings: Part,
+    rest: Part,
+}
+
+#[derive(Debug)]
+struct Part {
+    free: Arc<Semaphore>,
+    /// Places to wait in.
+    places: Semaphore,
+    /// How many wait.
+    wanted: watch::Sender<usize>,
+}
+
+/// What a body has taken. Given back when dropped.
+#[derive(Debug)]
+pub struct Share {
+    beginning: OwnedSemaphorePermit,
+    rest: Option<OwnedSemaphorePermit>,
+    covers: usize,
+    since: Instant,
+}
+
+impl Share {
+    /// How many bytes it is for.
+    pub fn covers(&self) -> usize {
+        self.covers
+    }
+}
+
+impl Room {
+    /// Of this size.
+    pub fn new(size: Size) -> Self {
+        let part = |bytes: usize| Part {
+            free: Arc::new(Semaphore::new(bytes / PIECE)),
+            places: Semaphore::new(WAITING),
+            wanted: watch::Sender::new(0),
+        };
+        Self {
+            beginnings: part(size.beginnings),
+            rest: part(size.rest),
+        }
+    }
+
+    /// For a body that begins, of an announced length or an unknown one.
+    pub async fn take(&self, announced: Option<usize>, deadline: Instant) -> Result<Share, Full> {
+        let covers = announced.unwrap_or(BEGINNING).min(BEGINNING);
+        Ok(Share {
+            beginning: self.beginnings.take(covers, deadline).await?,
+            rest: None,
+            covers,
+            since: Instant::now(),
+        })
+    }
+
+    /// For a body that has grown to `total` bytes and will have `most` at the end.
+    pub async fn grow(
+        &self,
+        share: &mut Share,
+        total: usize,
+        most: usize,
+        deadline: Instant,
+    ) -> Result<(), Full> {
+        if total > share.covers && share.covers < BEGINNING {
+            let more = BEGINNING - share.covers;
+            let more = self.beginnings.take(more, deadline).await?;
+            share.beginning.merge(more);
+            share.covers = BEGINNING;
+            share.since = Instant::now();
+        }
+        if total > share.covers {
+            let covers = total.max(most);
+            let more = covers - share.covers;
+            // In one piece: whoever has it waits for nobody.
+            share.rest = Some(self.rest.take(more, deadline).await?);
+            share.covers = covers;
+            share.since = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Ready when somebody waits for what this share holds, and nothing has come of its body since `heard`, or not all of it, for
+    /// longer than it takes.
+    pub async fn wanted_back(&self, share: &Share, heard: Instant) {
+        let patience = (heard.max(share.since) + STANDSTILL).min(share.since + ARRIVAL);
+        tokio::time::sleep_until(patience).await;
+        tokio::time::sleep(BREATH).await;
+        let (mut beginnings, mut rest) = (
+            self.beginnings.wanted.subscribe(),
+            self.rest.wanted.subscribe(),
+        );
+        tokio::select! {
+            _ = beginnings.wait_for(|waiting| *waiting > 0) => {}
+            _ = rest.wait_for(|waiting| *waiting > 0), if share.rest.is_some() => {}
+        }
+    }
+}
+
+impl Part {
+    async fn take(&self, bytes: usize, deadline: Instant) -> Result<OwnedSemaphorePermit, Full> {
+        let pieces = u32::try_from(bytes.div_ceil(PIECE)).map_err(|_| Full)?;
+        if let Ok(permit) = Arc::clone(&self.free).try_acquire_many_owned(pieces) {
+            return Ok(permit);
+        }
+        let _place = self.places.try_acquire().map_err(|_| Full)?;
+        let _wanted = Wanted::of(self);
+        let acquired = Arc::clone(&self.free).acquire_many_owned(pieces);
+        match timeout_at(deadline, acquired).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(Full),
+        }
+    }
+}
+
+/// One who waits, as long as it lives.
+struct Wanted<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Wanted<'a> {
+    fn of(part: &'a Part) -> Self {
+        part.wanted.send_modify(|waiting| *waiting += 1);
+        Self(&part.wanted)
+    }
+}
+
+impl Drop for Wanted<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|waiting| *waiting -= 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: Size = Size {
+        beginnings: 2 * BEGINNING,
+        rest: 1 << 20,
+    };
+
+    fn later() -> Instant {
+        Instant::now() + Duration::from_secs(3)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_dropped_is_free_again_and_what_is_not_there_is_not_given() {
+        let room = Room::new(SMALL);
+        let first = room.take(None, later()).await.unwrap();
+        let second = room.take(Some(usize::MAX), later()).await.unwrap();
+        let began = Instant::now();
+        assert_eq!(room.take(Some(1), later()).await.unwrap_err(), Full);
+        assert_eq!(began.elapsed(), Duration::from_secs(3));
+        drop(first);
+        assert_eq!(room.take(Some(1), later()).await.unwrap().covers(), 1);
+        drop(second);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_short_does_not_wait_for_who_is_long() {
+        let room = Room::new(SMALL);
+        let mut long = room.take(Some(1 << 20), later()).await.unwrap();
+        let grown = room.grow(&mut long, BEGINNING + 1, 1 << 20, later()).await;
+        assert_eq!((grown, long.covers()), (Ok(()), 1 << 20));
+        let mut other = room.take(None, later()).await.unwrap();
+        let grown = room.grow(&mut other, BEGINNING + 1, 1 << 20, later()).await;
+        assert_eq!(grown, Err(Full));
+        drop(other);
+        let began = Instant::now();
+        let _short = room.take(Some(10_000), later()).await.unwrap();
+        assert_eq!(began.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_slow_gives_up_what_somebody_waits_for_and_nobody_else_does() {
+        let room = Room::new(SMALL);
+        let held = room.take(None, later()).await.unwrap();
+        let heard = Instant::now();
+        let for_long = tokio::time::timeout(Duration::from_mins(1), room.wanted_back(&held, heard));
+        assert!(for_long.await.is_err(), "nobody waits");
+        let _other = room.take(None, later()).await.unwrap();
+        let began = Instant::now();
+        let gives_up = async {
+            room.wanted_back(&held, began).await;
+            drop(held);
+        };
+        let (third, ()) = tokio::join!(room.take(None, later()), gives_up);
+        assert!(third.is_ok());
+        let waited = began.elapsed();
+        assert!(waited < Duration::from_secs(1), "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn few_wait_and_the_others_are_told_at_once() {
+        let room = Room::new(SMALL);
+        let _held = [
+            room.take(None, later()).await.unwrap(),
+            room.take(None, later()).await.unwrap(),
+        ];
+        let crowd = (0..100).map(|_| async {
+            let began = Instant::now();
+            assert_eq!(room.take(Some(1), later()).await.unwrap_err(), Full);
+            usize::from(began.elapsed() > Duration::ZERO)
+        });
+        let waited: usize = futures::future::join_all(crowd).await.into_iter().sum();
+        assert_eq!(waited, WAITING);
+    }
+}
