@@ -9,7 +9,7 @@ mod running;
 mod stored;
 mod tls;
 
-use crate::exit::{Failure, Outcome};
+use crate::exit::{self, Failure, Outcome};
 use crate::live::{self, ClusterArgs, Live};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
@@ -181,11 +181,11 @@ pub fn run(args: &DoctorArgs) -> Result<Outcome, Failure> {
                 }
                 (_, Err(failure)) => return Err(failure),
                 (complaint, Ok((server, found))) => {
-                    report(args.output, &server, &found)?;
-                    return Ok(match complaint {
+                    let outcome = match complaint {
                         None => Outcome::Fine,
                         Some(_) => Outcome::Negative,
-                    });
+                    };
+                    return exit::told(outcome, report(args.output, &server, &found));
                 }
             }
         }

@@ -5,7 +5,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{Folder, Run, seed, sluice, sluice_with};
+use support::{Folder, Run, code_unread, seed, sluice, sluice_with};
 
 fn cluster(name: &str, state: &str, task_managers: u32) -> String {
     format!(
@@ -146,6 +146,31 @@ fn a_refusal_names_rule_code_and_every_field() {
             .expect_code(1)
             .stdout
     );
+}
+
+#[test]
+fn a_reader_that_stops_early_makes_no_refusal_an_admission() {
+    let folder = Folder::new();
+    let wrong = folder.file(
+        "wrong.yaml",
+        cluster("a", "RUNNING", 1).replace("\"1.20\"", "1.1"),
+    );
+    let right = folder.file("right.yaml", cluster("a", "RUNNING", 1));
+    for format in ["table", "json", "junit", "sarif", "github"] {
+        let code = |file: &str| code_unread(&["check", "-f", file, "-o", format]);
+        assert_eq!(code(&wrong), 1, "{format}");
+        assert_eq!(code(&right), 0, "{format}");
+    }
+    assert_eq!(
+        code_unread(&["rules"]),
+        0,
+        "a list has no verdict to be lost"
+    );
+    let changed = folder.file(
+        "short.yaml",
+        cluster("a", "RUNNING", 1).replace("  numberOfTaskManagers: 1\n", ""),
+    );
+    assert_eq!(code_unread(&["render", "-f", &changed]), 1);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 mod support;
 
-use support::{Folder, Run, sluice};
+use support::{Folder, Run, code_unread, sluice};
 
 const CLUSTER: &str = "apiVersion: sluice.dev/v1alpha1\nkind: SessionCluster\nmetadata: {name: a}\nspec: {state: RUNNING, flinkVersion: '1.20'}\n";
 const QUOTA: &str = "apiVersion: sluice.dev/v1alpha1\nkind: CpuQuota\nmetadata: {name: q, namespace: default}\nspec: {hard: {cpu: 3}, onGrowth: Enforce}\n";
@@ -113,6 +113,11 @@ fn what_is_not_as_expected_is_told_with_place_and_message() {
             && github.contains(",line=8,col=13,title=wrong::create"),
         "{github}"
     );
+    let suite = format!("{}/suite.yaml", folder.path());
+    for format in ["table", "json", "junit", "sarif", "github"] {
+        let unread = code_unread(&["test", "-f", &suite, "-o", format]);
+        assert_eq!(unread, 1, "{format}: a reader that stops early");
+    }
 }
 
 #[test]
