@@ -5,6 +5,7 @@
 //! server does between the two calls, and [`Gate::judge`] leads one request through all of it.
 
 pub mod manifest;
+mod served;
 pub mod server;
 pub mod usage;
 pub mod world;

@@ -395,6 +395,72 @@ fn kinds_that_never_reach_the_gate_are_told_on_stderr() {
     );
 }
 
+/// As an API server says "no matches for kind": what the gate never sees is not what it has nothing to say about.
+#[test]
+fn a_kind_that_nobody_serves_is_bad_input_that_names_the_right_one() {
+    let files = |api_version: &str, kind: &str| {
+        let object = format!("apiVersion: {api_version}\nkind: {kind}\nmetadata: {{name: a}}\n");
+        Files::new()
+            .give("-f", &cluster("a", "STOPPED", 1))
+            .give("-f", &object)
+            .run(&["-o", "json"])
+    };
+    for (api_version, kind, said) in [
+        (
+            "sluice.dev/v1alpha1",
+            "SesionCluster",
+            "line 2, column 7: kind SesionCluster is none of sluice.dev; did you mean SessionCluster?\n",
+        ),
+        (
+            "sluice.dev/v1alpha1",
+            "sessioncluster",
+            "line 2, column 7: kind sessioncluster is none of sluice.dev; did you mean SessionCluster?\n",
+        ),
+        (
+            "sluice.dev/v1alpha1",
+            "FlinkDeployment",
+            "kind FlinkDeployment is none of sluice.dev; write apiVersion: flink.apache.org/v1beta1\n",
+        ),
+        (
+            "sluice.dev/v1alpha1",
+            "Pipeline",
+            "kind Pipeline is none of sluice.dev; its kinds are SessionCluster, SessionJob, Deployment, ",
+        ),
+        (
+            "sluice.dev/v2",
+            "SessionCluster",
+            "line 1, column 13: apiVersion sluice.dev/v2 of SessionCluster is not known to this version of Sluice; write apiVersion: \
+             sluice.dev/v1alpha1\n",
+        ),
+        (
+            "sluice.dev/v1",
+            "Savepoint",
+            "write apiVersion: sluice.dev/v1alpha1\n",
+        ),
+        (
+            "flink.apache.org/v1alpha1",
+            "FlinkDeployment",
+            "write apiVersion: flink.apache.org/v1beta1\n",
+        ),
+    ] {
+        let run = files(api_version, kind).expect_code(2);
+        assert!(run.stderr.contains(said), "{said}: {}", run.stderr);
+        assert_eq!(run.stdout, "");
+    }
+    for (api_version, kind) in [
+        ("sluice.dev/v1alpha1", "Savepoint"),
+        ("flink.apache.org/v1beta1", "FlinkBlueGreenDeployment"),
+        ("cmf.confluent.io/v1alpha1", "ComputePool"),
+    ] {
+        let run = files(api_version, kind).expect_code(0);
+        assert!(
+            run.stderr.contains("never reaches the gate"),
+            "{}",
+            run.stderr
+        );
+    }
+}
+
 #[test]
 fn lists_are_judged_item_by_item() {
     let item = |name: &str| json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "SessionCluster", "metadata": {"name": name}, "spec": {"flinkVersion": "1.20"}});
