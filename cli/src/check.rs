@@ -4,7 +4,7 @@
 
 mod report;
 
-use crate::exit::{Failure, Outcome};
+use crate::exit::{self, Failure, Outcome};
 use crate::input::{self, Folders};
 use crate::offline::world::Knowledge;
 use crate::offline::{Gate, Verdict};
@@ -85,18 +85,19 @@ pub fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
         }
         verdicts.push(gate.judge(manifest));
     }
-    let cases = || report::cases(&verdicts, &manifests, &documents);
-    let mut out = std::io::stdout().lock();
-    match args.output {
-        Format::Json => report::json(&verdicts, &mut out)?,
-        Format::Table => report::table(&verdicts)?,
-        Format::Junit => reports::junit(&cases(), &mut out)?,
-        Format::Sarif => reports::sarif(&cases(), &mut out)?,
-        Format::Github => reports::github(&cases(), &mut out)?,
-    }
-    Ok(if verdicts.iter().all(Verdict::is_admitted) {
+    let found = if verdicts.iter().all(Verdict::is_admitted) {
         Outcome::Fine
     } else {
         Outcome::Negative
-    })
+    };
+    let cases = || report::cases(&verdicts, &manifests, &documents);
+    let mut out = std::io::stdout().lock();
+    let printed = match args.output {
+        Format::Json => report::json(&verdicts, &mut out),
+        Format::Table => report::table(&verdicts),
+        Format::Junit => reports::junit(&cases(), &mut out),
+        Format::Sarif => reports::sarif(&cases(), &mut out),
+        Format::Github => reports::github(&cases(), &mut out),
+    };
+    exit::told(found, printed)
 }

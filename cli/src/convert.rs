@@ -151,9 +151,9 @@ fn convert(document: &Document, wishes: &Wishes<'_>, faults: &mut Faults<'_>) ->
     match version.split_once('/').map(|(group, _)| group) {
         None if is_convertible(version, kind) => Some(vvp::convert(root, kind, wishes, faults)),
         Some("sluice.dev" | "flink.apache.org" | "cmf.confluent.io" | "platform.confluent.io") => {
-            // Nothing is left to convert; the object's own name and namespace still obey the arguments.
+            // Nothing is left to convert.
             let mut node = root.clone();
-            name::place(&mut node, wishes, None, faults);
+            name::keep(&mut node, wishes, faults);
             Some(node)
         }
         _ => {

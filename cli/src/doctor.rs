@@ -1,15 +1,17 @@
 //! `sluice doctor`: looks at an installation from below upwards and names the first thing that is wrong, with the remedy.
 //!
 //! Order matters: each check rests on those before it, so the first complaint is the one to mend. [`before`] is what is looked at
-//! before an installation, [`stored`] what the API server holds, [`running`] what answers.
+//! before an installation, [`stored`] what the API server holds, [`running`] what answers, [`certificate`] by which certificate.
 
 mod backstop;
 mod before;
+mod certificate;
+mod policy;
 mod running;
 mod stored;
 mod tls;
 
-use crate::exit::{Failure, Outcome};
+use crate::exit::{self, Failure, Outcome};
 use crate::live::{self, ClusterArgs, Live};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
@@ -181,11 +183,11 @@ pub fn run(args: &DoctorArgs) -> Result<Outcome, Failure> {
                 }
                 (_, Err(failure)) => return Err(failure),
                 (complaint, Ok((server, found))) => {
-                    report(args.output, &server, &found)?;
-                    return Ok(match complaint {
+                    let outcome = match complaint {
                         None => Outcome::Fine,
                         Some(_) => Outcome::Negative,
-                    });
+                    };
+                    return exit::told(outcome, report(args.output, &server, &found));
                 }
             }
         }
@@ -225,7 +227,7 @@ async fn one(check: Check, place: &Place<'_>) -> Found {
         Check::Guards => stored::guards(place).await,
         Check::Backstop => backstop::backstop(place).await,
         Check::Webhook => running::webhook(place).await,
-        Check::Certificate => running::certificate(place).await,
+        Check::Certificate => certificate::certificate(place).await,
         Check::Controller => running::controller(place).await,
         Check::Quotas => running::quotas(place).await,
         Check::Admission => running::admission(place).await,

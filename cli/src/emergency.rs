@@ -5,7 +5,7 @@
 //! (the `caBundle` too), so restoring is taking that one condition out again. The guards of labels and statuses are the API server's
 //! own; they stay.
 
-use crate::exit::{Failure, Outcome};
+use crate::exit::{self, Failure, Outcome};
 use crate::live::canary::{self, Answer};
 use crate::live::{self, ClusterArgs, Live, failed};
 use anyhow::anyhow;
@@ -309,7 +309,7 @@ async fn restore(live: &Live, namespace: &str) -> Result<Outcome, Failure> {
 
 async fn status(live: &Live) -> Result<Outcome, Failure> {
     let mut outcome = Outcome::Fine;
-    let mut out = std::io::stdout().lock();
+    let mut lines = Vec::new();
     for registration in BOTH {
         let said = match registration.read(live).await? {
             None => "not registered".to_owned(),
@@ -321,9 +321,10 @@ async fn status(live: &Live) -> Result<Outcome, Failure> {
                 }
             },
         };
-        writeln!(out, "{registration}: {said}")?;
+        writeln!(lines, "{registration}: {said}")?;
     }
-    Ok(outcome)
+    let printed = std::io::stdout().lock().write_all(&lines);
+    exit::told(outcome, printed.map_err(Failure::from))
 }
 
 /// What admission answers once it answers as wanted, or at last.

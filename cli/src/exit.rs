@@ -24,7 +24,8 @@ pub enum Failure {
     /// Something that should not happen: 5.
     #[error("{0:#}")]
     Internal(#[from] anyhow::Error),
-    /// Whoever read our output has stopped reading (`sluice rules | head`): silently 0.
+    /// Whoever read our output has stopped reading (`sluice rules | head`): silently 0. Where there is a verdict, that counts
+    /// instead ([`told`]).
     #[error("the output was closed")]
     Closed,
 }
@@ -37,6 +38,18 @@ impl From<std::io::Error> for Failure {
         } else {
             Failure::Internal(anyhow::Error::new(error).context("writing the output"))
         }
+    }
+}
+
+/// What a subcommand found, once it has tried to print it: a reader who stops early (`sluice check -f . | head -1`) has heard
+/// enough, but makes no refusal an admission.
+///
+/// # Errors
+/// What kept it from printing, but for that reader.
+pub fn told(found: Outcome, printed: Result<(), Failure>) -> Result<Outcome, Failure> {
+    match printed {
+        Ok(()) | Err(Failure::Closed) => Ok(found),
+        Err(failure) => Err(failure),
     }
 }
 

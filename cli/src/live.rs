@@ -16,14 +16,14 @@ use std::time::Duration;
 /// How long the API server may take to answer at all.
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 
-/// Which cluster, in kubectl's words.
+/// Which cluster, in kubectl's words; before a subcommand or after it, as kubectl takes them.
 #[derive(Clone, Debug, Args)]
 pub struct ClusterArgs {
     /// Kubeconfig file; without it KUBECONFIG, ~/.kube/config, or the pod's service account
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     pub kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig; without it the current one
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", global = true)]
     pub context: Option<String>,
 }
 

@@ -5,6 +5,7 @@
 //! server does between the two calls, and [`Gate::judge`] leads one request through all of it.
 
 pub mod manifest;
+mod served;
 pub mod server;
 pub mod usage;
 pub mod world;
@@ -240,12 +241,7 @@ impl Gate {
         };
         let mut warnings = admit::mutate(&review, &self.world).warnings;
         let mut refused = None;
-        // As the registration says: the API server asks nobody about fewer, or as many.
-        let has = |object: &Value| {
-            let path = dialect.kind().scale?;
-            sluice_policy::json::get(object, path)?.as_i64()
-        };
-        if has(&parent).is_none_or(|had| replicas > had) {
+        if !server::scales_unseen(dialect, &parent, replicas) {
             let (judged, more) = self.validate(&review, id);
             refused = judged;
             warnings.extend(more);

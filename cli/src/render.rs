@@ -2,7 +2,7 @@
 //!
 //! The patch is applied to the tree of the file, so that what the gate leaves alone stays as it was spelled.
 
-use crate::exit::{Failure, Outcome};
+use crate::exit::{self, Failure, Outcome};
 use crate::input::{self, Document, Folders};
 use crate::offline::Gate;
 use crate::offline::manifest::Manifest;
@@ -81,8 +81,8 @@ pub fn run(args: &RenderArgs) -> Result<Outcome, Failure> {
     if !args.diff {
         out = write::write_all(&rendered);
     }
-    std::io::stdout().lock().write_all(out.as_bytes())?;
-    Ok(outcome)
+    let printed = std::io::stdout().lock().write_all(out.as_bytes());
+    exit::told(outcome, printed.map_err(Failure::from))
 }
 
 fn mutate<'m>(gate: &Gate, manifest: &'m Manifest) -> Option<Mutation<'m>> {

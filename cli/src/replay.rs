@@ -3,7 +3,7 @@
 
 mod record;
 
-use crate::exit::{Failure, Outcome};
+use crate::exit::{self, Failure, Outcome};
 use crate::input::{self, Document, Folders};
 use crate::offline::Gate;
 use crate::offline::manifest::ObjectId;
@@ -76,24 +76,28 @@ pub fn run(args: &ReplayArgs) -> Result<Outcome, Failure> {
     for path in &args.files {
         replay(path, &mut gate, &mut found)?;
     }
-    let mut out = std::io::stdout().lock();
-    match args.output {
-        Format::Table => summary(&found, &mut out)?,
-        Format::Json => {
-            let refused = found.refused.iter().map(|refused| {
-                json!({"at": refused.at, "kind": refused.id.kind, "namespace": refused.id.namespace, "name": refused.id.name,
-                    "user": refused.user, "rule": refused.rule, "message": refused.message})
-            });
-            let all = json!({"judged": found.judged, "passedOver": found.passed_over, "refused": refused.collect::<Vec<_>>()});
-            serde_json::to_writer_pretty(&mut out, &all).map_err(std::io::Error::from)?;
-            writeln!(out)?;
-        }
-    }
-    Ok(if found.refused.is_empty() {
+    let outcome = if found.refused.is_empty() {
         Outcome::Fine
     } else {
         Outcome::Negative
-    })
+    };
+    let mut out = std::io::stdout().lock();
+    let printed = match args.output {
+        Format::Table => summary(&found, &mut out),
+        Format::Json => everything(&found, &mut out),
+    };
+    exit::told(outcome, printed)
+}
+
+fn everything(found: &Found, out: &mut impl Write) -> Result<(), Failure> {
+    let refused = found.refused.iter().map(|refused| {
+        json!({"at": refused.at, "kind": refused.id.kind, "namespace": refused.id.namespace, "name": refused.id.name,
+            "user": refused.user, "rule": refused.rule, "message": refused.message})
+    });
+    let all = json!({"judged": found.judged, "passedOver": found.passed_over, "refused": refused.collect::<Vec<_>>()});
+    serde_json::to_writer_pretty(&mut *out, &all).map_err(std::io::Error::from)?;
+    writeln!(out)?;
+    Ok(())
 }
 
 /// Line by line: a log of a week is larger than memory.

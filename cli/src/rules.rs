@@ -144,7 +144,7 @@ fn unknown(wanted: &str, rules: &[&'static Rule]) -> String {
 }
 
 /// Levenshtein's distance in characters, case ignored. Long words are cut: only near misses matter.
-fn distance(one: &str, other: &str) -> usize {
+pub(crate) fn distance(one: &str, other: &str) -> usize {
     let fold = |text: &str| {
         text.chars()
             .take(64)

@@ -5,7 +5,7 @@ mod golden;
 mod play;
 mod suite;
 
-use crate::exit::{Failure, Outcome};
+use crate::exit::{self, Failure, Outcome};
 use crate::input::{self, Folders};
 use crate::report::{self, Case, Finding, Format, Level};
 use clap::Args;
@@ -82,28 +82,25 @@ pub fn run(args: &TestArgs) -> Result<Outcome, Failure> {
             "--filter: no test has this in its name".to_owned(),
         ));
     }
+    let found = if results.iter().all(Finished::passed) {
+        Outcome::Fine
+    } else {
+        Outcome::Negative
+    };
     let mut out = std::io::stdout().lock();
-    match args.output {
-        Format::Table => table(&results, &mut out)?,
-        Format::Json => {
-            let all: Vec<Value> = results.iter().map(element).collect();
-            serde_json::to_writer_pretty(&mut out, &all).map_err(std::io::Error::from)?;
-            writeln!(out)?;
-        }
-        Format::Junit => report::junit(&cases(&results), &mut out)?,
-        Format::Sarif => report::sarif(&cases(&results), &mut out)?,
-        Format::Github => report::github(&cases(&results), &mut out)?,
-    }
+    let printed = match args.output {
+        Format::Table => table(&results, &mut out),
+        Format::Json => json(&results, &mut out),
+        Format::Junit => report::junit(&cases(&results), &mut out),
+        Format::Sarif => report::sarif(&cases(&results), &mut out),
+        Format::Github => report::github(&cases(&results), &mut out),
+    };
     if let Goldens::Update(count @ 1..) = goldens {
         crate::note(format_args!(
             "golden files written: {count}; read the difference before you commit it"
         ));
     }
-    Ok(if results.iter().all(Finished::passed) {
-        Outcome::Fine
-    } else {
-        Outcome::Negative
-    })
+    exit::told(found, printed)
 }
 
 fn suites(args: &TestArgs) -> Result<Vec<Suite>, Failure> {
@@ -152,6 +149,13 @@ fn table(results: &[Finished], out: &mut impl Write) -> Result<(), Failure> {
     }
     let failed = results.iter().filter(|result| !result.passed()).count();
     writeln!(out, "{failed} of {} failed", results.len())?;
+    Ok(())
+}
+
+fn json(results: &[Finished], out: &mut impl Write) -> Result<(), Failure> {
+    let all: Vec<Value> = results.iter().map(element).collect();
+    serde_json::to_writer_pretty(&mut *out, &all).map_err(std::io::Error::from)?;
+    writeln!(out)?;
     Ok(())
 }
 

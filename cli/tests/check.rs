@@ -5,7 +5,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{Folder, Run, seed, sluice, sluice_with};
+use support::{Folder, Run, code_unread, seed, sluice, sluice_with};
 
 fn cluster(name: &str, state: &str, task_managers: u32) -> String {
     format!(
@@ -146,6 +146,31 @@ fn a_refusal_names_rule_code_and_every_field() {
             .expect_code(1)
             .stdout
     );
+}
+
+#[test]
+fn a_reader_that_stops_early_makes_no_refusal_an_admission() {
+    let folder = Folder::new();
+    let wrong = folder.file(
+        "wrong.yaml",
+        cluster("a", "RUNNING", 1).replace("\"1.20\"", "1.1"),
+    );
+    let right = folder.file("right.yaml", cluster("a", "RUNNING", 1));
+    for format in ["table", "json", "junit", "sarif", "github"] {
+        let code = |file: &str| code_unread(&["check", "-f", file, "-o", format]);
+        assert_eq!(code(&wrong), 1, "{format}");
+        assert_eq!(code(&right), 0, "{format}");
+    }
+    assert_eq!(
+        code_unread(&["rules"]),
+        0,
+        "a list has no verdict to be lost"
+    );
+    let changed = folder.file(
+        "short.yaml",
+        cluster("a", "RUNNING", 1).replace("  numberOfTaskManagers: 1\n", ""),
+    );
+    assert_eq!(code_unread(&["render", "-f", &changed]), 1);
 }
 
 #[test]
@@ -368,6 +393,72 @@ fn kinds_that_never_reach_the_gate_are_told_on_stderr() {
         run.stderr,
         "sluice: note: ConfigMap default/a is not judged: its kind never reaches the gate\n"
     );
+}
+
+/// As an API server says "no matches for kind": what the gate never sees is not what it has nothing to say about.
+#[test]
+fn a_kind_that_nobody_serves_is_bad_input_that_names_the_right_one() {
+    let files = |api_version: &str, kind: &str| {
+        let object = format!("apiVersion: {api_version}\nkind: {kind}\nmetadata: {{name: a}}\n");
+        Files::new()
+            .give("-f", &cluster("a", "STOPPED", 1))
+            .give("-f", &object)
+            .run(&["-o", "json"])
+    };
+    for (api_version, kind, said) in [
+        (
+            "sluice.dev/v1alpha1",
+            "SesionCluster",
+            "line 2, column 7: kind SesionCluster is none of sluice.dev; did you mean SessionCluster?\n",
+        ),
+        (
+            "sluice.dev/v1alpha1",
+            "sessioncluster",
+            "line 2, column 7: kind sessioncluster is none of sluice.dev; did you mean SessionCluster?\n",
+        ),
+        (
+            "sluice.dev/v1alpha1",
+            "FlinkDeployment",
+            "kind FlinkDeployment is none of sluice.dev; write apiVersion: flink.apache.org/v1beta1\n",
+        ),
+        (
+            "sluice.dev/v1alpha1",
+            "Pipeline",
+            "kind Pipeline is none of sluice.dev; its kinds are SessionCluster, SessionJob, Deployment, ",
+        ),
+        (
+            "sluice.dev/v2",
+            "SessionCluster",
+            "line 1, column 13: apiVersion sluice.dev/v2 of SessionCluster is not known to this version of Sluice; write apiVersion: \
+             sluice.dev/v1alpha1\n",
+        ),
+        (
+            "sluice.dev/v1",
+            "Savepoint",
+            "write apiVersion: sluice.dev/v1alpha1\n",
+        ),
+        (
+            "flink.apache.org/v1alpha1",
+            "FlinkDeployment",
+            "write apiVersion: flink.apache.org/v1beta1\n",
+        ),
+    ] {
+        let run = files(api_version, kind).expect_code(2);
+        assert!(run.stderr.contains(said), "{said}: {}", run.stderr);
+        assert_eq!(run.stdout, "");
+    }
+    for (api_version, kind) in [
+        ("sluice.dev/v1alpha1", "Savepoint"),
+        ("flink.apache.org/v1beta1", "FlinkBlueGreenDeployment"),
+        ("cmf.confluent.io/v1alpha1", "ComputePool"),
+    ] {
+        let run = files(api_version, kind).expect_code(0);
+        assert!(
+            run.stderr.contains("never reaches the gate"),
+            "{}",
+            run.stderr
+        );
+    }
 }
 
 #[test]

@@ -313,6 +313,27 @@ fn kinds_that_cannot_be_converted() {
 fn what_needs_no_conversion_passes() {
     let manifest = "apiVersion: flink.apache.org/v1beta1\nkind: FlinkDeployment\nmetadata:\n  name: basic\nspec:\n  flinkVersion: v1_20\n  foo: 1.0\n";
     assert_eq!(convert(manifest, &[]).expect_code(0).stdout, manifest);
+    // Names by the rules of their own kinds, some of which are no labels.
+    let name = "a-name-of-more-than-forty-five-characters-which-is-allowed";
+    for (kind, name) in [
+        (
+            "flink.apache.org/v1beta1\nkind: FlinkDeployment",
+            "etl.prod",
+        ),
+        ("flink.apache.org/v1beta1\nkind: FlinkSessionJob", name),
+        ("cmf.confluent.io/v1\nkind: FlinkApplication", "second.try"),
+        ("sluice.dev/v1alpha1\nkind: CpuQuota", "of.the.team"),
+    ] {
+        let manifest = format!("apiVersion: {kind}\nmetadata:\n  name: {name}\nspec:\n  a: b\n");
+        assert_eq!(convert(&manifest, &[]).expect_code(0).stdout, manifest);
+        let moved = manifest.replace("spec:", "  namespace: team-a\nspec:");
+        let run = convert(&manifest, &["--namespace", "team-a"]).expect_code(0);
+        assert_eq!(run.stdout, moved);
+        let run = convert(&manifest, &["--name", "other"]).expect_code(0);
+        assert!(run.stdout.contains("name: other\n"), "{}", run.stdout);
+    }
+    let unnamed = "apiVersion: flink.apache.org/v1beta1\nkind: FlinkDeployment\nspec: {}\n";
+    assert!(refused(unnamed, &[]).contains("metadata.name is empty"));
 }
 
 #[test]

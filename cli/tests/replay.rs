@@ -4,7 +4,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{Folder, sluice};
+use support::{Folder, code_unread, sluice};
 
 const QUOTA: &str = "apiVersion: sluice.dev/v1alpha1\nkind: CpuQuota\nmetadata: {name: q, namespace: team-a}\nspec: {hard: {cpu: 5}, onGrowth: Enforce}\n";
 
@@ -52,6 +52,10 @@ fn recorded_reviews_are_judged_in_their_order() {
     let json = sluice(&["replay", "-f", &file, "--policy", &policy, "-o", "json"])
         .expect_code(1)
         .json();
+    for format in ["table", "json"] {
+        let unread = code_unread(&["replay", "-f", &file, "--policy", &policy, "-o", format]);
+        assert_eq!(unread, 1, "{format}: a reader that stops early");
+    }
     assert_eq!(json["judged"], 4);
     assert_eq!(json["refused"][0]["user"], "anna");
     assert_eq!(json["refused"][0]["rule"], "quota/cpu");

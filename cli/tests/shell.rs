@@ -46,6 +46,44 @@ fn bash_completes_by_the_script() {
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "restore");
 }
 
+/// As kubectl takes them.
+#[test]
+fn the_cluster_may_be_named_before_a_subcommand_and_after_it() {
+    let folder = Folder::new();
+    let nowhere = folder.file(
+        "nowhere.yaml",
+        "{apiVersion: v1, kind: Config, current-context: c, clusters: [{name: c, cluster: {server: 'https://127.0.0.1:9'}}], users: [{name: u, \
+         user: {token: t}}], contexts: [{name: c, context: {cluster: c, user: u}}]}",
+    );
+    let manifest = folder.file("a.yaml", "");
+    for (command, rest) in [
+        ("emergency", &["open"][..]),
+        ("emergency", &["restore"]),
+        ("emergency", &["status"]),
+        ("quota", &[]),
+        ("quota", &["simulate", "-f", &manifest]),
+        ("doctor", &[]),
+    ] {
+        let run = |context: &str, place: usize| {
+            let mut args = [&[command][..], rest].concat();
+            args.splice(
+                place..place,
+                ["--kubeconfig", &nowhere, "--context", context],
+            );
+            sluice(&args)
+        };
+        for place in [1, 1 + rest.len()] {
+            let said = run("c", place).expect_code(3).stderr;
+            assert!(
+                said.contains("https://127.0.0.1:9/ does not answer"),
+                "{said}"
+            );
+            let said = run("prod", place).expect_code(2).stderr;
+            assert!(said.contains("sluice: --context prod: "), "{said}");
+        }
+    }
+}
+
 #[test]
 fn every_command_has_a_man_page() {
     let folder = Folder::new();

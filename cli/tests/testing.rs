@@ -3,7 +3,7 @@
 
 mod support;
 
-use support::{Folder, Run, sluice};
+use support::{Folder, Run, code_unread, sluice};
 
 const CLUSTER: &str = "apiVersion: sluice.dev/v1alpha1\nkind: SessionCluster\nmetadata: {name: a}\nspec: {state: RUNNING, flinkVersion: '1.20'}\n";
 const QUOTA: &str = "apiVersion: sluice.dev/v1alpha1\nkind: CpuQuota\nmetadata: {name: q, namespace: default}\nspec: {hard: {cpu: 3}, onGrowth: Enforce}\n";
@@ -55,6 +55,49 @@ fn what_is_admitted_stays_for_the_next_step_and_for_no_other_test() {
             null,
             null
         ])
+    );
+}
+
+/// A job that has come to its end costs nothing, and whatever changes its spec starts it again, `/scale` to fewer TaskManagers too.
+#[test]
+fn what_a_scale_to_fewer_would_start_again_is_charged() {
+    let job = |name: &str, status: &str| {
+        format!(
+            "apiVersion: sluice.dev/v1alpha1\nkind: Deployment\nmetadata: {{name: {name}, namespace: default, generation: 2}}\nspec:\n  state: \
+             RUNNING\n  template:\n    spec: {{numberOfTaskManagers: 9, artifact: {{kind: JAR, flinkVersion: '1.20', jarUri: \
+             'https://example.com/a.jar'}}}}\nstatus: {{observedGeneration: 2, {status}}}\n---\n"
+        )
+    };
+    let flink = "apiVersion: flink.apache.org/v1beta1\nkind: FlinkDeployment\nmetadata: {name: ended, namespace: default, generation: 2}\nspec:\n  \
+                 flinkVersion: v1_20\n  mode: standalone\n  serviceAccount: flink\n  job: {jarURI: 'local:///a.jar', state: running, upgradeMode: stateless}\n  \
+                 jobManager: {resource: {cpu: 1, memory: 1Gi}}\n  taskManager: {replicas: 9, resource: {cpu: 1, memory: 1Gi}}\nstatus: \
+                 {observedGeneration: 2, lifecycleState: STABLE, jobManagerDeploymentStatus: MISSING, jobStatus: {state: FINISHED}, \
+                 reconciliationStatus: {state: DEPLOYED, lastReconciledSpec: '{\"spec\": {\"mode\": \"standalone\", \"flinkVersion\": \"v1_20\", \"job\": {\"state\": \"running\"}}}'}}\n";
+    let folder = Folder::new();
+    folder.file("quota.yaml", QUOTA);
+    folder.file(
+        "inventory.yaml",
+        format!(
+            "{}{}{flink}",
+            job("ended", "state: FINISHED"),
+            // Its quota was set later.
+            job(
+                "runs",
+                "state: RUNNING, numberOfTaskManagers: 9, allocatedMilli: 10000"
+            ),
+        ),
+    );
+    let suite = folder.file(
+        "suite.yaml",
+        "apiVersion: cli.sluice.dev/v1alpha1\nkind: Suite\nmetadata: {name: s}\npolicy: [quota.yaml]\ninventory: [inventory.yaml]\ntests:\n- \
+         name: ended\n  scale: {kind: Deployment, name: ended, replicas: 5}\n  expect: {rule: quota/cpu}\n- name: runs\n  scale: {kind: \
+         Deployment, name: runs, replicas: 5}\n- name: of the operator\n  scale: {kind: FlinkDeployment, name: ended, replicas: 5}\n  expect: \
+         {rule: quota/cpu}\n",
+    );
+    let run = sluice(&["test", "-f", &suite]).expect_code(0);
+    assert_eq!(
+        run.stdout,
+        "ok      s: ended\nok      s: runs\nok      s: of the operator\n0 of 3 failed\n"
     );
 }
 
@@ -113,6 +156,11 @@ fn what_is_not_as_expected_is_told_with_place_and_message() {
             && github.contains(",line=8,col=13,title=wrong::create"),
         "{github}"
     );
+    let suite = format!("{}/suite.yaml", folder.path());
+    for format in ["table", "json", "junit", "sarif", "github"] {
+        let unread = code_unread(&["test", "-f", &suite, "-o", format]);
+        assert_eq!(unread, 1, "{format}: a reader that stops early");
+    }
 }
 
 #[test]

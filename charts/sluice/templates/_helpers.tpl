@@ -1,13 +1,34 @@
 {{/* Labels of every object. */}}
 {{- define "sluice.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- include "sluice.labels.and" (list . (dict)) -}}
+{{- end }}
+
+{{/* The same, and more of one object: (list $ LABELS). */}}
+{{- define "sluice.labels.and" -}}
+{{- $root := index . 0 -}}
+helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" }}
 app.kubernetes.io/name: sluice
 app.kubernetes.io/part-of: sluice
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
+app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ $root.Release.Service }}
+{{- with include "sluice.labels.merged" (list $root.Values.commonLabels (index . 1)) }}
+{{ . }}
 {{- end }}
+{{- end }}
+
+{{/* Maps of users' labels as one, the later before the earlier, since YAML has each key once; and none in place of the chart's own. */}}
+{{- define "sluice.labels.merged" -}}
+{{- $own := list "helm.sh/chart" "app.kubernetes.io/name" "app.kubernetes.io/part-of" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "app.kubernetes.io/component" -}}
+{{- $all := dict -}}
+{{- range . }}
+{{- range $key, $value := . }}
+{{- if has $key $own }}
+{{- fail (printf "label %s is the chart's own, and its pods are found by such labels; remove it from commonLabels, podLabels and the labels under monitoring" $key) }}
+{{- end }}
+{{- $_ := set $all $key $value }}
+{{- end }}
+{{- end }}
+{{- with $all }}{{ toYaml . }}{{ end }}
 {{- end }}
 
 {{/* Labels by which pods are found: (list "webhook"). They can never be changed, so nothing else is in them. */}}
@@ -109,6 +130,9 @@ app.kubernetes.io/component: {{ index . 0 }}
 {{- end }}
 
 {{- define "sluice.webhook" -}}
+{{- if eq (int .Values.webhook.port) (int .Values.webhook.metricsPort) }}
+{{- fail "webhook.port and webhook.metricsPort are the same, and one process listens on both; give one of them another port" }}
+{{- end -}}
 {{- $args := list "webhook" (printf "--namespace=%s" .Release.Namespace) (printf "--listen=0.0.0.0:%v" .Values.webhook.port) (printf "--metrics-listen=0.0.0.0:%v" .Values.webhook.metricsPort) (printf "--shutdown-grace=%v" .Values.webhook.shutdownGraceSeconds) -}}
 {{- $args = append $args (.Values.webhook.url | empty | ternary "--service=sluice" (printf "--url=%s" .Values.webhook.url)) -}}
 {{- with .Values.tracing.otlpEndpoint }}{{ $args = append $args (printf "--otlp-endpoint=%s" .) }}{{ end -}}
@@ -147,8 +171,10 @@ app.kubernetes.io/component: {{ index . 0 }}
 
 {{- define "sluice.controller" -}}
 {{- $apart := eq .Values.controller.placement "deployment" -}}
-{{- if and (not $apart) (eq (int .Values.controller.metricsPort) (int .Values.webhook.metricsPort)) }}
-{{- fail "controller.metricsPort and webhook.metricsPort are the same, and a sidecar shares the pod's ports with the webhook; give one of them another port" }}
+{{- range list "port" "metricsPort" }}
+{{- if and (not $apart) (eq (int $.Values.controller.metricsPort) (int (index $.Values.webhook .))) }}
+{{- fail (printf "controller.metricsPort and webhook.%s are the same, and a sidecar shares the pod's ports with the webhook; give one of them another port" .) }}
+{{- end }}
 {{- end -}}
 {{- $args := list "controller" (printf "--namespace=%s" .Release.Namespace) (printf "--metrics-listen=0.0.0.0:%v" .Values.controller.metricsPort) (printf "--sluice-image=%s" (include "sluice.image" .)) -}}
 {{- if .Values.controller.ledgerOnly }}{{ $args = append $args "--ledger-only" }}{{ end -}}
@@ -182,11 +208,8 @@ metadata:
   labels:
     {{- include "sluice.selector" (list .component) | nindent 4 }}
     app.kubernetes.io/part-of: sluice
-    {{- with $values.commonLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
-    {{- with $values.podLabels }}
-    {{- toYaml . | nindent 4 }}
+    {{- with include "sluice.labels.merged" (list $values.commonLabels $values.podLabels) }}
+    {{- . | nindent 4 }}
     {{- end }}
   {{- with $values.podAnnotations }}
   annotations:

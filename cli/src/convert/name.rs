@@ -5,6 +5,8 @@ use crate::yaml::Node;
 use sha2::{Digest, Sha256};
 use sluice_api::names::{MAX_NAME_CHARS, annotations};
 
+const UNNAMED: &str = "metadata.name is empty; give the object a name with --name NAME";
+
 /// Puts name and namespace into an object's metadata.
 ///
 /// The name is that of the arguments, else the object's own, else `fallback`. If the object was called something else, or
@@ -16,29 +18,14 @@ pub(super) fn place(
     faults: &mut Faults<'_>,
 ) {
     let root_at = node.at;
-    if node.get("metadata").is_none_or(Node::is_null) {
-        node.set("metadata", Node::map());
-    }
-    let Some(metadata) = node.get_mut("metadata") else {
+    let Some(metadata) = metadata(node, faults) else {
         return;
     };
-    if metadata.entries().is_none() {
-        faults.add(
-            metadata.at,
-            format_args!("metadata is {}, not a map", metadata.type_name()),
-        );
-        return;
-    }
     let at = metadata.get("name").map_or(root_at, |name| name.at);
-    let own = metadata
-        .get("name")
-        .and_then(Node::spelling)
-        .map(str::trim)
-        .filter(|name| !name.is_empty() && *name != "~");
-    let own = own.map(str::to_owned);
+    let own = own(metadata);
     match wishes.name.or(own.as_deref()).or(fallback) {
         None if metadata.get("generateName").is_some() => {}
-        None => faults.add(at, "metadata.name is empty; give the object a name with --name NAME"),
+        None => faults.add(at, UNNAMED),
         Some(wanted) => match label(wanted) {
             Some(label) => {
                 let original = own.as_deref().unwrap_or(wanted);
@@ -58,6 +45,48 @@ pub(super) fn place(
     } else if metadata.get("namespace").is_some_and(Node::is_null) {
         metadata.take("namespace");
     }
+}
+
+/// Leaves an object that needs no conversion its name, which by its own kind's rules may be one that no label is (`etl.prod`): under another
+/// it would be another object. Only what the arguments ask for is put in.
+pub(super) fn keep(node: &mut Node, wishes: &Wishes<'_>, faults: &mut Faults<'_>) {
+    if wishes.name.is_some() {
+        place(node, wishes, None, faults);
+        return;
+    }
+    let root_at = node.at;
+    let Some(metadata) = metadata(node, faults) else {
+        return;
+    };
+    if own(metadata).is_none() && metadata.get("generateName").is_none() {
+        let at = metadata.get("name").map_or(root_at, |name| name.at);
+        faults.add(at, UNNAMED);
+    }
+    if let Some(namespace) = wishes.namespace {
+        metadata.set("namespace", Node::text(namespace));
+    }
+}
+
+/// The object's metadata, made if there is none.
+fn metadata<'n>(node: &'n mut Node, faults: &mut Faults<'_>) -> Option<&'n mut Node> {
+    if node.get("metadata").is_none_or(Node::is_null) {
+        node.set("metadata", Node::map());
+    }
+    let metadata = node.get_mut("metadata")?;
+    if metadata.entries().is_none() {
+        faults.add(
+            metadata.at,
+            format_args!("metadata is {}, not a map", metadata.type_name()),
+        );
+        return None;
+    }
+    Some(metadata)
+}
+
+/// What the object is called.
+fn own(metadata: &Node) -> Option<String> {
+    let name = metadata.get("name").and_then(Node::spelling)?.trim();
+    (!name.is_empty() && name != "~").then(|| name.to_owned())
 }
 
 fn annotate(metadata: &mut Node, original: &str) {

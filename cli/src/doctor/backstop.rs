@@ -1,12 +1,12 @@
 //! The policies that `sluice export vap` prints, where somebody has installed them: an upgrade of Sluice does not bring them along.
 
+use super::policy::{does_as_much, judgement};
+use super::stored::same;
 use super::{Found, Place};
-use crate::doctor::stored::{json, same};
 use k8s_openapi::api::admissionregistration::v1::{
     ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
 };
 use kube::{Api, ResourceExt};
-use serde_json::{Value, json};
 use sluice_webhook::registration::{Address, Registration, guard::backstop};
 
 const EXPORT: &str = "sluice export vap | kubectl apply --server-side --force-conflicts -f - (with the --namespace and --exclude it was \
@@ -67,43 +67,4 @@ pub(super) async fn backstop(place: &Place<'_>) -> Found {
         );
     }
     Found::Well("running session clusters stay frozen with no webhook".to_owned())
-}
-
-/// What a policy decides by.
-fn judgement(policy: &ValidatingAdmissionPolicy) -> Value {
-    let spec = policy.spec.clone().unwrap_or_default();
-    let constraints = spec.match_constraints.unwrap_or_default();
-    json!([
-        json(&spec.failure_policy),
-        json(&constraints.resource_rules),
-        json(&spec.match_conditions),
-        json(&spec.variables),
-        json(&spec.validations)
-    ])
-}
-
-/// Whether a stored binding does what ours does, where ours does it. It may do more, such as an audit.
-fn does_as_much(
-    stored: &ValidatingAdmissionPolicyBinding,
-    ours: &ValidatingAdmissionPolicyBinding,
-) -> bool {
-    let actions = |binding: &ValidatingAdmissionPolicyBinding| {
-        let spec = binding.spec.clone().unwrap_or_default();
-        spec.validation_actions.unwrap_or_default()
-    };
-    let there = actions(stored);
-    same(&reach(stored), &reach(ours)) && actions(ours).iter().all(|action| there.contains(action))
-}
-
-/// Which policy a binding puts in force, and where.
-fn reach(binding: &ValidatingAdmissionPolicyBinding) -> Value {
-    let spec = binding.spec.clone().unwrap_or_default();
-    let resources = spec.match_resources.unwrap_or_default();
-    json!([
-        json(&spec.policy_name),
-        json(&resources.namespace_selector),
-        json(&resources.object_selector),
-        json(&resources.exclude_resource_rules),
-        json(&resources.resource_rules),
-    ])
 }

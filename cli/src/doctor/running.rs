@@ -1,4 +1,5 @@
-//! What answers: webhooks and their certificate, the controller, the quotas that it counts, and admission as a whole.
+//! What answers: webhooks, the controller, the quotas that it counts, and admission as a whole. The webhooks' certificate is in
+//! `certificate`.
 
 use super::tls::{Handshake, shake};
 use super::{Found, Place};
@@ -19,25 +20,23 @@ use sluice_policy::ledger::CHARGE_FN;
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// Leaves are renewed two days and more before they end.
-const ENDS_SOON: SignedDuration = SignedDuration::from_hours(24);
 /// Between two looks at a Lease that seems old: clocks differ, renewing does not.
 const RENEWED_WITHIN: Duration = Duration::from_secs(5);
 
 /// One address where a registration points.
-struct Endpoint {
-    registration: String,
-    host: String,
-    port: u16,
+pub(super) struct Endpoint {
+    pub registration: String,
+    pub host: String,
+    pub port: u16,
     /// The name in the certificate.
-    name: String,
-    bundle: Vec<u8>,
+    pub name: String,
+    pub bundle: Vec<u8>,
     /// Whether it is a pod's address, which may be out of reach from here.
     is_pod: bool,
 }
 
 /// Where both registrations point, or what is wrong with that.
-async fn endpoints(place: &Place<'_>) -> Result<Vec<Endpoint>, Found> {
+pub(super) async fn endpoints(place: &Place<'_>) -> Result<Vec<Endpoint>, Found> {
     let mut all = Vec::new();
     for registration in BOTH {
         let stored = match registration.read(place.live).await {
@@ -202,7 +201,7 @@ pub(super) async fn webhook(place: &Place<'_>) -> Found {
     Found::Well(format!("{reached} of {} endpoints answer", endpoints.len()))
 }
 
-async fn handshake(endpoint: &Endpoint) -> Handshake {
+pub(super) async fn handshake(endpoint: &Endpoint) -> Handshake {
     shake(
         endpoint.host.clone(),
         endpoint.port,
@@ -210,61 +209,6 @@ async fn handshake(endpoint: &Endpoint) -> Handshake {
         endpoint.bundle.clone(),
     )
     .await
-}
-
-/// Whether the bundles accept what is served, and for how long.
-pub(super) async fn certificate(place: &Place<'_>) -> Found {
-    let endpoints = match endpoints(place).await {
-        Ok(endpoints) => endpoints,
-        Err(found) => return found,
-    };
-    let log = format!(
-        "the webhook writes the caBundle itself, at once; if this lasts: kubectl -n {} logs deployment/{NAME} -c webhook",
-        place.namespace
-    );
-    let mut first: Option<Timestamp> = None;
-    for endpoint in &endpoints {
-        let Endpoint {
-            registration,
-            host,
-            port,
-            name,
-            bundle,
-            ..
-        } = endpoint;
-        if bundle.is_empty() {
-            return Found::wrong(
-                format!("{registration} has no caBundle: the API server trusts nobody"),
-                log,
-            );
-        }
-        match handshake(endpoint).await {
-            Handshake::Verified(ends) => {
-                if ends.duration_since(Timestamp::now()) < ENDS_SOON {
-                    return Found::wrong(
-                        format!(
-                            "the certificate that is served at {host}:{port} ends at {ends}, and was not renewed"
-                        ),
-                        log,
-                    );
-                }
-                first = Some(first.map_or(ends, |first| first.min(ends)));
-            }
-            Handshake::Refused(why) => {
-                return Found::wrong(
-                    format!(
-                        "the caBundle of {registration} does not accept what is served at {host}:{port} for {name}: {why}"
-                    ),
-                    log,
-                );
-            }
-            Handshake::Silent(_) => {}
-        }
-    }
-    match first {
-        Some(ends) => Found::Well(format!("verifies against both caBundles; ends {ends:.0}")),
-        None => Found::Unseen("no endpoint can be reached from here".to_owned()),
-    }
 }
 
 /// Whether a controller leads.

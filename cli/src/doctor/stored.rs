@@ -1,5 +1,6 @@
 //! What the API server holds: CRDs, registrations, guards.
 
+use super::policy::{does_as_much, judgement, namespaces};
 use super::{Found, Place};
 use crate::emergency::{BOTH, opened};
 use k8s_openapi::api::admissionregistration::v1::{
@@ -133,17 +134,25 @@ fn differs(stored: &DynamicObject, wanted: &Value) -> Option<String> {
 
 /// Whether nobody has opened the gate.
 pub(super) async fn closed(place: &Place<'_>) -> Found {
+    let mut unseen = None;
     for registration in BOTH {
-        if let Ok(Some(stored)) = registration.read(place.live).await
-            && let Some(told) = opened(&stored)
-        {
-            return Found::wrong(
-                format!("{registration} is open {told}: nothing is judged"),
-                "sluice emergency restore",
-            );
+        match registration.read(place.live).await {
+            Ok(stored) => {
+                if let Some(told) = stored.as_ref().and_then(opened) {
+                    return Found::wrong(
+                        format!("{registration} is open {told}: nothing is judged"),
+                        "sluice emergency restore",
+                    );
+                }
+            }
+            // The other one may still tell that it is open.
+            Err(failure) => unseen = Some(failure.to_string()),
         }
     }
-    Found::Well("the gate is not opened by sluice emergency".to_owned())
+    match unseen {
+        Some(why) => Found::Unseen(why),
+        None => Found::Well("the gate is not opened by sluice emergency".to_owned()),
+    }
 }
 
 /// Whether the guards are there and count.
@@ -154,11 +163,9 @@ pub(super) async fn guards(place: &Place<'_>) -> Found {
         let name = policy.name_any();
         match policies.get_opt(&name).await {
             Ok(Some(stored)) => {
-                let expressions = |policy: &ValidatingAdmissionPolicy| {
-                    let spec = policy.spec.clone().unwrap_or_default();
-                    json(&spec.validations)
-                };
-                if !same(&expressions(&stored), &expressions(&policy)) {
+                if !same(&judgement(&stored), &judgement(&policy))
+                    || !same(&namespaces(&stored), &namespaces(&policy))
+                {
                     return Found::wrong(
                         format!(
                             "ValidatingAdmissionPolicy {name} is not what this version of Sluice has"
@@ -177,7 +184,16 @@ pub(super) async fn guards(place: &Place<'_>) -> Found {
         }
         let name = binding.name_any();
         match bindings.get_opt(&name).await {
-            Ok(Some(_)) => {}
+            Ok(Some(stored)) if does_as_much(&stored, &binding) => {}
+            Ok(Some(_)) => {
+                return Found::wrong(
+                    format!(
+                        "ValidatingAdmissionPolicyBinding {name} is not what this version of Sluice has: its policy does not refuse \
+                         everywhere"
+                    ),
+                    UPGRADE,
+                );
+            }
             Ok(None) => {
                 return Found::wrong(
                     format!(

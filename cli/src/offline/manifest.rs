@@ -1,5 +1,6 @@
 //! A document as an object of Kubernetes: what it is called, where it lives, which dialect speaks about it.
 
+use super::served;
 use crate::input::Document;
 use crate::yaml::{Node, Position};
 use serde_json::Value;
@@ -68,6 +69,7 @@ impl Manifest {
         let api_version = text(document, root, "apiVersion")?;
         let kind = text(document, root, "kind")?;
         let group = api_version.split_once('/').map_or("", |(group, _)| group);
+        served::check(document, &api_version, &kind)?;
         let Some(metadata) = root
             .get("metadata")
             .filter(|metadata| metadata.entries().is_some())

@@ -1,8 +1,13 @@
-//! What the API server does to an object around admission: identity, generation, status.
+//! What the API server does to an object around admission: identity, generation, status, and whom it asks about a scale.
 
 use super::manifest::{Manifest, ObjectId};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
+use sluice_policy::Dialect;
+use sluice_policy::dialect::ScaleDown;
+
+/// What `status.replicas` of a Scale is made from: the `statusReplicasPath` of our own kinds' CRDs. Other kinds are not asked for it.
+const RUNNING_REPLICAS: [&str; 2] = ["status", "numberOfTaskManagers"];
 
 /// An object that exists already: with its namespace, and with a uid and a generation if the file has none.
 pub fn stored(manifest: &Manifest) -> Value {
@@ -65,6 +70,20 @@ pub fn before_storing(mut object: Value, id: &ObjectId, old: Option<&Value>) -> 
         metadata.insert("generation".to_owned(), json!(generation));
     }
     object
+}
+
+/// Whether nobody is asked about this number through `/scale`, as the registration says: it is not more than there was, and the kind, in
+/// the state that it is in, cannot cost more by it.
+pub fn scales_unseen(dialect: &dyn Dialect, parent: &Value, replicas: i64) -> bool {
+    let number = |path: &[&str]| sluice_policy::json::get(parent, path)?.as_i64();
+    // A Scale leaves it out where it is 0.
+    let had = dialect.kind().scale.and_then(number).unwrap_or_default();
+    replicas <= had
+        && match dialect.scale_down() {
+            ScaleDown::Judged => false,
+            ScaleDown::UnseenWhileItRuns => number(&RUNNING_REPLICAS).is_some_and(|runs| runs > 0),
+            ScaleDown::Unseen => true,
+        }
 }
 
 /// Everything that the generation counts.

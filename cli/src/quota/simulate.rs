@@ -3,7 +3,7 @@
 use super::Format;
 use super::print::{identity, name, out, structured};
 use super::view::{self, Quota};
-use crate::exit::{Failure, Outcome};
+use crate::exit::{self, Failure, Outcome};
 use crate::input::{self, Document, Folders};
 use crate::live::snapshot::Snapshot;
 use crate::offline::Verdict;
@@ -85,13 +85,13 @@ pub(super) fn run(
     } else {
         tables(&tried, &then)?
     };
-    out(&text)?;
     let fits = tried.iter().all(|tried| tried.verdict.is_admitted());
-    Ok(if fits {
+    let found = if fits {
         Outcome::Fine
     } else {
         Outcome::Negative
-    })
+    };
+    exit::told(found, out(&text))
 }
 
 /// A quota that counts one of them.

@@ -41,6 +41,20 @@ pub fn sluice_with(stdin: &[u8], args: &[&str]) -> Run {
     }
 }
 
+/// The exit code of `sluice` whose reader has gone away before the first line.
+pub fn code_unread(args: &[&str]) -> i32 {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let status = Command::new(env!("CARGO_BIN_EXE_sluice"))
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(writer)
+        .stderr(Stdio::null())
+        .status()
+        .expect("the binary ends");
+    status.code().expect("not ended by a signal")
+}
+
 pub fn sluice(args: &[&str]) -> Run {
     sluice_with(b"", args)
 }

@@ -12,5 +12,6 @@
 
 mod cert_manager;
 mod release;
+mod removal;
 mod stage;
 mod values;

@@ -422,6 +422,15 @@ fn somebody_else_makes_the_certificate(stage: &Stage, url: &str, ops: &str) {
         Ok(())
     })
     .unwrap();
+    let said = stage.sluice(&["doctor", "--only", "certificate"]);
+    assert!(
+        said.code == 1
+            && said
+                .out
+                .contains("with tls.mode=secret certificate and caBundle are yours to make"),
+        "{}",
+        said.out
+    );
     upgrade(&["--set", "tls.mode=self"]);
     let said = stage.sluice(&["doctor", "--wait", "--timeout", "90"]);
     assert_eq!(said.code, 0, "{}", said.out);

@@ -1,7 +1,9 @@
 //! helm, and a control plane to install into: what runs in place of pods has the rights of the service accounts that the chart made.
 
 use serde_json::{Value, json};
-use sluice_cluster::{Assets, Binary, Cluster, ClusterOptions, Process, ProcessSpec};
+use sluice_cluster::{
+    Assets, Binary, Cluster, ClusterOptions, ControllerManager, Process, ProcessSpec,
+};
 use sluice_tests::sluice_binary;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -130,11 +132,19 @@ pub struct Stage {
 
 impl Stage {
     pub async fn set() -> Option<Self> {
+        Self::set_with(|options| options).await
+    }
+
+    /// One where Deployments have pods, on no node, and where what is deleted takes along what it owns.
+    pub async fn set_with_pods() -> Option<Self> {
+        Self::set_with(|options| options.controller_manager(ControllerManager::Run)).await
+    }
+
+    async fn set_with(change: impl FnOnce(ClusterOptions) -> ClusterOptions) -> Option<Self> {
         let needed = [Binary::ALL, &[Binary::Helm]].concat();
         let assets = Assets::for_tests(&needed).await.unwrap()?;
-        let cluster = Cluster::start(ClusterOptions::new(assets.clone()))
-            .await
-            .unwrap();
+        let options = change(ClusterOptions::new(assets.clone()));
+        let cluster = Cluster::start(options).await.unwrap();
         let helm = Helm::new(&assets, Some(cluster.kubeconfig()));
         Some(Self {
             cluster,
@@ -150,6 +160,28 @@ impl Stage {
             .env("KUBECONFIG", self.cluster.kubeconfig())
             .args(arguments);
         run(command, input)
+    }
+
+    /// Runs lines of a page as whoever reads it would, with kubectl and helm in the PATH; none of them may wait for ever.
+    pub fn shell(&self, lines: &str) -> Said {
+        let programs = self.dir.path().join("programs");
+        if !programs.exists() {
+            std::fs::create_dir(&programs).unwrap();
+            for (name, program) in [
+                ("kubectl", self.cluster.kubectl()),
+                ("helm", self.helm.binary.clone()),
+            ] {
+                std::os::unix::fs::symlink(program, programs.join(name)).unwrap();
+            }
+        }
+        let path = std::env::var("PATH").unwrap();
+        let mut command = Command::new("timeout");
+        command
+            .args(["180", "sh", "-c", lines])
+            .env("KUBECONFIG", self.cluster.kubeconfig())
+            .env("HOME", self.dir.path())
+            .env("PATH", format!("{}:{path}", programs.display()));
+        run(command, "")
     }
 
     pub fn get(&self, what: &str) -> Value {

@@ -327,6 +327,44 @@ fn probed_apart(all: &[Value]) {
     assert_eq!(ports.len(), 2);
 }
 
+/// A key that stands twice in a map is no YAML: some readers refuse it, others take the first or the last.
+#[tokio::test]
+async fn labels_from_two_values_stand_once() {
+    let Some(assets) = helm().await else { return };
+    let helm = Helm::new(&assets, None);
+    let rendered = helm.template(&[
+        "commonLabels.team=platform",
+        "commonLabels.stage=live",
+        "podLabels.team=flink",
+        "monitoring.dashboard.enabled=true",
+        "monitoring.dashboard.labels.grafana_dashboard=yes",
+        "monitoring.dashboard.labels.stage=shown",
+    ]);
+    let all = documents(&rendered.ok());
+    let webhook = find(&all, "Deployment", "sluice");
+    assert_eq!(webhook["metadata"]["labels"]["team"], "platform");
+    let pod = &webhook["spec"]["template"]["metadata"]["labels"];
+    assert_eq!(
+        (&pod["team"], &pod["stage"]),
+        (&json!("flink"), &json!("live"))
+    );
+    let shown = &find(&all, "ConfigMap", "sluice-dashboard")["metadata"]["labels"];
+    assert_eq!(
+        (&shown["grafana_dashboard"], &shown["stage"], &shown["team"]),
+        (&json!("yes"), &json!("shown"), &json!("platform"))
+    );
+    // By these the chart's own objects are found.
+    for value in ["commonLabels", "podLabels"] {
+        let said = helm
+            .template(&[&format!("{value}.app\\.kubernetes\\.io/name=mine")])
+            .refused();
+        assert!(
+            said.contains("label app.kubernetes.io/name is the chart's own"),
+            "{said}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn the_certificate_comes_from_whom_the_values_say() {
     let Some(assets) = helm().await else { return };
@@ -441,8 +479,32 @@ async fn the_certificate_comes_from_whom_the_values_say() {
 async fn what_watches_is_switched_on_by_values() {
     let Some(assets) = helm().await else { return };
     let helm = Helm::new(&assets, None);
-    let said = helm.template(&["controller.metricsPort=8080"]).refused();
-    assert!(said.contains("give one of them another port"), "{said}");
+    for (values, named) in [
+        (
+            &["controller.metricsPort=8080"][..],
+            "controller.metricsPort and webhook.metricsPort are the same",
+        ),
+        (
+            &["controller.metricsPort=10250"],
+            "controller.metricsPort and webhook.port are the same",
+        ),
+        (
+            &["webhook.metricsPort=10250"],
+            "webhook.port and webhook.metricsPort are the same",
+        ),
+    ] {
+        let said = helm.template(values).refused();
+        assert!(
+            said.contains(named) && said.contains("give one of them another port"),
+            "{said}"
+        );
+    }
+    // A pod of its own has ports of its own.
+    helm.template(&[
+        "controller.placement=deployment",
+        "controller.metricsPort=8080",
+    ])
+    .ok();
     for placement in ["sidecar", "deployment"] {
         let all = documents(
             &helm

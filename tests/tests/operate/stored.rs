@@ -116,8 +116,53 @@ pub fn bundles(stage: &Stage, kubectl: &Kubectl) {
             );
         }
     }
+    another_makes_it(stage, kubectl, &none);
     create(kubectl, &bound);
     stage.recovers();
+}
+
+/// Where the webhook does not write the caBundle, whoever does is named: by what the chart leaves with the other values of `tls.mode`.
+fn another_makes_it(stage: &Stage, kubectl: &Kubectl, none: &Value) {
+    let configuration = CONFIGURATIONS[1];
+    let patch = [
+        "patch",
+        configuration,
+        "--type=json",
+        "-p",
+        &none.to_string(),
+    ];
+    let remedy = || {
+        kubectl.run(&patch).unwrap(); // it may be gone already
+        let said = stage.sluice("doctor --only certificate");
+        assert_eq!(said.code, 1, "{}", said.out);
+        said.out
+    };
+    let system = kubectl.in_namespace("sluice-system");
+    let container = json!({"name": "webhook", "image": "sluice", "args": ["webhook", "--tls-cert=/etc/sluice/tls/tls.crt"]});
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "sluice"},
+        "spec": {"replicas": 0, "selector": {"matchLabels": {"a": "b"}},
+            "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [container]}}},
+    });
+    create(&system, &deployment);
+    let said = remedy();
+    assert!(
+        said.contains("--set-file tls.secret.caBundle=ca.pem") && !said.contains("at once"),
+        "{said}"
+    );
+    let annotate = |text: &str| {
+        let annotate = ["annotate", configuration, text];
+        kubectl.run(&annotate).unwrap().admitted().unwrap();
+    };
+    annotate("cert-manager.io/inject-ca-from=sluice-system/sluice");
+    let said = remedy();
+    assert!(
+        said.contains("kubectl -n sluice-system describe certificate sluice")
+            && !said.contains("at once"),
+        "{said}"
+    );
+    annotate("cert-manager.io/inject-ca-from-");
+    delete(&system, "deployment/sluice");
 }
 
 /// Somebody else's CA, as base64: the API server's own.
@@ -164,6 +209,47 @@ pub fn guards(stage: &Stage, kubectl: &Kubectl) {
     delete(kubectl, policy);
     create(kubectl, &sound);
     stage.recovers();
+    // There, and without effect: it is asked about less, compares with something else, refuses nothing, or counts in a few namespaces.
+    let labels = "validatingadmissionpolicy/sluice-namespace-labels";
+    let weakened = [
+        (
+            policy,
+            json!([{"op": "replace", "path": "/spec/matchConstraints/resourceRules/0/resources", "value": ["savepoints/status"]}]),
+        ),
+        (
+            policy,
+            json!([{"op": "replace", "path": "/spec/matchConstraints/namespaceSelector", "value": {"matchLabels": {"a": "b"}}}]),
+        ),
+        (
+            labels,
+            json!([{"op": "replace", "path": "/spec/variables/1/expression", "value": "object.metadata.?labels.orValue({})"}]),
+        ),
+        (
+            binding,
+            json!([{"op": "replace", "path": "/spec/validationActions", "value": ["Audit"]}]),
+        ),
+        (
+            binding,
+            json!([{"op": "add", "path": "/spec/matchResources", "value": {"namespaceSelector": {"matchLabels": {"a": "b"}}}}]),
+        ),
+    ];
+    for (guard, patch) in weakened {
+        let sound = fresh(kubectl, guard);
+        kubectl
+            .run(&["patch", guard, "--type=json", "-p", &patch.to_string()])
+            .unwrap()
+            .admitted()
+            .unwrap();
+        let kind = sound["kind"].as_str().unwrap();
+        let name = sound["metadata"]["name"].as_str().unwrap();
+        stage.complains(
+            &format!("{kind} {name} is not what this version of Sluice has"),
+            "helm upgrade",
+        );
+        delete(kubectl, guard);
+        create(kubectl, &sound);
+        stage.recovers();
+    }
 }
 
 pub fn backstop(stage: &Stage, kubectl: &Kubectl) {

@@ -83,6 +83,19 @@ pub fn all_is_well(stage: &Stage, _: &Kubectl) {
         "{}",
         said.out
     );
+    // What may not be read is not well.
+    let said = stage.sluice(&format!("doctor -o json --kubeconfig {who}"));
+    let all: Value = serde_json::from_str(&said.out).unwrap();
+    for check in ["crds", "registration", "closed", "guards", "backstop"] {
+        let found = all.as_array().unwrap().iter();
+        let found: Vec<_> = found.filter(|found| found["check"] == check).collect();
+        assert_eq!(found.len(), 1, "{all}");
+        assert_eq!(found[0]["verdict"], "unseen", "{check}: {all}");
+        assert!(
+            found[0]["message"].as_str().unwrap().contains("forbidden"),
+            "{check}: {all}"
+        );
+    }
     // A namespace that is left out.
     let said = stage.sluice("doctor --in kube-system");
     assert_eq!(said.code, 1, "{}", said.out);
