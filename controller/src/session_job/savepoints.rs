@@ -124,7 +124,7 @@ mod tests {
         }
     }
 
-    fn job(metadata: Value) -> SessionJob {
+    fn job(metadata: &Value) -> SessionJob {
         let mut job = json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "SessionJob", "spec": {},
             "metadata": {"name": "j", "namespace": "n", "uid": "u"}});
         for (key, value) in metadata.as_object().unwrap() {
@@ -178,7 +178,7 @@ mod tests {
                 _ => (404, refusal(404)),
             })
             .await;
-            let kept = context(&server).keep(&job(metadata.clone()), &record).await;
+            let kept = context(&server).keep(&job(metadata), &record).await;
             assert_eq!(
                 kept.is_ok(),
                 goes_on,

@@ -25,13 +25,13 @@ fn alone(deployment: &Deployment, savepoints: &[Stored]) -> Plan {
 }
 
 /// As it was told last, asked for this at this generation.
-fn asked(generation: i64, state: &str, status: Value) -> Deployment {
+fn asked(generation: i64, state: &str, status: &Value) -> Deployment {
     let mut one = deployment(
         &json!({"metadata": {"generation": generation}, "spec": {"state": state},
         "status": {"sessionJob": {"hasRun": true}}}),
     );
     let mut all = serde_json::to_value(&one.status).unwrap();
-    merge(&mut all, &status);
+    merge(&mut all, status);
     one.status = serde_json::from_value(all).unwrap();
     one
 }
@@ -41,7 +41,7 @@ fn then(generation: i64, state: &str, plan: &Plan) -> Deployment {
     asked(
         generation,
         state,
-        serde_json::to_value(&plan.status).unwrap(),
+        &serde_json::to_value(&plan.status).unwrap(),
     )
 }
 
@@ -64,7 +64,7 @@ const UNCLEAR: (Option<DeploymentState>, Option<&str>) =
 #[test]
 fn a_job_that_came_to_its_end_does_not_run_again_because_its_session_job_was_deleted() {
     let older = [kept("old", SavepointOrigin::Suspend)];
-    let one = asked(3, "RUNNING", json!({"state": "FINISHED"}));
+    let one = asked(3, "RUNNING", &json!({"state": "FINISHED"}));
     let ended = going(job(
         &one,
         DesiredState::Running,
@@ -80,7 +80,7 @@ fn a_job_that_came_to_its_end_does_not_run_again_because_its_session_job_was_del
     );
     assert_eq!(Some(plan.status), one.status);
     // Nobody had looked before it was deleted.
-    let one = asked(3, "RUNNING", json!({"state": "RUNNING"}));
+    let one = asked(3, "RUNNING", &json!({"state": "RUNNING"}));
     let plan = decided(&one, Found::Ours(&ended));
     assert_eq!(plan.status.state, Some(DeploymentState::Finished));
     assert_eq!(
@@ -113,9 +113,9 @@ fn an_unclear_stop_is_not_forgotten_with_its_session_job() {
         let told = asked(
             3,
             state,
-            json!({"state": "FAILED", "failure": {"reason": "StopUnclear", "message": "in s3://b/sp"}}),
+            &json!({"state": "FAILED", "failure": {"reason": "StopUnclear", "message": "in s3://b/sp"}}),
         );
-        let untold = asked(3, state, json!({}));
+        let untold = asked(3, state, &json!({}));
         for one in [told, untold] {
             let ended = going(job(&one, DesiredState::Suspended, status.clone()));
             let plan = decided(&one, Found::Ours(&ended));
@@ -133,7 +133,7 @@ fn an_unclear_stop_is_not_forgotten_with_its_session_job() {
         }
     }
     // Off the session cluster it does not go unasked either.
-    let mut leaves = asked(3, "RUNNING", json!({}));
+    let mut leaves = asked(3, "RUNNING", &json!({}));
     let ended = going(job(&leaves, DesiredState::Suspended, status));
     leaves.spec.session_cluster_name = None;
     let plan = decided(&leaves, Found::Ours(&ended));
@@ -163,7 +163,7 @@ fn a_stop_whose_end_nobody_has_seen_is_unclear() {
                 let stopping = asked(
                     generation,
                     state,
-                    json!({"state": "TRANSITIONING", "operation": operation}),
+                    &json!({"state": "TRANSITIONING", "operation": operation}),
                 );
                 let plan = alone(&stopping, &others);
                 assert_eq!((step(&plan).as_str(), failure(&plan)), ("-", UNCLEAR));
@@ -192,16 +192,16 @@ fn a_stop_whose_end_nobody_has_seen_is_unclear() {
         }
     }
     // Nobody goes on from it.
-    let cancelled = asked(4, "CANCELLED", json!({"operation": stop}));
+    let cancelled = asked(4, "CANCELLED", &json!({"operation": stop}));
     let plan = alone(&cancelled, &others);
     assert_eq!(plan.status.state, Some(DeploymentState::Cancelled));
     // A cancellation leaves no savepoint that anybody has asked for.
-    let cancelling = asked(3, "RUNNING", json!({"operation": {"kind": "Cancel"}}));
+    let cancelling = asked(3, "RUNNING", &json!({"operation": {"kind": "Cancel"}}));
     assert_eq!(step(&alone(&cancelling, &others)), "create RUNNING");
     // Where Flink has chosen the folder, the time tells.
     let elsewhere = |at: &str| {
         let stopping = json!({"operation": {"kind": "Suspend", "startedAt": at, "triggerId": "t"}});
-        step(&alone(&asked(3, "RUNNING", stopping), &others))
+        step(&alone(&asked(3, "RUNNING", &stopping), &others))
     };
     assert_eq!(elsewhere("2026-11-21T11:59:50Z"), "create RUNNING");
     assert_eq!(elsewhere("2026-11-21T12:30:00Z"), "-");
@@ -209,7 +209,7 @@ fn a_stop_whose_end_nobody_has_seen_is_unclear() {
 
 #[test]
 fn what_a_session_job_says_of_a_stop_on_its_way_out_is_taken_down() {
-    let one = asked(3, "RUNNING", json!({}));
+    let one = asked(3, "RUNNING", &json!({}));
     let mut status = says("TRANSITIONING", "RUNNING");
     status["operation"] =
         json!({"kind": "Cancel", "triggerId": "t", "startedAt": "2026-11-21T11:59:50Z"});
@@ -240,7 +240,7 @@ fn an_unclear_stop_is_told_before_it_goes_on() {
     );
     for state in ["RUNNING", "SUSPENDED"] {
         let desired = serde_json::from_value(json!(state)).unwrap();
-        let before = asked(3, state, json!({"state": "TRANSITIONING"}));
+        let before = asked(3, state, &json!({"state": "TRANSITIONING"}));
         let ended = job(&before, desired, status.clone());
         for parallelism in [2, 3] {
             let alter = |mut one: Deployment| {
@@ -248,7 +248,7 @@ fn an_unclear_stop_is_told_before_it_goes_on() {
                 template.parallelism = Some(parallelism);
                 one
             };
-            let one = alter(asked(4, state, json!({"state": "TRANSITIONING"})));
+            let one = alter(asked(4, state, &json!({"state": "TRANSITIONING"})));
             let plan = decided(&one, Found::Ours(&ended));
             assert_eq!((step(&plan).as_str(), failure(&plan)), ("-", UNCLEAR));
             let claim = plan.status.session_job.clone().unwrap();
@@ -267,9 +267,9 @@ fn an_unclear_stop_is_told_before_it_goes_on() {
         }
     }
     // Nothing is gone on from.
-    let cancelled = asked(4, "CANCELLED", json!({}));
+    let cancelled = asked(4, "CANCELLED", &json!({}));
     let ended = job(
-        &asked(3, "RUNNING", json!({})),
+        &asked(3, "RUNNING", &json!({})),
         DesiredState::Running,
         status,
     );
