@@ -1,16 +1,22 @@
 //! Filling in: decides for every field that has a default whether it is given, kept, or filled in anew.
 
+mod derive;
+mod environment;
+mod keep;
+mod outdated;
+
 use super::leaves::{each_leaf, given};
 use super::owned::Owned;
 use super::record::{ANNOTATION, Record};
 use super::settings::Settings;
 use super::spelling::{Spellings, other_names};
 use super::{BUILT_IN, DERIVED};
-use crate::dialect::{Derived, Dialect, Frozen};
+use crate::dialect::{Dialect, Frozen};
 use crate::draft::Draft;
 use crate::immutability::{Change, spec_changes};
 use crate::path::FieldPath;
 use crate::world::Layer;
+use outdated::Outdated;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -191,106 +197,6 @@ impl Filler<'_, '_, '_> {
         });
     }
 
-    /// What is recorded stays as it is stored, whatever the defaults say today, and stays recorded while nobody else
-    /// has claimed it.
-    fn keep_recorded(&mut self, settings: &Settings<'_>, outdated: &Outdated) {
-        let derived = settings.dialect.derived(self.sent);
-        let derived_before = self
-            .old
-            .map(|old| settings.dialect.derived(old))
-            .unwrap_or_default();
-        let (stored, sent) = (self.stored, self.sent_record);
-        let only_sent = sent.paths().filter(|path| !stored.has(path));
-        for path in stored.paths().chain(only_sent) {
-            if !path.is_below("spec") || derived.iter().any(|derived| derived.path == *path) {
-                continue;
-            }
-            if settings.leaves_out(path) {
-                continue;
-            }
-            let sent = given(self.sent, path);
-            let is_a_default = sent.is_none_or(|value| self.was_filled(path, value));
-            let is_outdated = || {
-                let value = sent.or_else(|| self.old.and_then(|old| given(old, path)));
-                value.is_some_and(|value| outdated.has(path, value))
-            };
-            if is_a_default
-                && !self.is_frozen(path)
-                && (is_outdated() || self.is_said_otherwise(path))
-            {
-                self.withdraw(path);
-                continue;
-            }
-            if let Some(value) = sent {
-                if self.was_filled(path, value) {
-                    self.record.note(path.clone(), value);
-                }
-            } else if let Some(value) = self
-                .old
-                .and_then(|old| given(old, path))
-                .filter(|_| stored.has(path))
-            {
-                if self.put(path, value, KEPT) && stored.holds(path, value) {
-                    self.record.note(path.clone(), value);
-                }
-            } else {
-                continue;
-            }
-            if derived_before.iter().any(|derived| derived.path == *path) {
-                self.kept_derived.insert(path.clone());
-            }
-            self.seen.insert(self.spellings.dotted(path).into_owned());
-        }
-    }
-
-    /// Whether the user says himself, in another form, what had been filled in: with another spelling of the key, with another name of
-    /// the option, or with another field of an exclusive group.
-    fn is_said_otherwise(&self, path: &FieldPath) -> bool {
-        let is_own = |path: &FieldPath, value: &Value| !self.was_filled(path, value);
-        let respelled = || {
-            let places = self
-                .spellings
-                .places(self.sent, &self.spellings.dotted(path));
-            places.iter().any(|place| {
-                place != path && given(self.sent, place).is_some_and(|value| is_own(place, value))
-            })
-        };
-        let renamed = || {
-            other_names(path).any(|name| {
-                !self.imposed.contains_key(&name)
-                    && self
-                        .spellings
-                        .given(self.sent, &name)
-                        .is_some_and(|value| !is_blank(value) && is_own(&name, value))
-            })
-        };
-        (self.spellings.cover(path) && respelled())
-            || self.excludes(path, |member| self.own.contains(member))
-            || renamed()
-    }
-
-    /// Once for all: the record may have thousands of entries, and a member as many leaves.
-    fn find_own(&mut self) {
-        let mut recorded = self.stored.paths().chain(self.sent_record.paths());
-        if recorded.next().is_none() {
-            return; // nobody asks
-        }
-        let is_own = |member: &&FieldPath| {
-            let mut own = false;
-            if let Some(value) = given(self.sent, member) {
-                each_leaf((*member).clone(), value, &mut |path, value| {
-                    own = own
-                        || !is_blank(value)
-                            && !self.imposed.contains_key(path)
-                            && !self.was_filled(path, value);
-                });
-            }
-            own
-        };
-        let members = self.exclusive.iter().flatten();
-        self.own = members.filter(is_own).cloned().collect();
-    }
-
     /// Takes a default out again, with the maps that it leaves empty.
     fn withdraw(&mut self, path: &FieldPath) {
         let mut at = path.clone();
@@ -364,143 +270,6 @@ impl Filler<'_, '_, '_> {
         vec![path.clone()]
     }
 
-    /// Values that follow from others, as long as nobody else has set them; `overridden`: what Environments have.
-    fn derive(&mut self, dialect: &dyn Dialect, overridden: &BTreeSet<FieldPath>) {
-        let before: Vec<Derived> = self.old.map(|old| dialect.derived(old)).unwrap_or_default();
-        for Derived { path, value } in dialect.derived(self.draft.object()) {
-            let is_said = self.seen.contains(&path) && !self.kept_derived.contains(&path);
-            if is_said || overridden.contains(&path) {
-                continue;
-            }
-            let stored = self.old.and_then(|old| given(old, &path)).cloned();
-            let recorded = stored
-                .as_ref()
-                .is_some_and(|stored| self.stored.holds(&path, stored));
-            // It follows its inputs only if it did so before: a recorded value that is not what the stored inputs give
-            // came from an admin's defaults.
-            let inputs_changed = !before
-                .iter()
-                .any(|old| old.path == path && old.value == value);
-            let followed = before
-                .iter()
-                .any(|old| old.path == path && stored.as_ref() == Some(&old.value));
-            let follows = followed && inputs_changed && !self.is_frozen(&path);
-            match given(self.sent, &path).cloned() {
-                Some(sent) if self.was_filled(&path, &sent) => {
-                    if recorded && follows {
-                        self.put_recorded(&path, &value, DERIVED);
-                    } else {
-                        // What it followed meanwhile may have been set back.
-                        self.put_recorded(&path, &sent, KEPT);
-                    }
-                }
-                Some(_) => {}
-                None if recorded && follows => self.put_recorded(&path, &value, DERIVED),
-                None => match stored {
-                    Some(stored) if recorded => self.put_recorded(&path, &stored, KEPT),
-                    Some(stored) if self.stored.has(&path) || self.is_frozen(&path) => {
-                        self.put(&path, &stored, KEPT);
-                    }
-                    _ => self.put_recorded(&path, &value, DERIVED),
-                },
-            }
-        }
-    }
-
-    /// Environments win over everything but what is frozen, which keeps what it runs with, and what upstream lets nobody change now.
-    fn override_with(&mut self, settings: &Settings<'_>, layers: &Layers) -> BTreeSet<FieldPath> {
-        let mut seen = BTreeSet::new();
-        let held = self
-            .old
-            .map(|old| settings.dialect.held(old))
-            .unwrap_or_default();
-        for layer in &layers.environments {
-            settings.each(layer, &mut |path, value| {
-                if !seen.insert(path.clone()) {
-                    return;
-                }
-                let stored = self.old.and_then(|old| self.spellings.given(old, path));
-                let now = self.spellings.given(self.draft.object(), path);
-                if now == stored && held.iter().any(|held| path.is_within(held)) {
-                    return;
-                }
-                let is_so = |place: &FieldPath| given(self.draft.object(), place) == Some(value);
-                if layers.only_levers && self.places(path).iter().all(is_so) {
-                    return; // what an Environment has made of a change is not taken back when it is judged
-                }
-                let (value, source, places) = if layers.only_levers || self.is_frozen(path) {
-                    let Some(stored) = stored else { return };
-                    (stored, KEPT, self.kept_places(path))
-                } else {
-                    (value, layer.source.as_str(), self.places(path))
-                };
-                for place in places {
-                    self.flatten(&place);
-                    self.put(&place, value, source);
-                    // Where it says what had been filled in before, it is a default again, as it will be to the validating
-                    // call, which finds the value in place.
-                    if self.was_filled(&place, value) {
-                        self.record.note(place, value);
-                    }
-                }
-            });
-        }
-        if !layers.only_levers {
-            self.withdraw_excluded();
-        }
-        seen
-    }
-
-    /// Makes room for a value where the user has nested other keys: `a: {b: 1}` says `a.b: 1`, which stays beside `a: x`.
-    fn flatten(&mut self, place: &FieldPath) {
-        if !self.spellings.cover(place) {
-            return;
-        }
-        let Some(nested @ Value::Object(_)) = given(self.draft.object(), place).cloned() else {
-            return;
-        };
-        self.draft.remove(place);
-        each_leaf(place.clone(), &nested, &mut |path, value| {
-            let dotted = self.spellings.dotted(path);
-            if self.spellings.given(self.draft.object(), &dotted).is_none() {
-                self.draft.set(&dotted, value.clone());
-            }
-        });
-    }
-
-    /// No default stands beside a field that an Environment has set and that rules it out.
-    fn withdraw_excluded(&mut self) {
-        let excluded: Vec<FieldPath> = self
-            .record
-            .paths()
-            .filter(|path| !self.imposed.contains_key(*path) && !self.is_frozen(path))
-            .filter(|path| {
-                self.excludes(path, |member| self.is_imposed_within(member))
-                    || other_names(path).any(|name| self.is_imposed_within(&name))
-            })
-            .cloned()
-            .collect();
-        for path in excluded {
-            self.withdraw(&path); // and with it goes its record, which is true no more
-        }
-    }
-
-    /// Takes out what was built in for an object that says something else in the end.
-    fn withdraw_outdated(&mut self, outdated: &Outdated) {
-        for (path, value) in &outdated.0 {
-            let is_filled = self.record.holds(path, value)
-                && given(self.draft.object(), path) == Some(value)
-                && !self.owned.has(path);
-            // Else it is an admin's, who happens to say the same.
-            let is_built_in = |filled: &Filled| {
-                filled.path != *path || [BUILT_IN, KEPT].contains(&filled.source.as_str())
-            };
-            if is_filled && !self.is_frozen(path) && self.filled.iter().all(is_built_in) {
-                self.withdraw(path);
-            }
-        }
-    }
-
     fn write_record(&mut self) {
         let mut record = std::mem::take(&mut self.record);
         record.retain_true(self.draft.object());
@@ -571,30 +340,6 @@ impl Filler<'_, '_, '_> {
             });
         }
         done
-    }
-}
-
-/// Values that were built in and are not any more.
-#[derive(Default)]
-struct Outdated(Vec<(FieldPath, Value)>);
-
-impl Outdated {
-    fn of(before: &Value, now: &Value) -> Self {
-        let mut outdated = Vec::new();
-        if before != now {
-            each_leaf(FieldPath::default(), before, &mut |path, value| {
-                if path.get(now).is_none() {
-                    outdated.push((path.clone(), value.clone()));
-                }
-            });
-        }
-        Self(outdated)
-    }
-
-    fn has(&self, path: &FieldPath, value: &Value) -> bool {
-        self.0
-            .iter()
-            .any(|(at, which)| at == path && which == value)
     }
 }
 

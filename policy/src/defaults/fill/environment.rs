@@ -1,0 +1,93 @@
+//! What Environments set, over everything but what is frozen.
+
+use super::{Filler, KEPT, Layers};
+use crate::defaults::leaves::{each_leaf, given};
+use crate::defaults::settings::Settings;
+use crate::defaults::spelling::other_names;
+use crate::path::FieldPath;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+impl Filler<'_, '_, '_> {
+    /// Environments win over everything but what is frozen, which keeps what it runs with, and what upstream lets nobody change now.
+    pub(super) fn override_with(
+        &mut self,
+        settings: &Settings<'_>,
+        layers: &Layers,
+    ) -> BTreeSet<FieldPath> {
+        let mut seen = BTreeSet::new();
+        let held = self
+            .old
+            .map(|old| settings.dialect.held(old))
+            .unwrap_or_default();
+        for layer in &layers.environments {
+            settings.each(layer, &mut |path, value| {
+                if !seen.insert(path.clone()) {
+                    return;
+                }
+                let stored = self.old.and_then(|old| self.spellings.given(old, path));
+                let now = self.spellings.given(self.draft.object(), path);
+                if now == stored && held.iter().any(|held| path.is_within(held)) {
+                    return;
+                }
+                let is_so = |place: &FieldPath| given(self.draft.object(), place) == Some(value);
+                if layers.only_levers && self.places(path).iter().all(is_so) {
+                    return; // what an Environment has made of a change is not taken back when it is judged
+                }
+                let (value, source, places) = if layers.only_levers || self.is_frozen(path) {
+                    let Some(stored) = stored else { return };
+                    (stored, KEPT, self.kept_places(path))
+                } else {
+                    (value, layer.source.as_str(), self.places(path))
+                };
+                for place in places {
+                    self.flatten(&place);
+                    self.put(&place, value, source);
+                    // Where it says what had been filled in before, it is a default again, as it will be to the validating
+                    // call, which finds the value in place.
+                    if self.was_filled(&place, value) {
+                        self.record.note(place, value);
+                    }
+                }
+            });
+        }
+        if !layers.only_levers {
+            self.withdraw_excluded();
+        }
+        seen
+    }
+
+    /// Makes room for a value where the user has nested other keys: `a: {b: 1}` says `a.b: 1`, which stays beside `a: x`.
+    fn flatten(&mut self, place: &FieldPath) {
+        if !self.spellings.cover(place) {
+            return;
+        }
+        let Some(nested @ Value::Object(_)) = given(self.draft.object(), place).cloned() else {
+            return;
+        };
+        self.draft.remove(place);
+        each_leaf(place.clone(), &nested, &mut |path, value| {
+            let dotted = self.spellings.dotted(path);
+            if self.spellings.given(self.draft.object(), &dotted).is_none() {
+                self.draft.set(&dotted, value.clone());
+            }
+        });
+    }
+
+    /// No default stands beside a field that an Environment has set and that rules it out.
+    fn withdraw_excluded(&mut self) {
+        let excluded: Vec<FieldPath> = self
+            .record
+            .paths()
+            .filter(|path| !self.imposed.contains_key(*path) && !self.is_frozen(path))
+            .filter(|path| {
+                self.excludes(path, |member| self.is_imposed_within(member))
+                    || other_names(path).any(|name| self.is_imposed_within(&name))
+            })
+            .cloned()
+            .collect();
+        for path in excluded {
+            self.withdraw(&path); // and with it goes its record, which is true no more
+        }
+    }
+}

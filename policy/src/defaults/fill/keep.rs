@@ -1,0 +1,111 @@
+//! What is recorded: it stays as it is stored, unless the user says otherwise.
+
+use super::outdated::Outdated;
+use super::{Filler, KEPT, is_blank};
+use crate::defaults::leaves::{each_leaf, given};
+use crate::defaults::settings::Settings;
+use crate::defaults::spelling::other_names;
+use crate::path::FieldPath;
+use serde_json::Value;
+
+impl Filler<'_, '_, '_> {
+    /// What is recorded stays as it is stored, whatever the defaults say today, and stays recorded while nobody else
+    /// has claimed it.
+    pub(super) fn keep_recorded(&mut self, settings: &Settings<'_>, outdated: &Outdated) {
+        let derived = settings.dialect.derived(self.sent);
+        let derived_before = self
+            .old
+            .map(|old| settings.dialect.derived(old))
+            .unwrap_or_default();
+        let (stored, sent) = (self.stored, self.sent_record);
+        let only_sent = sent.paths().filter(|path| !stored.has(path));
+        for path in stored.paths().chain(only_sent) {
+            if !path.is_below("spec") || derived.iter().any(|derived| derived.path == *path) {
+                continue;
+            }
+            if settings.leaves_out(path) {
+                continue;
+            }
+            let sent = given(self.sent, path);
+            let is_a_default = sent.is_none_or(|value| self.was_filled(path, value));
+            let is_outdated = || {
+                let value = sent.or_else(|| self.old.and_then(|old| given(old, path)));
+                value.is_some_and(|value| outdated.has(path, value))
+            };
+            if is_a_default
+                && !self.is_frozen(path)
+                && (is_outdated() || self.is_said_otherwise(path))
+            {
+                self.withdraw(path);
+                continue;
+            }
+            if let Some(value) = sent {
+                if self.was_filled(path, value) {
+                    self.record.note(path.clone(), value);
+                }
+            } else if let Some(value) = self
+                .old
+                .and_then(|old| given(old, path))
+                .filter(|_| stored.has(path))
+            {
+                if self.put(path, value, KEPT) && stored.holds(path, value) {
+                    self.record.note(path.clone(), value);
+                }
+            } else {
+                continue;
+            }
+            if derived_before.iter().any(|derived| derived.path == *path) {
+                self.kept_derived.insert(path.clone());
+            }
+            self.seen.insert(self.spellings.dotted(path).into_owned());
+        }
+    }
+
+    /// Whether the user says himself, in another form, what had been filled in: with another spelling of the key, with another name of
+    /// the option, or with another field of an exclusive group.
+    fn is_said_otherwise(&self, path: &FieldPath) -> bool {
+        let is_own = |path: &FieldPath, value: &Value| !self.was_filled(path, value);
+        let respelled = || {
+            let places = self
+                .spellings
+                .places(self.sent, &self.spellings.dotted(path));
+            places.iter().any(|place| {
+                place != path && given(self.sent, place).is_some_and(|value| is_own(place, value))
+            })
+        };
+        let renamed = || {
+            other_names(path).any(|name| {
+                !self.imposed.contains_key(&name)
+                    && self
+                        .spellings
+                        .given(self.sent, &name)
+                        .is_some_and(|value| !is_blank(value) && is_own(&name, value))
+            })
+        };
+        (self.spellings.cover(path) && respelled())
+            || self.excludes(path, |member| self.own.contains(member))
+            || renamed()
+    }
+
+    /// Once for all: the record may have thousands of entries, and a member as many leaves.
+    pub(super) fn find_own(&mut self) {
+        let mut recorded = self.stored.paths().chain(self.sent_record.paths());
+        if recorded.next().is_none() {
+            return; // nobody asks
+        }
+        let is_own = |member: &&FieldPath| {
+            let mut own = false;
+            if let Some(value) = given(self.sent, member) {
+                each_leaf((*member).clone(), value, &mut |path, value| {
+                    own = own
+                        || !is_blank(value)
+                            && !self.imposed.contains_key(path)
+                            && !self.was_filled(path, value);
+                });
+            }
+            own
+        };
+        let members = self.exclusive.iter().flatten();
+        self.own = members.filter(is_own).cloned().collect();
+    }
+}
