@@ -178,8 +178,8 @@ pub fn check(history: &[Change], attempts: &Attempts, enforces: impl Fn(&str) ->
 struct Checker<'a, E> {
     attempts: &'a Attempts,
     enforces: E,
-    /// Limits of each quota, from which revision on.
-    limits: BTreeMap<Quota, Vec<(u64, u64)>>,
+    /// What each quota asked for, from which revision on: how much, and in which namespaces.
+    limits: BTreeMap<Quota, Vec<(u64, Limit)>>,
     newest: Option<u64>,
     news: BTreeMap<Quota, News>,
     sums: Sums,
@@ -242,8 +242,19 @@ impl<E: Fn(&str) -> bool> Checker<'_, E> {
             Written::Quota(quota, now) => {
                 if let Some(now) = now {
                     let limits = self.limits.entry(quota.clone()).or_default();
-                    if limits.last().is_none_or(|(_, hard)| *hard != now.hard) {
-                        limits.push((change.revision, now.hard));
+                    let asks = |limit: &Limit| (limit.hard, limit.namespaces.clone());
+                    if limits
+                        .last()
+                        .is_none_or(|(_, last)| asks(last) != asks(now))
+                    {
+                        let ledger = None;
+                        limits.push((
+                            change.revision,
+                            Limit {
+                                ledger,
+                                ..now.clone()
+                            },
+                        ));
                     }
                 }
                 self.monotonic(change.revision, quota, counted.as_ref(), now.as_ref());
@@ -339,12 +350,15 @@ impl<E: Fn(&str) -> bool> Checker<'_, E> {
             }
             self.verdict.sums += 1;
             let unheld = self.news.get(quota).map_or(0, |news| news.unheld(sent));
-            let live = self.verdict.state.live(limit, &self.enforces);
-            let live = live.saturating_sub(unheld);
-            let highest = highest(self.limits.get(quota), sent);
-            if live > highest {
+            // A hold may be older than an edit, be it of the limit or of the namespaces: it was taken under one of these.
+            let in_force = in_force(self.limits.get(quota), sent).map(|limit| {
+                let live = self.verdict.state.live(limit, &self.enforces);
+                (live.saturating_sub(unheld), limit.hard)
+            });
+            let least = in_force.min_by_key(|(live, hard)| live.saturating_sub(*hard));
+            if let Some((live, hard)) = least.filter(|(live, hard)| live > hard) {
                 over.push(format!(
-                    "{rise}: {quota} allowed {highest} m since revision {sent}, and {live} m live"
+                    "{rise}: {quota} allowed {hard} m since revision {sent}, and {live} m live"
                 ));
             }
         }
@@ -453,16 +467,15 @@ impl<E: Fn(&str) -> bool> Checker<'_, E> {
     }
 }
 
-/// The highest limit from a revision on.
-fn highest(limits: Option<&Vec<(u64, u64)>>, since: u64) -> u64 {
-    let mut highest = 0;
-    for (from, hard) in limits.into_iter().flatten().rev() {
-        highest = highest.max(*hard);
-        if *from <= since {
-            break;
-        }
-    }
-    highest
+/// What a quota has asked for from a revision on, the newest first.
+fn in_force(limits: Option<&Vec<(u64, Limit)>>, since: u64) -> impl Iterator<Item = &Limit> {
+    let mut is_older = false;
+    limits
+        .into_iter()
+        .flatten()
+        .rev()
+        .take_while(move |(from, _)| !std::mem::replace(&mut is_older, *from <= since))
+        .map(|(_, limit)| limit)
 }
 
 #[cfg(test)]

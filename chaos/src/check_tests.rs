@@ -191,6 +191,41 @@ fn a_lowered_limit_binds_only_who_asks_after_it() {
 }
 
 #[test]
+fn a_wider_scope_binds_only_who_asks_after_it() {
+    let widened = Scene::default()
+        .quota(4000, 4000)
+        .create(&place("b", "x"), 3000, 1, 0)
+        .create(&place("a", "y"), 3000, 2, 0);
+    let widened = widened.quota(4000, 4000);
+    let mut wider = Scene {
+        history: widened.history.clone(),
+        attempts: widened.attempts.clone(),
+        limit: widened.limit,
+    };
+    if let Some(Written::Quota(_, Some(limit))) =
+        wider.history.last_mut().map(|change| &mut change.what)
+    {
+        limit.namespaces = Some(vec!["a".into(), "b".into()]);
+    }
+    let before = |scene: &Scene| Scene {
+        history: scene.history.clone(),
+        attempts: scene.attempts.clone(),
+        limit: scene.limit,
+    };
+    let within = |scene: Scene| {
+        let broken = scene.broken();
+        broken
+            .iter()
+            .any(|(promise, _)| *promise == Promise::WithinLimit)
+    };
+    // Sent before: its hold may be older than the edit.
+    assert!(!within(before(&wider).create(&place("a", "z"), 1000, 3, 1)));
+    // Sent after it, and sent before it where it did not fit then either.
+    assert!(within(before(&wider).create(&place("a", "z"), 1000, 3, 0)));
+    assert!(within(before(&wider).create(&place("a", "z"), 1001, 3, 1)));
+}
+
+#[test]
 fn what_a_lenient_namespace_holds_is_not_laid_to_the_others() {
     let scene = Scene::default()
         .quota(4000, 3000)
