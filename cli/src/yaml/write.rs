@@ -27,13 +27,26 @@ pub fn write_all<'n>(nodes: impl IntoIterator<Item = &'n Node>) -> String {
         .join("---\n")
 }
 
+/// In characters, with quotes and escapes: readers refuse a longer key before a `:` unless a `?` announces it (YAML 1.2,
+/// 7.4.2).
+const LONGEST_SIMPLE_KEY: usize = 1024;
+
 fn map(out: &mut String, entries: &[Entry], indent: usize) {
     for (position, entry) in entries.iter().enumerate() {
         // The first key of a map in a list stands behind the dash.
         if position > 0 || out.is_empty() || out.ends_with('\n') {
             pad(out, indent);
         }
-        out.push_str(&text(&entry.key));
+        let key = text(&entry.key);
+        let long = key.chars().count() > LONGEST_SIMPLE_KEY;
+        if long {
+            out.push_str("? ");
+            out.push_str(&key);
+            out.push('\n');
+            pad(out, indent);
+        } else {
+            out.push_str(&key);
+        }
         out.push(':');
         match &entry.value.content {
             Content::Map(below) if !below.is_empty() => {
@@ -42,7 +55,7 @@ fn map(out: &mut String, entries: &[Entry], indent: usize) {
             }
             Content::List(below) if !below.is_empty() => {
                 out.push('\n');
-                list(out, below, indent);
+                list(out, below, indent + if long { 2 } else { 0 });
             }
             _ => {
                 out.push(' ');
@@ -230,6 +243,21 @@ mod tests {
         "#);
     }
 
+    #[test]
+    fn keys_longer_than_a_simple_one_are_announced() {
+        let key = "k".repeat(LONGEST_SIMPLE_KEY - 2);
+        let longer = format!("{key}\n");
+        let value = json!([{
+            &key: 1,
+            &longer: {"a": 1, &longer: [[1], {&longer: "one\ntwo\n"}]},
+            "next": [],
+        }]);
+        let written = write(&Node::from(&value));
+        assert_eq!(written.matches("? ").count(), 3, "{written}");
+        let read = read(&written).unwrap_or_else(|error| panic!("{error}\n{written}"));
+        assert_eq!(read.first().map(Node::to_json), Some(value));
+    }
+
     fn any_json() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
@@ -244,8 +272,12 @@ mod tests {
         leaf.prop_recursive(4, 40, 6, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-                prop::collection::btree_map("(\\PC{0,6}|<<|y|1.0|[ :#\n-]{1,4})", inner, 0..5)
-                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+                prop::collection::btree_map(
+                    "(\\PC{0,6}|<<|y|1.0|[ :#\n-]{1,4}|[a\"\u{2028}]{1020,1030})",
+                    inner,
+                    0..5
+                )
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
             ]
         })
     }
