@@ -3,7 +3,7 @@
 use anyhow::{bail, ensure};
 use sluice_chaos::answers::Answer;
 use sluice_chaos::{Report, Rest, Settings};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How long, and which.
@@ -30,10 +30,16 @@ pub struct Options {
     /// Break the ledger so (drop-holds, old-snapshot, last-write-wins; debug builds only), and fail if the checker sees nothing
     #[arg(long, requires = "sluice")]
     sabotage: Option<String>,
+    /// Run nothing: judge the history again that an accused run has left
+    #[arg(long, conflicts_with_all = ["sabotage", "minutes"])]
+    judge: Option<PathBuf>,
 }
 
 /// Runs until enough has been done or a promise is seen broken.
 pub async fn run(options: &Options) -> anyhow::Result<()> {
+    if let Some(history) = &options.judge {
+        return judge(history);
+    }
     let sluice = match &options.sluice {
         Some(sluice) => std::path::absolute(sluice)?,
         None => crate::stage::build_sluice()?,
@@ -93,6 +99,19 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
     if broken {
         bail!("a promise was broken");
     }
+    Ok(())
+}
+
+fn judge(history: &Path) -> anyhow::Result<()> {
+    let verdict = sluice_chaos::kept::judge(history)?;
+    println!(
+        "{} changes checked, {} increases, {} sums.",
+        verdict.changes, verdict.increases, verdict.sums
+    );
+    for one in &verdict.violations {
+        println!("{one}");
+    }
+    ensure!(verdict.violations.is_empty(), "a promise was broken");
     Ok(())
 }
 

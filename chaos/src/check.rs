@@ -28,6 +28,7 @@
 use crate::history::{Change, Limit, State, Told, Workload, Written};
 use crate::place::{Kind, Place, Quota};
 use crate::sums::Sums;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
@@ -47,7 +48,7 @@ pub struct Attempts {
 }
 
 /// An update that was sent.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Update {
     /// The operation, which the written object names unless it was scaled.
     pub operation: u64,

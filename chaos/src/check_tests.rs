@@ -389,7 +389,7 @@ fn what_a_webhook_could_not_know_yet_may_rise_without_a_hold_until_it_is_counted
 #[test]
 fn an_object_without_its_defaults_is_found() {
     let mut bare = workload("u", 1, 0, 1);
-    bare.missing = vec!["/spec/logging"];
+    bare.missing = vec!["/spec/logging".to_owned()];
     let scene = Scene::default().push(Written::Workload(place("a", "x"), Some(bare)));
     assert_eq!(scene.broken(), [(Promise::Complete, 10)]);
 }

@@ -3,6 +3,7 @@
 
 use crate::charge::charge;
 use crate::place::{Kind, Place, Quota};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sluice_api::quota::QuotaStatus;
 use sluice_policy::ledger::{Book, Hold};
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 pub const OPERATION: &str = "chaos.sluice.dev/operation";
 
 /// One write to one key.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Change {
     /// etcd's revision.
     pub revision: u64,
@@ -21,7 +22,7 @@ pub struct Change {
 }
 
 /// What was written.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Written {
     /// A workload; `None` is its end.
     Workload(Place, Option<Workload>),
@@ -30,7 +31,7 @@ pub enum Written {
 }
 
 /// What counts of a workload.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Workload {
     /// Its uid: another one is another object.
     pub uid: String,
@@ -41,11 +42,11 @@ pub struct Workload {
     /// The operation that its annotation names.
     pub operation: Option<u64>,
     /// Defaults that it should have and has not.
-    pub missing: Vec<&'static str>,
+    pub missing: Vec<String>,
 }
 
 /// What counts of a quota.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limit {
     /// `spec.hard.cpu`, in thousandths.
     pub hard: u64,
@@ -58,7 +59,7 @@ pub struct Limit {
 }
 
 /// A hold: the transition that it is for, and how far.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
     /// The attempt that took it.
     pub id: String,
@@ -75,7 +76,7 @@ pub struct Held {
 }
 
 /// What a quota's status says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Told {
     /// Which generation it was counted for.
     pub observed: i64,
@@ -145,7 +146,10 @@ fn workload(kind: Kind, object: &Value) -> Workload {
         generation: generation(object),
         charge: charge(kind, object),
         operation,
-        missing: missing(kind, object),
+        missing: missing(kind, object)
+            .into_iter()
+            .map(str::to_owned)
+            .collect(),
     }
 }
 

@@ -15,6 +15,7 @@ pub mod etcd;
 pub mod faults;
 pub mod history;
 pub mod holds;
+pub mod kept;
 pub mod member;
 pub mod objects;
 pub mod place;
@@ -33,7 +34,7 @@ use etcd::Reader;
 pub use report::Report;
 use sluice_cluster::Assets;
 use stage::Stage;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -92,12 +93,8 @@ pub async fn run(settings: &Settings) -> anyhow::Result<Report> {
     .context("setting the stage")?;
     let stage = Arc::new(stage);
     let result = play(settings, &stage).await;
-    let kept = match &result {
-        Ok(report) => !report.is_clean(),
-        Err(_) => true,
-    };
-    if kept {
-        keep_logs(&stage, settings.seed);
+    if !result.as_ref().is_ok_and(Report::is_clean) {
+        keep_logs(&stage, &kept_in(settings.seed));
     }
     if let Some(stage) = Arc::into_inner(stage) {
         stage.strike().await?;
@@ -105,16 +102,30 @@ pub async fn run(settings: &Settings) -> anyhow::Result<Report> {
     result
 }
 
-/// Logs and etcd's data of a run that found something stay where the message says.
-fn keep_logs(stage: &Stage, seed: u64) {
-    let to = std::env::temp_dir().join(format!("sluice-chaos-{seed}-{}", std::process::id()));
+/// Where logs and history of a run that found something stay.
+fn kept_in(seed: u64) -> PathBuf {
+    std::env::temp_dir().join(format!("sluice-chaos-{seed}-{}", std::process::id()))
+}
+
+fn keep_logs(stage: &Stage, folder: &Path) {
     let copied = std::process::Command::new("cp")
         .arg("-r")
         .arg(stage::logs(&stage.cluster))
-        .arg(&to)
+        .arg(folder.join("logs"))
         .status();
     if copied.is_ok_and(|status| status.success()) {
-        eprintln!("chaos: the logs are in {}", to.display());
+        eprintln!("chaos: the logs are in {}", folder.join("logs").display());
+    }
+}
+
+fn keep_history(tape: &etcd::Tape, book: &Book, folder: &Path) {
+    let to = folder.join("history.json");
+    match kept::keep(&tape.changes, &book.attempts(), &to) {
+        Ok(()) => eprintln!(
+            "chaos: to judge it again: sluice-bench chaos --judge {}",
+            to.display()
+        ),
+        Err(error) => eprintln!("chaos: the history is lost: {error:#}"),
     }
 }
 
@@ -195,7 +206,6 @@ async fn play(settings: &Settings, stage: &Arc<Stage>) -> anyhow::Result<Report>
     report.revision = tape.revision;
     report.holds = tape.holds.fates(&book.sent(), Instant::now());
     report.verdict = check::check(&tape.changes, &book.attempts(), plan::enforces);
-    drop(tape);
     let mut tally = std::mem::take(&mut *book.tally());
     report.verdict.violations.append(&mut tally.violations);
     let at_the_end = unrest.into_iter().map(|seen| Violation {
@@ -205,6 +215,10 @@ async fn play(settings: &Settings, stage: &Arc<Stage>) -> anyhow::Result<Report>
         seen,
     });
     report.verdict.violations.extend(at_the_end);
+    if !report.is_clean() {
+        keep_history(&tape, &book, &kept_in(settings.seed));
+    }
+    drop(tape);
     report.answers = tally.counts;
     report.faults = std::mem::take(&mut *counts.lock().unwrap_or_else(PoisonError::into_inner));
     for (name, member) in ["webhook", "controller"]

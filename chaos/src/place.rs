@@ -1,5 +1,6 @@
 //! What is acted upon: kinds, namespaces, quotas and the objects' names.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Namespaces of a run: `chaos-0` and so on.
@@ -14,7 +15,7 @@ pub const LENIENT: &str = "chaos-3";
 pub const PAIR: &str = "pair";
 
 /// A kind of workload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Kind {
     /// `sluice.dev/v1alpha1` SessionCluster.
     SessionCluster,
@@ -68,7 +69,7 @@ impl Kind {
 }
 
 /// A workload's place: many objects may stand there, one after the other.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Place {
     /// Its kind.
     pub kind: Kind,
@@ -102,7 +103,7 @@ impl Place {
 }
 
 /// A quota.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Quota {
     /// A CpuQuota `default` of this namespace.
     Of(String),

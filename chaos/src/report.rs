@@ -62,6 +62,19 @@ impl Report {
     }
 }
 
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("VIOLATION")?;
+        if let Some(at) = self.revision {
+            write!(f, " at revision {at}")?;
+        }
+        if let Some(by) = self.operation {
+            write!(f, ", operation {by}")?;
+        }
+        write!(f, ": {}: {}", self.promise.words(), self.seen)
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
@@ -155,20 +168,7 @@ impl Report {
             writeln!(f, "  the first by operation {first}")?;
         }
         for violation in self.violations().iter().take(SHOWN) {
-            let at = violation
-                .revision
-                .map(|at| format!(" at revision {at}"))
-                .unwrap_or_default();
-            let by = violation
-                .operation
-                .map(|by| format!(", operation {by}"))
-                .unwrap_or_default();
-            writeln!(
-                f,
-                "VIOLATION{at}{by}: {}: {}",
-                violation.promise.words(),
-                violation.seen
-            )?;
+            writeln!(f, "{violation}")?;
         }
         writeln!(f, "The same operations and faults again: {}", self.command)
     }
