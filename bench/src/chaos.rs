@@ -3,7 +3,7 @@
 use anyhow::{bail, ensure};
 use sluice_chaos::answers::Answer;
 use sluice_chaos::{Report, Rest, Settings};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// How long, and which.
@@ -30,15 +30,18 @@ pub struct Options {
     /// Break the ledger so (drop-holds, old-snapshot, last-write-wins; debug builds only), and fail if the checker sees nothing
     #[arg(long, requires = "sluice")]
     sabotage: Option<String>,
-    /// Run nothing: judge the history again that an accused run has left
-    #[arg(long, conflicts_with_all = ["sabotage", "minutes"])]
-    judge: Option<PathBuf>,
+    /// Keep each run's history in this folder, not only those of accused runs in a temporary one
+    #[arg(long, value_name = "FOLDER")]
+    keep: Option<PathBuf>,
+    /// Run nothing: judge histories again that were kept
+    #[arg(long, num_args = 1.., value_name = "FILE", conflicts_with_all = ["sabotage", "minutes", "keep"])]
+    judge: Vec<PathBuf>,
 }
 
 /// Runs until enough has been done or a promise is seen broken.
 pub async fn run(options: &Options) -> anyhow::Result<()> {
-    if let Some(history) = &options.judge {
-        return judge(history);
+    if !options.judge.is_empty() {
+        return judge(&options.judge);
     }
     let sluice = match &options.sluice {
         Some(sluice) => std::path::absolute(sluice)?,
@@ -74,6 +77,7 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
                 Some(_) => Rest::Never,
                 None => Rest::Always,
             },
+            keep: options.keep.clone(),
             command: format!(
                 "cargo run --release -p sluice-bench -- chaos --operations {} --clients {} --seed {seed}",
                 options.operations, options.clients
@@ -102,16 +106,29 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn judge(history: &Path) -> anyhow::Result<()> {
-    let verdict = sluice_chaos::kept::judge(history)?;
-    println!(
-        "{} changes checked, {} increases, {} sums.",
-        verdict.changes, verdict.increases, verdict.sums
-    );
-    for one in &verdict.violations {
-        println!("{one}");
+fn judge(histories: &[PathBuf]) -> anyhow::Result<()> {
+    let mut broken = 0;
+    for history in histories {
+        let judged = sluice_chaos::kept::judge(history)?;
+        let verdict = &judged.verdict;
+        println!(
+            "{}: {} changes checked, {} increases ({} elsewhere), {} sums, {} set aside.",
+            history.display(),
+            verdict.changes,
+            verdict.increases,
+            verdict.lenient,
+            verdict.sums,
+            verdict.set_aside,
+        );
+        for one in &verdict.violations {
+            println!("{one}");
+        }
+        for one in &judged.accusations {
+            println!("{one} (told by the run; a history does not show answers)");
+        }
+        broken += verdict.violations.len() + judged.accusations.len();
     }
-    ensure!(verdict.violations.is_empty(), "a promise was broken");
+    ensure!(broken == 0, "promises were broken: {broken}");
     Ok(())
 }
 
@@ -119,7 +136,7 @@ fn total(reports: &[Report]) {
     let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
     println!(
         "Together: {} runs, {} operations ({} done, {} refused by Sluice, {} refused by the sibling, {} met a component that was away), \
-         {} faults, {} changes checked, {} increases, {} violations.",
+         {} faults, {} changes checked, {} increases, {} sums, {} set aside, {} violations.",
         reports.len(),
         sum(|report| report.operations),
         sum(|report| report.answered(|answer| *answer == Answer::Done)),
@@ -129,6 +146,8 @@ fn total(reports: &[Report]) {
         sum(|report| report.faults.values().sum()),
         sum(|report| report.verdict.changes),
         sum(|report| report.verdict.increases),
+        sum(|report| report.verdict.sums),
+        sum(|report| report.verdict.set_aside),
         sum(|report| report.violations().len() as u64),
     );
 }

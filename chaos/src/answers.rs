@@ -138,8 +138,12 @@ fn why(message: &str) -> &'static str {
     found.map_or("", |(_, why)| why)
 }
 
-/// The broken promise, if an answer is one: a decrease is never refused. What asks to come again because a component is away (5xx, no
-/// answer) is none, it is counted by cause; neither is a frozen field, or a decrease that another field rides on.
+/// The rule by which Sluice asks to come again because a review has not arrived.
+const SLOW: &str = "request/slow";
+
+/// The broken promise, if an answer is one: a decrease is never refused. Where a component is away (a 5xx of the API server's own, no
+/// answer, a review that did not arrive) it is none, that is counted by cause; neither is a frozen field, or a decrease that another field
+/// rides on.
 pub fn judge(
     operation: u64,
     what: &str,
@@ -151,7 +155,7 @@ pub fn judge(
         return None;
     };
     let is_decrease = effect != Effect::Rise;
-    let is_refusal = matches!(code, 400..500);
+    let is_refusal = matches!(code, 400..600) && rule != SLOW;
     // A scale carries no revision. This refusal is given only to what was a rise at the one that the API server asked about, when
     // somebody else has changed the object since we looked.
     let raced = rule == "request/stale-parent";
@@ -212,10 +216,11 @@ mod tests {
             false,
             refused(403, "immutable/session-cluster")
         ));
-        assert!(!broken(
+        assert!(!broken(Effect::Lower, true, refused(503, SLOW)));
+        assert!(broken(
             Effect::Lower,
             true,
-            refused(503, "review/incomplete")
+            refused(503, "request/too-early")
         ));
         assert!(!broken(Effect::Lower, true, Answer::NoWebhook));
         assert!(!broken(Effect::Lower, true, Answer::Sibling));

@@ -17,7 +17,7 @@
 //! * **Exact.** What a quota says was in use at a snapshot is what etcd held at these very revisions (S4), to the thousandth.
 //!
 //! A webhook may not know for a moment that a quota exists, or counts one more namespace ([`NEWS`]). What was sent in that time may rise
-//! without a hold there, and what that costs is set aside until it is counted. What lived before is not: a first count has it.
+//! without a hold there, and what that costs is set aside until it is counted ([`News`]). What lived before is not: a first count has it.
 //!
 //! * **Complete.** An admitted object has its defaults.
 //!
@@ -25,8 +25,9 @@
 //! of the sum on the left side: what enforcing namespaces hold must fit by itself. This can miss what lenient ones displace, and never
 //! accuses wrongly.
 
-use crate::history::{Change, Limit, State, Told, Workload, Written};
-use crate::place::{Kind, Place, Quota};
+use crate::history::{Change, Limit, State, Workload, Written};
+use crate::news::{News, Rise};
+use crate::place::{Place, Quota};
 use crate::sums::Sums;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -71,6 +72,19 @@ impl Attempts {
         };
         let later = self.clock.iter().find(|(at, _)| *at > *since + NEWS);
         later.map_or(u64::MAX, |(_, revision)| *revision)
+    }
+
+    /// An operation is sent once more, by whoever knows of this revision now.
+    pub fn renew(&mut self, place: &Place, base: u64, operation: u64, known: u64) {
+        if let Some(at) = self.creates.get_mut(&operation).filter(|_| base == 0) {
+            *at = known;
+        }
+        let sent = self.updates.get_mut(&(place.clone(), base));
+        for update in sent.into_iter().flatten() {
+            if update.operation == operation {
+                update.known = known;
+            }
+        }
     }
 
     /// The newest revision that was known to whoever sent what made this write.
@@ -149,8 +163,12 @@ pub struct Violation {
 pub struct Verdict {
     /// Changes looked at.
     pub changes: u64,
-    /// Increases through admission among them.
+    /// Increases through admission among them, where limits are enforced throughout.
     pub increases: u64,
+    /// Increases elsewhere.
+    pub lenient: u64,
+    /// Increases without a hold that were set aside, once for each quota that their webhook may not have known.
+    pub set_aside: u64,
     /// Sums of live CPU compared with a limit.
     pub sums: u64,
     /// In the order of the history.
@@ -185,41 +203,6 @@ struct Checker<'a, E> {
     news: BTreeMap<Quota, News>,
     sums: Sums,
     verdict: Verdict,
-}
-
-/// A quota that counts what it did not count before.
-#[derive(Default)]
-struct News {
-    /// The generation that has to be counted first.
-    generation: i64,
-    /// A sender who knew no newer revision may have been judged without it.
-    until: u64,
-    /// What rose without a hold because of that.
-    unheld: Vec<Unheld>,
-}
-
-struct Unheld {
-    kind: Kind,
-    revision: u64,
-    rise: u64,
-    /// The revision of the count that has it.
-    counted: Option<u64>,
-}
-
-impl News {
-    /// CPU that rose without a hold and is in no count that whoever knew this revision could have seen.
-    fn unheld(&self, known: u64) -> u64 {
-        let is_open = |one: &&Unheld| one.counted.is_none_or(|counted| known < counted);
-        self.unheld.iter().filter(is_open).map(|one| one.rise).sum()
-    }
-
-    fn count(&mut self, revision: u64, told: &Told) {
-        for one in self.unheld.iter_mut().filter(|one| one.counted.is_none()) {
-            let resource = format!("{}.{}", one.kind.plural(), one.kind.group());
-            let at = told.snapshot.get(&resource).copied().unwrap_or_default();
-            one.counted = (at >= one.revision).then_some(revision);
-        }
-    }
 }
 
 impl<E: Fn(&str) -> bool> Checker<'_, E> {
@@ -271,15 +254,9 @@ impl<E: Fn(&str) -> bool> Checker<'_, E> {
 
     /// Takes note of a quota that is new, or counts other namespaces than before, and of what a count has.
     fn learn(&mut self, revision: u64, quota: &Quota, before: Option<&Limit>, now: &Limit) {
-        if before.is_none_or(|before| before.namespaces != now.namespaces) {
-            let news = News {
-                generation: now.generation,
-                until: self.attempts.is_news_until(revision),
-                unheld: Vec::new(),
-            };
-            self.news.insert(quota.clone(), news);
-        }
-        if let (Some(news), Some(told)) = (self.news.get_mut(quota), &now.ledger) {
+        let news = self.news.entry(quota.clone()).or_default();
+        news.learn(before, now, self.attempts.is_news_until(revision));
+        if let Some(told) = &now.ledger {
             news.count(revision, told);
         }
     }
@@ -307,23 +284,31 @@ impl<E: Fn(&str) -> bool> Checker<'_, E> {
             self.report(Promise::NeverByStatus, revision, rise);
             return;
         }
-        self.verdict.increases += 1;
+        let enforces = (self.enforces)(&place.namespace);
+        *(if enforces {
+            &mut self.verdict.increases
+        } else {
+            &mut self.verdict.lenient
+        }) += 1;
         let Some(sent) = self.attempts.sent(place, base, now.operation) else {
             self.report(Promise::Accounted, revision, rise);
             return;
         };
-        if (self.enforces)(&place.namespace) {
+        if enforces {
             let generation = before.map_or(0, |(before, _)| before.generation);
             let unheld = self.held(revision, (place, base, generation), now, &rise);
             let mut unknown = Vec::new();
             for (quota, seen) in unheld {
-                match self.news.get_mut(&quota).filter(|news| sent < news.until) {
+                let news = self.news.get_mut(&quota);
+                match news.filter(|news| news.is_unknown(&place.namespace, sent)) {
                     Some(news) => {
-                        news.unheld.push(Unheld {
-                            kind: place.kind,
+                        self.verdict.set_aside += 1;
+                        news.set_aside(Rise {
+                            place,
+                            uid: &now.uid,
                             revision,
-                            rise: now.charge - charge,
-                            counted: None,
+                            from: charge,
+                            to: now.charge,
                         });
                         unknown.push(quota);
                     }
@@ -350,10 +335,10 @@ impl<E: Fn(&str) -> bool> Checker<'_, E> {
                 continue;
             }
             self.verdict.sums += 1;
-            let unheld = self.news.get(quota).map_or(0, |news| news.unheld(sent));
             // A hold may be older than an edit, be it of the limit or of the namespaces: it was taken under one of these.
             let in_force = in_force(self.limits.get(quota), sent).map(|limit| {
                 let live = self.verdict.state.live(limit, &self.enforces);
+                let unheld = self.unheld(quota, limit, sent);
                 (live.saturating_sub(unheld), limit.hard)
             });
             let least = in_force.min_by_key(|(live, hard)| live.saturating_sub(*hard));
@@ -440,10 +425,10 @@ impl<E: Fn(&str) -> bool> Checker<'_, E> {
                 continue;
             };
             let news = self.news.get(quota);
-            if news.is_some_and(|news| told.observed < news.generation) {
+            if news.is_some_and(|news| news.is_uncounted(told)) {
                 continue; // not counted in this scope yet, and nothing rises until it is
             }
-            let unheld = news.map_or(0, |news| news.unheld(revision));
+            let unheld = self.unheld(quota, limit, revision);
             let live = self.verdict.state.live(limit, &self.enforces);
             let live = live.saturating_sub(unheld);
             if live > told.usage {
@@ -456,6 +441,11 @@ impl<E: Fn(&str) -> bool> Checker<'_, E> {
         for seen in less {
             self.report(Promise::Covered, revision, seen);
         }
+    }
+
+    fn unheld(&self, quota: &Quota, limit: &Limit, known: u64) -> u64 {
+        let news = self.news.get(quota);
+        news.map_or(0, |news| news.unheld(limit, &self.verdict.state, known))
     }
 
     fn report(&mut self, promise: Promise, revision: u64, seen: String) {

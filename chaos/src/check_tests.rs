@@ -386,6 +386,75 @@ fn what_a_webhook_could_not_know_yet_may_rise_without_a_hold_until_it_is_counted
     );
 }
 
+/// A quota of `a` that comes to count `b` as well at revision 11, and what is written from 12 on; all within [`NEWS`].
+fn comes_to_count_b() -> Scene {
+    let begin = Instant::now();
+    let mut scene = Scene::default()
+        .scope(1, &["a"], 0) // 10: the run begins
+        .scope(2, &["a", "b"], 0);
+    scene.attempts.clock = vec![
+        (begin, 10),
+        (begin + Duration::from_secs(1), 11),
+        (begin + Duration::from_secs(40), 99),
+    ];
+    scene
+}
+
+impl Scene {
+    /// The quota counts these namespaces, and its ledger this much in the scope that it had at this generation.
+    fn scope(self, generation: i64, namespaces: &[&str], usage: u64) -> Self {
+        let mut scene = self.quota(9000, usage);
+        if let Some(Written::Quota(_, Some(limit))) =
+            scene.history.last_mut().map(|last| &mut last.what)
+        {
+            limit.generation = generation;
+            limit.namespaces = Some(namespaces.iter().map(|name| (*name).into()).collect());
+        }
+        scene
+    }
+
+    /// An object that nobody has held CPU for, made by somebody who knew of everything.
+    fn unheld(mut self, namespace: &str, name: &str, charge: u64, operation: u64) -> Self {
+        let known = self.next() - 1;
+        self.attempts.creates.insert(operation, known);
+        let made = workload(name, 1, charge, operation);
+        self.push(Written::Workload(place(namespace, name), Some(made)))
+    }
+}
+
+#[test]
+fn only_what_a_quota_newly_counts_may_be_unknown() {
+    assert_eq!(comes_to_count_b().unheld("b", "x", 1000, 1).broken(), []);
+    assert_eq!(
+        comes_to_count_b().unheld("a", "x", 1000, 1).broken(),
+        [(Promise::Held, 12)],
+        "it has counted `a` all along"
+    );
+    let narrowed = comes_to_count_b().scope(3, &["b"], 0);
+    let again = narrowed.scope(4, &["a", "b"], 0);
+    assert_eq!(again.unheld("a", "x", 1000, 1).broken(), []);
+}
+
+#[test]
+fn what_is_set_aside_stays_so_over_another_edit_and_until_a_count_has_it() {
+    // A rises with its hold, by a webhook whose ledger does not have what `b` holds.
+    let rises = |scene: Scene| scene.usage(9000).create(&place("a", "y"), 9000, 2, 0);
+    let within = |scene: Scene| {
+        let broken = scene.broken();
+        !broken
+            .iter()
+            .any(|(promise, _)| *promise == Promise::WithinLimit)
+    };
+    let aside = || comes_to_count_b().unheld("b", "x", 1000, 1);
+    assert_eq!(aside().check().set_aside, 1);
+    assert!(within(rises(aside())));
+    assert!(within(rises(aside().scope(3, &["a", "b", "c"], 0))));
+    // The object is gone, and its CPU with it: 9001 of others are too many.
+    let gone = aside().push(Written::Workload(place("b", "x"), None));
+    let gone = gone.usage(9001).create(&place("a", "y"), 9001, 2, 0);
+    assert!(!within(gone));
+}
+
 #[test]
 fn an_object_without_its_defaults_is_found() {
     let mut bare = workload("u", 1, 0, 1);

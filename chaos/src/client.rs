@@ -225,7 +225,7 @@ impl User {
         let known = self.reader.revision();
         self.book.attempts().creates.insert(operation.index, known);
         let send = Send::json(Method::POST, place.collection(), object).replaces(place, 0);
-        let answer = self.send(send).await;
+        let answer = self.send(operation.index, send).await;
         self.account(operation, "create", effect, true, answer)
             .await;
     }
@@ -293,7 +293,7 @@ impl User {
     }
 
     async fn tell(&self, operation: &Operation, effect: Effect, is_lever: bool, send: Send) {
-        let answer = self.send(send).await;
+        let answer = self.send(operation.index, send).await;
         self.account(operation, operation.verb.name(), effect, is_lever, answer)
             .await;
     }
@@ -336,7 +336,7 @@ impl User {
     }
 
     /// Sends it, and again where Sluice asks for that; the last answer.
-    async fn send(&self, send: Send) -> Answer {
+    async fn send(&self, operation: u64, send: Send) -> Answer {
         let body = send.body.as_ref().map(|body| body.to_string().into_bytes());
         let body = body.unwrap_or_default();
         let mut answer = self.send_once(&send, body.clone()).await;
@@ -345,6 +345,11 @@ impl User {
                 break;
             }
             sleep(RESEND_AFTER).await;
+            if let Some((place, base)) = &send.replaces {
+                // What was refused was not written: whatever is, was sent now.
+                let known = self.reader.revision();
+                self.book.attempts().renew(place, *base, operation, known);
+            }
             answer = self.send_once(&send, body.clone()).await;
         }
         answer

@@ -17,6 +17,7 @@ pub mod history;
 pub mod holds;
 pub mod kept;
 pub mod member;
+pub mod news;
 pub mod objects;
 pub mod place;
 pub mod plan;
@@ -34,7 +35,7 @@ use etcd::Reader;
 pub use report::Report;
 use sluice_cluster::Assets;
 use stage::Stage;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -74,6 +75,8 @@ pub struct Settings {
     pub env: Vec<(String, String)>,
     /// Whether its end is waited for.
     pub rest: Rest,
+    /// Where the history is kept; `None`: in a temporary folder, if a promise is broken.
+    pub keep: Option<PathBuf>,
     /// The command that does this again, for whoever reads the report.
     pub command: String,
 }
@@ -93,8 +96,10 @@ pub async fn run(settings: &Settings) -> anyhow::Result<Report> {
     .context("setting the stage")?;
     let stage = Arc::new(stage);
     let result = play(settings, &stage).await;
-    if !result.as_ref().is_ok_and(Report::is_clean) {
-        keep_logs(&stage, &kept_in(settings.seed));
+    if !result.as_ref().is_ok_and(Report::is_clean)
+        && let Err(error) = keep_logs(&stage, settings)
+    {
+        eprintln!("chaos: the logs are lost: {error:#}");
     }
     if let Some(stage) = Arc::into_inner(stage) {
         stage.strike().await?;
@@ -102,31 +107,52 @@ pub async fn run(settings: &Settings) -> anyhow::Result<Report> {
     result
 }
 
-/// Where logs and history of a run that found something stay.
-fn kept_in(seed: u64) -> PathBuf {
-    std::env::temp_dir().join(format!("sluice-chaos-{seed}-{}", std::process::id()))
+/// Where a run leaves its files, beside those of other runs.
+fn file_of(settings: &Settings, name: &str) -> anyhow::Result<PathBuf> {
+    let folder = match &settings.keep {
+        Some(folder) => folder.clone(),
+        None => std::env::temp_dir().join(format!("sluice-chaos-{}", std::process::id())),
+    };
+    std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    let words = settings.env.iter().map(|(_, word)| format!("-{word}"));
+    let broken: String = words.collect();
+    Ok(folder.join(format!("{}{broken}{name}", settings.seed)))
 }
 
-fn keep_logs(stage: &Stage, folder: &Path) {
+fn keep_logs(stage: &Stage, settings: &Settings) -> anyhow::Result<()> {
+    let to = file_of(settings, "-logs")?;
     let copied = std::process::Command::new("cp")
-        .arg("-r")
+        .arg("-rT")
         .arg(stage::logs(&stage.cluster))
-        .arg(folder.join("logs"))
-        .status();
-    if copied.is_ok_and(|status| status.success()) {
-        eprintln!("chaos: the logs are in {}", folder.join("logs").display());
-    }
+        .arg(&to)
+        .status()?;
+    anyhow::ensure!(copied.success(), "cp: {copied}");
+    eprintln!("chaos: the logs are in {}", to.display());
+    Ok(())
 }
 
-fn keep_history(tape: &etcd::Tape, book: &Book, folder: &Path) {
-    let to = folder.join("history.json");
-    match kept::keep(&tape.changes, &book.attempts(), &to) {
-        Ok(()) => eprintln!(
-            "chaos: to judge it again: sluice-bench chaos --judge {}",
-            to.display()
-        ),
-        Err(error) => eprintln!("chaos: the history is lost: {error:#}"),
-    }
+fn keep_history(
+    settings: &Settings,
+    report: &Report,
+    tape: &etcd::Tape,
+    book: &Book,
+) -> anyhow::Result<()> {
+    let to = file_of(settings, ".json")?;
+    kept::keep(report, &tape.changes, &book.attempts(), &to)?;
+    eprintln!(
+        "chaos: to judge it again: sluice-bench chaos --judge {}",
+        to.display()
+    );
+    Ok(())
+}
+
+fn not_at_rest(unrest: Vec<String>) -> impl Iterator<Item = Violation> {
+    unrest.into_iter().map(|seen| Violation {
+        promise: Promise::ExactAtRest,
+        revision: None,
+        operation: None,
+        seen,
+    })
 }
 
 async fn play(settings: &Settings, stage: &Arc<Stage>) -> anyhow::Result<Report> {
@@ -208,15 +234,11 @@ async fn play(settings: &Settings, stage: &Arc<Stage>) -> anyhow::Result<Report>
     report.verdict = check::check(&tape.changes, &book.attempts(), plan::enforces);
     let mut tally = std::mem::take(&mut *book.tally());
     report.verdict.violations.append(&mut tally.violations);
-    let at_the_end = unrest.into_iter().map(|seen| Violation {
-        promise: Promise::ExactAtRest,
-        revision: None,
-        operation: None,
-        seen,
-    });
-    report.verdict.violations.extend(at_the_end);
-    if !report.is_clean() {
-        keep_history(&tape, &book, &kept_in(settings.seed));
+    report.verdict.violations.extend(not_at_rest(unrest));
+    if (settings.keep.is_some() || !report.is_clean())
+        && let Err(error) = keep_history(settings, &report, &tape, &book)
+    {
+        eprintln!("chaos: the history is lost: {error:#}");
     }
     drop(tape);
     report.answers = tally.counts;

@@ -119,12 +119,14 @@ impl fmt::Display for Report {
         let verdict = &self.verdict;
         writeln!(
             f,
-            "\netcd's revision {}: {} changes of workloads and quotas checked, {} increases through admission, {} sums compared \
-             with a limit; {} violations.",
+            "\netcd's revision {}: {} changes of workloads and quotas checked, {} increases through admission where limits are enforced \
+             ({} elsewhere), {} sums compared with a limit, {} set aside as their webhook may not have known the quota; {} violations.",
             self.revision,
             verdict.changes,
             verdict.increases,
+            verdict.lenient,
             verdict.sums,
+            verdict.set_aside,
             verdict.violations.len()
         )?;
         self.describe_violations(f)

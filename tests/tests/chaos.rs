@@ -27,6 +27,7 @@ async fn run(operations: u64, seed: u64, sabotage: Option<&str>) -> anyhow::Resu
         } else {
             Rest::Always
         },
+        keep: None,
         command: format!(
             "cargo run --release -p sluice-bench -- chaos --operations {operations} --clients 8 --seed {seed}"
         ),

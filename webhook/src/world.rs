@@ -125,14 +125,14 @@ impl Caches {
         })
     }
 
-    /// The quotas that cover a namespace; an error says which cache is not filled yet.
+    /// The quotas that cover a namespace; an error says which cache is not filled yet, or not compared any more.
     pub fn quotas_of(&self, namespace: &str) -> Result<Vec<Arc<Quota>>, String> {
         let mut found = Vec::new();
         for (plural, place) in [(CPU_QUOTAS, namespace), (CLUSTER_CPU_QUOTAS, "")] {
             let Some(store) = self.store(sluice_api::GROUP, plural) else {
                 continue;
             };
-            if let Some(why) = store.obstacle() {
+            if let Some(why) = store.obstacle().or_else(|| fresh::stale(store)) {
                 return Err(why);
             }
             let covering = store
@@ -326,7 +326,9 @@ impl World for Caches {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
     use store::Objects;
+    use tokio::time::Instant;
 
     fn caches() -> Caches {
         let metrics = Arc::new(Metrics::default());
@@ -349,7 +351,7 @@ mod tests {
             let caches = caches();
             for (other, store) in caches.stores.iter().enumerate() {
                 if other != number {
-                    store.replace(Objects::default());
+                    store.replace(Objects::default(), Instant::now());
                 }
             }
             let Some(unfilled) = caches.unfilled(dialect) else {
@@ -407,10 +409,30 @@ mod tests {
         assert_eq!(unfilled, "namespaces (not listed yet) and 4 more");
         for store in &caches.stores {
             if !matches!(store.watched().keep, Keep::Quota(_)) {
-                store.replace(Objects::default());
+                store.replace(Objects::default(), Instant::now());
             }
         }
         assert_eq!(caches.unfilled(cluster), None);
+        assert!(caches.quotas_of("team-a").is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_stood_still_does_not_judge_by_the_quotas_of_before() {
+        let caches = caches();
+        let stores = |plural| caches.store(sluice_api::GROUP, plural).unwrap();
+        let began = Instant::now();
+        stores(CPU_QUOTAS).not_installed();
+        stores(CLUSTER_CPU_QUOTAS).replace(Objects::default(), began);
+        assert!(caches.quotas_of("team-a").is_ok());
+        tokio::time::advance(fresh::UNPROVEN + Duration::from_secs(1)).await;
+        assert_eq!(
+            caches.quotas_of("team-a").unwrap_err(),
+            "cache of clustercpuquotas.sluice.dev: last compared with the API server 16 s ago; the webhook or the API server stood still"
+        );
+        // An answer that was asked for before it stood still says nothing of now.
+        stores(CLUSTER_CPU_QUOTAS).prove(began + Duration::from_secs(1));
+        assert!(caches.quotas_of("team-a").is_ok());
+        tokio::time::advance(Duration::from_secs(1)).await;
         assert!(caches.quotas_of("team-a").is_err());
     }
 }

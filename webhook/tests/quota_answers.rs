@@ -90,7 +90,7 @@ fn caches() -> Arc<Caches> {
     let caches = Arc::new(Caches::new(dialects, Modes::default(), None, &metrics));
     for plural in ["cpuquotas", "clustercpuquotas"] {
         let store = caches.store("sluice.dev", plural).unwrap();
-        store.replace(Objects::default());
+        store.replace(Objects::default(), Instant::now());
     }
     let store = caches.store("sluice.dev", "cpuquotas").unwrap();
     store.put(&quota());
@@ -113,7 +113,7 @@ fn without_quotas(mode: Mode) -> Arc<Caches> {
         ("sluice.dev", "deploymenttargets"),
     ] {
         let store = caches.store(group, plural).unwrap();
-        store.replace(Objects::default());
+        store.replace(Objects::default(), Instant::now());
     }
     Arc::new(caches)
 }

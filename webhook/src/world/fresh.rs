@@ -6,6 +6,10 @@
 //! it is doubted: nothing rises in that replica, and it is not ready, until all quotas are listed anew. The same where
 //! no list succeeds for [`UNPROVEN`].
 //!
+//! A process that stands still compares nothing, and when it goes on, requests may be judged before anything else has a turn: by what was
+//! known before, or half of what the watch brings then. So whoever judges an increase looks at the clock ([`stale`]), and the clock of a
+//! list is when it was asked for, not when it was read.
+//!
 //! So a new quota, or a namespace added to one, counts in every replica after some milliseconds as a rule and after
 //! [`COMPARE`] + [`SETTLES`] at the latest. Starts that were judged before that are like those judged before the quota was
 //! written: they are not touched, and counted by the leader from then on.
@@ -67,32 +71,32 @@ pub struct Listed {
 pub async fn keep_fresh(client: kube::Client, store: Arc<Store>, stop: CancellationToken) {
     let mut ticks = interval(COMPARE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut proven = Instant::now();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
         if store.state() != State::Full {
-            proven = Instant::now(); // whoever fills it proves it
-            continue;
+            continue; // whoever fills it proves it
         }
+        let asked = Instant::now();
         let listed = timeout(CALL, list(&client, &store)).await;
         match listed.unwrap_or_else(|_| Err("the API server did not answer in time".to_owned())) {
             Ok(listed) => {
                 if !knows(&store, &listed) {
                     sleep(SETTLES).await;
-                    if !knows(&store, &listed) {
-                        tracing::warn!(
-                            resource = store.name(),
-                            "the watch has fallen behind; listing anew"
-                        );
-                        store.doubt("the watch has fallen behind");
-                    }
                 }
-                proven = Instant::now();
+                if knows(&store, &listed) {
+                    store.prove(asked);
+                } else {
+                    tracing::warn!(
+                        resource = store.name(),
+                        "the watch has fallen behind; listing anew"
+                    );
+                    store.doubt("the watch has fallen behind");
+                }
             }
-            Err(why) if proven.elapsed() > UNPROVEN => {
+            Err(why) if store.unproven_for() > UNPROVEN => {
                 tracing::warn!(
                     resource = store.name(),
                     why,
@@ -107,6 +111,19 @@ pub async fn keep_fresh(client: kube::Client, store: Arc<Store>, stop: Cancellat
             ),
         }
     }
+}
+
+/// Why nothing may rise by what this cache of quotas holds, if it has not been compared for too long.
+pub fn stale(store: &Store) -> Option<String> {
+    let since = store.unproven_for();
+    // What the cluster does not serve is not compared.
+    (since > UNPROVEN && store.state() == State::Full).then(|| {
+        format!(
+            "cache of {}: last compared with the API server {} s ago; the webhook or the API server stood still",
+            store.name(),
+            since.as_secs()
+        )
+    })
 }
 
 /// Whether the cache has each of these in this spec or a newer one.

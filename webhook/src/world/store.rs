@@ -12,9 +12,10 @@ use sluice_policy::MilliCpu;
 use sluice_policy::ledger::{Revision, Scope};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::Instant;
+use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
+use tokio::time::Instant;
 
 /// How much is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,6 +171,8 @@ fn key(object: &Value) -> Option<(&str, &str)> {
 struct Inner {
     state: State,
     objects: Objects,
+    /// The last moment for which it is known that the cache had everything.
+    proven: Instant,
 }
 
 /// The cache of one resource.
@@ -200,6 +203,7 @@ impl Store {
             inner: RwLock::new(Inner {
                 state: State::Filling("not listed yet".to_owned()),
                 objects: Objects::default(),
+                proven: Instant::now(),
             }),
             metrics,
             changed,
@@ -311,12 +315,23 @@ impl Store {
         }
     }
 
-    /// Everything that a list held.
-    pub fn replace(&self, objects: Objects) {
+    /// Everything that a list held, as of the moment when it was asked for.
+    pub fn replace(&self, objects: Objects, as_of: Instant) {
         self.change(|inner| {
             inner.objects = objects;
             inner.state = State::Full;
+            inner.proven = as_of;
         });
+    }
+
+    /// The cache had everything that existed at this moment.
+    pub fn prove(&self, as_of: Instant) {
+        self.write().proven = as_of;
+    }
+
+    /// How long ago the cache is known to have had everything.
+    pub fn unproven_for(&self) -> Duration {
+        self.read().proven.elapsed()
     }
 
     /// One object was made or changed.
@@ -342,7 +357,12 @@ impl Store {
             && let Some(at) = revision(object)
         {
             let mut falls = self.falls.lock().unwrap_or_else(PoisonError::into_inner);
-            falls.note(namespace, at, before.minus(after), Instant::now());
+            falls.note(
+                namespace,
+                at,
+                before.minus(after),
+                Instant::now().into_std(),
+            );
         }
         self.report();
         self.news.notify_waiters();
@@ -351,7 +371,7 @@ impl Store {
     /// CPU that was given up in a scope after a count at this revision, as far as the watch has told lately.
     pub fn fallen(&self, counted: Revision, scope: &Scope) -> MilliCpu {
         let falls = self.falls.lock().unwrap_or_else(PoisonError::into_inner);
-        falls.after(counted, scope, Instant::now())
+        falls.after(counted, scope, Instant::now().into_std())
     }
 
     /// The next change of any object.

@@ -17,6 +17,7 @@ use std::borrow::Cow;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Objects in one page of a list: with 10 KiB each, a megabyte in flight.
@@ -197,6 +198,7 @@ fn without(store: &Store) -> String {
 
 /// Lists everything into the store and answers with the revision of the list.
 async fn list(client: &kube::Client, store: &Store, way: Way) -> Result<String, Ended> {
+    let began = Instant::now();
     let streamed = match way {
         Way::Streamed => streamed(client, store).await,
         Way::Paged => Err(Ended::NotStreamed("not tried".to_owned())),
@@ -213,7 +215,7 @@ async fn list(client: &kube::Client, store: &Store, way: Way) -> Result<String, 
         listed => listed?,
     };
     objects.pack();
-    store.replace(objects);
+    store.replace(objects, began);
     store.heard();
     Ok(revision)
 }
