@@ -62,7 +62,7 @@ async fn all(options: &Options, stage: &mut Stage) -> anyhow::Result<()> {
     gatekeeper::start(stage).await?;
     install::policies(stage).await?;
     install::sluice(stage).await?;
-    for side in RULES.into_iter().chain(QUOTAS) {
+    for side in RULES {
         proof::judges(stage, side).await?;
     }
     let body = Bytes::from(objects::to_create(1536).to_string());
@@ -85,6 +85,10 @@ async fn all(options: &Options, stage: &mut Stage) -> anyhow::Result<()> {
         (Side::Gatekeeper, Side::Sluice),
     )
     .await?;
+    gatekeeper::limit(stage).await?;
+    for side in QUOTAS {
+        proof::judges(stage, side).await?;
+    }
     println!("\n### A limit on the sum\n");
     let pair = (Side::GatekeeperQuota, Side::SluiceQuota);
     compare(options, stage, &body, &QUOTAS, pair).await?;
