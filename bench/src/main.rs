@@ -12,6 +12,7 @@ mod load;
 mod memory;
 mod objects;
 mod offline;
+mod order;
 mod peers;
 mod plane;
 mod reviews;
