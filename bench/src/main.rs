@@ -19,6 +19,7 @@ mod reviews;
 mod scale;
 mod sessions;
 mod side;
+mod spread;
 mod stage;
 mod startup;
 mod stats;
