@@ -30,7 +30,7 @@ pub struct Options {
     /// Starts of a webhook on each control plane.
     #[arg(long, default_value_t = 5)]
     starts: usize,
-    /// Rounds after each start; all control planes take their turn in each, three of them in every order within six.
+    /// Rounds after each start; all control planes take their turn in each, and three of them come in every order within six.
     #[arg(long, default_value_t = 6)]
     rounds: usize,
     /// Pairs of reviews a round that leave no hold.
