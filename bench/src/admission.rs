@@ -3,8 +3,9 @@
 
 use crate::load::{Burst, Load};
 use crate::objects;
+use crate::order::order;
 use crate::stage::{Side, Stage};
-use crate::stats::{Spread, percentile};
+use crate::stats::{Better, LEGEND, Ratio, Spread, percentile};
 use crate::table::Table;
 use crate::usage;
 use anyhow::bail;
@@ -61,11 +62,12 @@ async fn measure(
     let body = Bytes::from(objects::to_create(1536).to_string());
     println!(
         "FlinkDeployments of {} bytes, CRD: {}. Median (min to max) over {} rounds of {} creates; the sides take turns \
-         on one API server.\n",
+         on one API server, in a balanced order. {LEGEND} The yardstick: {}.\n",
         body.len(),
         stage.crd,
         options.rounds,
-        options.creates
+        options.creates,
+        yardstick.title()
     );
     let mut table = Table::new([
         "connections",
@@ -85,9 +87,8 @@ async fn measure(
         let mut figures: BTreeMap<Side, Figures> = BTreeMap::new();
         for round in 0..=options.rounds {
             let mut taken = BTreeMap::new();
-            for turn in 0..sides.len() {
-                // Each round begins with another side.
-                let Some(side) = sides.iter().cycle().nth(round + turn) else {
+            for side in order(sides.len(), round) {
+                let Some(side) = sides.get(side) else {
                     continue;
                 };
                 taken.insert(
@@ -99,11 +100,13 @@ async fn measure(
             if round == 0 {
                 continue; // warms up connections, caches and the API server's compiled expressions
             }
-            let base = taken.get(&yardstick).map_or(0.0, |turn| turn.burst.rate());
             for (side, turn) in taken {
-                figures.entry(side).or_default().add(turn, base);
+                figures.entry(side).or_default().add(turn);
             }
         }
+        let base = figures
+            .get(&yardstick)
+            .map_or_else(Vec::new, |figures| figures.rate.clone());
         for side in sides {
             let Some(figures) = figures.remove(side) else {
                 continue;
@@ -111,8 +114,8 @@ async fn measure(
             table.row([
                 connections.to_string(),
                 side.title().to_owned(),
-                Spread::of(figures.rate).show(0),
-                Spread::of(figures.ratio).show(3),
+                Spread::of(figures.rate.iter().copied()).show(0),
+                Ratio::of(&figures.rate, &base).show(3, Better::More),
                 Spread::of(figures.p50).show(1),
                 Spread::of(figures.p99).show(1),
                 cpu_of(&figures.cpu, side.judge().unwrap_or_default()),
@@ -188,7 +191,6 @@ pub async fn turn_of(
 #[derive(Default)]
 struct Figures {
     rate: Vec<f64>,
-    ratio: Vec<f64>,
     p50: Vec<f64>,
     p99: Vec<f64>,
     cpu: BTreeMap<String, Vec<f64>>,
@@ -197,10 +199,8 @@ struct Figures {
 }
 
 impl Figures {
-    fn add(&mut self, mut turn: Turn, base: f64) {
-        let rate = turn.burst.rate();
-        self.rate.push(rate);
-        self.ratio.push(rate / base.max(f64::EPSILON));
+    fn add(&mut self, mut turn: Turn) {
+        self.rate.push(turn.burst.rate());
         let mut millis = |share| percentile(&mut turn.burst.latencies, share).as_secs_f64() * 1e3;
         self.p50.push(millis(0.5));
         self.p99.push(millis(0.99));

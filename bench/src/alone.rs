@@ -1,9 +1,10 @@
 //! The webhook alone over TLS: Sluice's and the do-nothing one, each held to the first core, loaded in turns from the second.
 
+use crate::order::order;
 use crate::plane::{Plane, TASKSET};
 use crate::reviews::{Create, Run};
 use crate::stage::{build_noop, leaf};
-use crate::stats::{Spread, percentile};
+use crate::stats::{Better, LEGEND, Ratio, Spread, percentile};
 use crate::table::Table;
 use crate::target::{Connection, Target};
 use crate::usage;
@@ -29,7 +30,7 @@ pub struct Options {
     /// Reviews a round, side and call on a connection each.
     #[arg(long, default_value_t = 400)]
     connects: usize,
-    /// Connections at once.
+    /// Reviews at once: on a connection each, or on a stream each of one connection.
     #[arg(long, default_value_t = 16)]
     connections: usize,
     /// Size of the object in bytes of JSON.
@@ -49,7 +50,11 @@ const CORES: [usize; 2] = [0, 1];
 /// How connections are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
+    /// One HTTP/2 connection with a stream for each that asks: what the API server does with a webhook's address.
+    Streams,
+    /// An HTTP/1.1 connection for each that asks.
     KeptAlive,
+    /// An HTTP/1.1 connection for each review.
     New,
 }
 
@@ -188,8 +193,8 @@ async fn profile(options: &Options, judge: &Judge, file: &Path) -> anyhow::Resul
 async fn measure(options: &Options, judges: &[Judge]) -> anyhow::Result<()> {
     let calls = calls(options)?;
     println!(
-        "Creates of a FlinkDeployment, {} and {} bytes of review; the webhook on one core, the load ({} connections at once) on \
-         the other. Median (min to max) over {} rounds, the sides taking turns.\n",
+        "Creates of a FlinkDeployment, {} and {} bytes of review; the webhook on one core, the load ({} reviews at once) on \
+         the other. Median (min to max) over {} rounds, the sides taking turns in a balanced order. {LEGEND}\n",
         calls[0].1.len(),
         calls[1].1.len(),
         options.connections,
@@ -207,30 +212,36 @@ async fn measure(options: &Options, judges: &[Judge]) -> anyhow::Result<()> {
         "CPU, µs a review",
     ]);
     for (way, name, count) in [
+        (Way::Streams, "one, HTTP/2", options.reviews),
         (Way::KeptAlive, "kept alive", options.reviews),
         (Way::New, "new for each", options.connects),
     ] {
         for (path, review) in &calls {
             let mut figures: Vec<Figures> = judges.iter().map(|_| Figures::default()).collect();
             for round in 0..=options.rounds {
-                let mut base = None;
-                for (judge, figures) in judges.iter().zip(&mut figures) {
+                for side in order(judges.len(), round) {
+                    let (Some(judge), Some(figures)) = (judges.get(side), figures.get_mut(side))
+                    else {
+                        continue;
+                    };
                     let taken = burst(judge, way, path, review, count, options.connections).await?;
-                    let rate = taken.rate;
-                    let base = *base.get_or_insert(rate);
                     if round > 0 {
-                        figures.add(taken, base);
+                        figures.add(taken);
                     }
                 }
             }
+            // The do-nothing one.
+            let base = figures
+                .first()
+                .map_or_else(Vec::new, |figures| figures.rate.clone());
             for (judge, mut figures) in judges.iter().zip(figures) {
                 let tail = percentile(&mut figures.all, 0.999).as_secs_f64() * 1e3;
                 table.row([
                     name.to_owned(),
                     path.split('?').next().unwrap_or_default().to_owned(),
                     judge.title.to_owned(),
-                    Spread::of(figures.rate).show(0),
-                    Spread::of(figures.ratio).show(2),
+                    Spread::of(figures.rate.iter().copied()).show(0),
+                    Ratio::of(&figures.rate, &base).show(2, Better::More),
                     Spread::of(figures.p50).show(2),
                     Spread::of(figures.p99).show(2),
                     format!("{tail:.2}"),
@@ -252,7 +263,6 @@ struct Taken {
 #[derive(Default)]
 struct Figures {
     rate: Vec<f64>,
-    ratio: Vec<f64>,
     p50: Vec<f64>,
     p99: Vec<f64>,
     cpu: Vec<f64>,
@@ -260,9 +270,8 @@ struct Figures {
 }
 
 impl Figures {
-    fn add(&mut self, mut taken: Taken, base: f64) {
+    fn add(&mut self, mut taken: Taken) {
         self.rate.push(taken.rate);
-        self.ratio.push(taken.rate / base.max(f64::EPSILON));
         let mut millis = |share| percentile(&mut taken.latencies, share).as_secs_f64() * 1e3;
         self.p50.push(millis(0.5));
         self.p99.push(millis(0.99));
@@ -280,12 +289,18 @@ async fn burst(
     count: usize,
     connections: usize,
 ) -> anyhow::Result<Taken> {
-    let mut open = Vec::with_capacity(connections);
-    for _ in 0..connections {
-        open.push(match way {
-            Way::KeptAlive => Some(judge.target.connect().await?),
-            Way::New => None,
-        });
+    let mut open: Vec<Option<Connection>> = Vec::with_capacity(connections);
+    match way {
+        Way::Streams => {
+            let streams = judge.target.streams(connections).await?;
+            open.extend(streams.into_iter().map(Some));
+        }
+        Way::KeptAlive => {
+            for _ in 0..connections {
+                open.push(Some(judge.target.connect().await?));
+            }
+        }
+        Way::New => open.resize_with(connections, || None),
     }
     let taken = Rc::new(Cell::new(0));
     let before = usage::cpu(judge.pid)?;
@@ -293,7 +308,7 @@ async fn burst(
     let askers = open.into_iter().map(|kept| {
         let taken = Rc::clone(&taken);
         async move {
-            let mut kept: Option<Connection> = kept;
+            let mut kept = kept;
             let mut latencies = Vec::new();
             while taken.get() < count {
                 taken.set(taken.get() + 1);

@@ -1,20 +1,19 @@
 //! Everybody at once on one quota: a thousand starts where half of them fit, and what further replicas bring to a hot quota.
 
-use crate::load::ApiServer;
-use crate::objects;
+use crate::load::{Burst, Load};
+use crate::order::order;
 use crate::plane::Plane;
+use crate::spread;
 use crate::stage::eventually;
-use crate::stats::{Spread, percentile};
+use crate::stats::{Better, LEGEND, Ratio, Spread, percentile};
 use crate::table::Table;
 use crate::usage::cpu;
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
-use hyper::body::Bytes;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, PostParams};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -77,7 +76,9 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 async fn measure(options: &Options, planes: &[(usize, Plane)]) -> anyhow::Result<()> {
-    for (_, plane) in planes {
+    for (replicas, plane) in planes {
+        spread::over(plane, *replicas).await?;
+        // Waits for the controller, and the API server has heard of the entries long before.
         make_quota(plane, HOT, 1_000_000).await?;
     }
     herds(options, planes).await?;
@@ -88,7 +89,7 @@ async fn measure(options: &Options, planes: &[(usize, Plane)]) -> anyhow::Result
 async fn herds(options: &Options, planes: &[(usize, Plane)]) -> anyhow::Result<()> {
     println!(
         "{} starts at once, each on a connection of its own, on a quota with room for {}. Who is told to come again (429, 503) does \
-         so after a second, at most {AGAIN} times, as kubectl does.\n",
+         so after a second, at most {AGAIN} times, as kubectl does. Each replica is asked about its share of the starts.\n",
         options.starts, options.room
     );
     let mut table = Table::new([
@@ -101,14 +102,17 @@ async fn herds(options: &Options, planes: &[(usize, Plane)]) -> anyhow::Result<(
         "answers that said so in all",
         "last admitted after, s",
         "all answered after, s",
-        "busiest webhook's share of their CPU",
+        "each webhook's share of their CPU",
     ]);
     for herd in 0..options.herds {
-        for (replicas, plane) in planes {
+        for number in order(planes.len(), herd) {
+            let Some((replicas, plane)) = planes.get(number) else {
+                continue;
+            };
             let namespace = format!("herd-{herd}");
             make_quota(plane, &namespace, options.room * EACH).await?;
             let before = webhooks(plane)?;
-            let ended = stampede(plane, &namespace, options.starts).await?;
+            let ended = stampede(plane, &namespace, options.starts, *replicas).await?;
             let after = webhooks(plane)?;
             let live = workloads(plane, &namespace)
                 .list(&ListParams::default())
@@ -130,7 +134,7 @@ async fn herds(options: &Options, planes: &[(usize, Plane)]) -> anyhow::Result<(
                 ended.again.to_string(),
                 seconds(ended.admitted.iter().max().copied().unwrap_or_default()),
                 seconds(ended.took),
-                format!("{:.2}", busiest(&before, &after)),
+                shares(&used(&before, &after)),
             ]);
             if let Some(unexpected) = ended.unexpected {
                 println!("{replicas} replicas, also answered: {unexpected}");
@@ -154,17 +158,20 @@ fn webhooks(plane: &Plane) -> anyhow::Result<Vec<Duration>> {
     pids.map(cpu).collect()
 }
 
-/// The share that the busiest has of what they all used meanwhile: an API server keeps one HTTP/2 connection to an address, so behind
-/// one address one replica may be asked everything.
-fn busiest(before: &[Duration], after: &[Duration]) -> f64 {
-    let used = before
-        .iter()
-        .zip(after)
-        .map(|(before, after)| after.saturating_sub(*before).as_secs_f64());
-    let (most, all) = used.fold((0.0_f64, 0.0), |(most, all), used| {
-        (most.max(used), all + used)
-    });
-    most / all.max(f64::EPSILON)
+/// CPU that each used meanwhile, in seconds.
+fn used(before: &[Duration], after: &[Duration]) -> Vec<f64> {
+    let pairs = before.iter().zip(after);
+    pairs
+        .map(|(before, after)| after.saturating_sub(*before).as_secs_f64())
+        .collect()
+}
+
+/// What share each has of what they all used, which tells who was asked: `0.34, 0.33, 0.33`.
+fn shares(used: &[f64]) -> String {
+    let all: f64 = used.iter().sum();
+    let shares = used.iter().map(|used| used / all.max(f64::EPSILON));
+    let shown: Vec<String> = shares.map(|share| format!("{share:.2}")).collect();
+    shown.join(", ")
 }
 
 fn seconds(duration: Duration) -> String {
@@ -182,8 +189,13 @@ struct Ended {
     took: Duration,
 }
 
-async fn stampede(plane: &Plane, namespace: &str, starts: usize) -> anyhow::Result<Ended> {
-    let body = Bytes::from(objects::to_create(1536).to_string());
+async fn stampede(
+    plane: &Plane,
+    namespace: &str,
+    starts: usize,
+    replicas: usize,
+) -> anyhow::Result<Ended> {
+    let bodies = (0..replicas).map(spread::body);
     let path: Arc<str> = path(namespace).into();
     // Connected beforehand: it is the starts that come at once.
     let mut connected = Vec::with_capacity(starts);
@@ -192,8 +204,8 @@ async fn stampede(plane: &Plane, namespace: &str, starts: usize) -> anyhow::Resu
     }
     let began = Instant::now();
     let mut herd = JoinSet::new();
-    for mut load in connected {
-        let (body, path) = (body.clone(), Arc::clone(&path));
+    for (mut load, body) in connected.into_iter().zip(bodies.cycle()) {
+        let path = Arc::clone(&path);
         herd.spawn(async move {
             let mut told_again = 0;
             loop {
@@ -234,26 +246,45 @@ fn asks_to_come_again(answer: &str) -> bool {
     matches!(code(answer), Some(429 | 503 | 504))
 }
 
+/// Of one number of replicas over the rounds.
+#[derive(Default)]
+struct Figures {
+    rate: Vec<f64>,
+    p50: Vec<f64>,
+    p99: Vec<f64>,
+    /// CPU of each webhook, of all rounds.
+    used: Vec<f64>,
+}
+
 /// Creates on one quota that has room for all of them.
 async fn hot(options: &Options, planes: &[(usize, Plane)]) -> anyhow::Result<()> {
-    let body = Bytes::from(objects::to_create(1536).to_string());
-    let mut rates: BTreeMap<usize, [Vec<f64>; 4]> = BTreeMap::new();
     let mut loads = Vec::new();
-    for (_, plane) in planes {
-        loads.push(connect(&plane.api_server, options.connections).await?);
+    for (replicas, plane) in planes {
+        loads.push(connect(plane, options.connections, *replicas).await?);
     }
+    let mut figures: Vec<Figures> = planes.iter().map(|_| Figures::default()).collect();
     for round in 0..=options.rounds {
-        let mut base = None;
-        for ((replicas, plane), load) in planes.iter().zip(&mut loads) {
-            let mut burst = load.fire(&path(HOT), &body, options.creates).await?;
-            let rate = burst.rate();
-            let base = *base.get_or_insert(rate);
+        for number in order(planes.len(), round) {
+            let (Some((_, plane)), Some(loads), Some(figures)) = (
+                planes.get(number),
+                loads.get_mut(number),
+                figures.get_mut(number),
+            ) else {
+                continue;
+            };
+            let before = webhooks(plane)?;
+            let mut burst = fire(loads, options.creates).await?;
+            let used = used(&before, &webhooks(plane)?);
             if round > 0 {
-                let [all, ratios, p50, p99] = rates.entry(*replicas).or_default();
-                all.push(rate);
-                ratios.push(rate / base.max(f64::EPSILON));
-                p50.push(percentile(&mut burst.latencies, 0.5).as_secs_f64() * 1e3);
-                p99.push(percentile(&mut burst.latencies, 0.99).as_secs_f64() * 1e3);
+                figures.rate.push(burst.rate());
+                let mut millis =
+                    |share| percentile(&mut burst.latencies, share).as_secs_f64() * 1e3;
+                figures.p50.push(millis(0.5));
+                figures.p99.push(millis(0.99));
+                figures.used.resize(used.len(), 0.0);
+                for (sum, used) in figures.used.iter_mut().zip(used) {
+                    *sum += used;
+                }
             }
             if let Some(refused) = burst.refused.first().filter(|_| burst.latencies.is_empty()) {
                 bail!("nothing was created: {refused}");
@@ -265,31 +296,70 @@ async fn hot(options: &Options, planes: &[(usize, Plane)]) -> anyhow::Result<()>
     }
     println!(
         "Creates on one quota with room for all, {} connections; a control plane for each number of replicas, all on this machine, \
-         taking turns: median (min to max) over {} rounds of {} creates.\n",
+         taking turns in a balanced order; each replica is asked about its share of the creates. Median (min to max) over {} rounds \
+         of {} creates. {LEGEND}\n",
         options.connections, options.rounds, options.creates
     );
+    let yardstick = planes.first().map_or(0, |(replicas, _)| *replicas);
+    let of_yardstick = format!("of {yardstick} replica(s)");
     let mut table = Table::new([
         "replicas",
         "creates/s",
-        "of one replica",
+        &of_yardstick,
         "p50, ms",
         "p99, ms",
+        "each webhook's share of their CPU",
     ]);
-    for (replicas, [all, ratios, p50, p99]) in rates {
+    let base = figures
+        .first()
+        .map_or_else(Vec::new, |figures| figures.rate.clone());
+    for ((replicas, _), figures) in planes.iter().zip(figures) {
         table.row([
             replicas.to_string(),
-            Spread::of(all).show(0),
-            Spread::of(ratios).show(2),
-            Spread::of(p50).show(0),
-            Spread::of(p99).show(0),
+            Spread::of(figures.rate.iter().copied()).show(0),
+            Ratio::of(&figures.rate, &base).show(2, Better::More),
+            Spread::of(figures.p50).show(0),
+            Spread::of(figures.p99).show(0),
+            shares(&figures.used),
         ]);
     }
     table.print();
     Ok(())
 }
 
-async fn connect(server: &Arc<ApiServer>, connections: usize) -> anyhow::Result<crate::load::Load> {
-    server.connect(connections).await
+/// Connections in as many groups as there are replicas.
+async fn connect(plane: &Plane, connections: usize, replicas: usize) -> anyhow::Result<Vec<Load>> {
+    let mut groups = Vec::with_capacity(replicas);
+    for group in 0..replicas {
+        let size = part(connections, group, replicas).max(1);
+        groups.push(plane.api_server.connect(size).await?);
+    }
+    Ok(groups)
+}
+
+/// So many creates, all groups at once, each with what its replica is asked about.
+async fn fire(groups: &mut [Load], creates: usize) -> anyhow::Result<Burst> {
+    let (path, count) = (path(HOT), groups.len());
+    let bodies: Vec<_> = (0..count).map(spread::body).collect();
+    let began = Instant::now();
+    let shots = groups.iter_mut().zip(&bodies).enumerate();
+    let shots =
+        shots.map(|(group, (load, body))| load.fire(&path, body, part(creates, group, count)));
+    let bursts = futures::future::try_join_all(shots).await?;
+    let mut all = Burst {
+        took: began.elapsed(),
+        ..Burst::default()
+    };
+    for burst in bursts {
+        all.latencies.extend(burst.latencies);
+        all.refused.extend(burst.refused);
+    }
+    Ok(all)
+}
+
+/// One of so many parts of a number that are as alike as can be.
+fn part(whole: usize, number: usize, parts: usize) -> usize {
+    (whole + number) / parts.max(1)
 }
 
 fn path(namespace: &str) -> String {

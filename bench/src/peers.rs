@@ -11,15 +11,15 @@ mod proof;
 
 use crate::admission::{Turn, cpu_of, turn_of};
 use crate::objects;
+use crate::order::order;
 use crate::stage::{Side, Stage};
-use crate::stats::{Spread, percentile};
+use crate::stats::{Better, LEGEND, Pooled, Ratio, Spread, percentile};
 use crate::table::Table;
 use crate::usage;
 use anyhow::Context as _;
 use clap::Args;
 use hyper::body::Bytes;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 /// How much is measured.
 #[derive(Debug, Args)]
@@ -35,16 +35,40 @@ pub struct Options {
     connections: Vec<usize>,
 }
 
+/// Sides that are compared, and to whom Sluice is held.
+struct Contest {
+    sides: &'static [Side],
+    ours: Side,
+    /// Whose place it would take: rates and latencies are held to it.
+    peer: Side,
+    /// What costs least of what does something alike: rates are held to it.
+    least: Side,
+    /// The heads of the two columns.
+    columns: [&'static str; 2],
+}
+
 /// Rules and defaults.
-const RULES: [Side; 5] = [
-    Side::None,
-    Side::Noop,
-    Side::Policies,
-    Side::Gatekeeper,
-    Side::Sluice,
-];
+const RULES: Contest = Contest {
+    sides: &[
+        Side::None,
+        Side::Noop,
+        Side::Policies,
+        Side::Gatekeeper,
+        Side::Sluice,
+    ],
+    ours: Side::Sluice,
+    peer: Side::Gatekeeper,
+    least: Side::Noop,
+    columns: ["of Gatekeeper's", "of the do-nothing pair's"],
+};
 /// The same and a limit on the sum of a namespace.
-const QUOTAS: [Side; 3] = [Side::InTree, Side::GatekeeperQuota, Side::SluiceQuota];
+const QUOTAS: Contest = Contest {
+    sides: &[Side::InTree, Side::GatekeeperQuota, Side::SluiceQuota],
+    ours: Side::SluiceQuota,
+    peer: Side::GatekeeperQuota,
+    least: Side::InTree,
+    columns: ["of Gatekeeper's", "of the in-tree quota's"],
+};
 /// Shares of the creates that are faster.
 const PERCENTILES: [f64; 4] = [0.5, 0.9, 0.99, 0.999];
 
@@ -62,14 +86,14 @@ async fn all(options: &Options, stage: &mut Stage) -> anyhow::Result<()> {
     gatekeeper::start(stage).await?;
     install::policies(stage).await?;
     install::sluice(stage).await?;
-    for side in RULES.into_iter().chain(QUOTAS) {
-        proof::judges(stage, side).await?;
+    for side in RULES.sides {
+        proof::judges(stage, *side).await?;
     }
     let body = Bytes::from(objects::to_create(1536).to_string());
     println!(
         "FlinkDeployments of {} bytes, CRD: {}. Gatekeeper {}. {} rounds of {} creates a side; the sides take turns on \
-         one API server. Rates and ratios: median (min to max) of the rounds. Percentiles: of all creates. CPU: µs a \
-         create, median. Memory: resident, the most that was seen after a round.\n",
+         one API server, in a balanced order. Rates: median (min to max) of the rounds. {LEGEND} Percentiles: of all \
+         creates. CPU: µs a create, median. Memory: resident, the most that was seen after a round.\n",
         body.len(),
         stage.crd,
         sluice_cluster::Binary::Gatekeeper.version(),
@@ -77,34 +101,31 @@ async fn all(options: &Options, stage: &mut Stage) -> anyhow::Result<()> {
         options.creates
     );
     println!("### Rules and defaults\n");
-    compare(
-        options,
-        stage,
-        &body,
-        &RULES,
-        (Side::Gatekeeper, Side::Sluice),
-    )
-    .await?;
+    compare(options, stage, &body, &RULES).await?;
+    gatekeeper::limit(stage).await?;
+    for side in QUOTAS.sides {
+        proof::judges(stage, *side).await?;
+    }
     println!("\n### A limit on the sum\n");
-    let pair = (Side::GatekeeperQuota, Side::SluiceQuota);
-    compare(options, stage, &body, &QUOTAS, pair).await?;
+    compare(options, stage, &body, &QUOTAS).await?;
     println!("\n### A limit on the sum, and a crowd\n");
     crowd::run(stage, &body).await
 }
 
-/// Measures `sides` and says how the second of `pair` does against the first.
+/// Measures the sides and says how ours does.
 async fn compare(
     options: &Options,
     stage: &Stage,
     body: &Bytes,
-    sides: &[Side],
-    pair: (Side, Side),
+    contest: &Contest,
 ) -> anyhow::Result<()> {
+    let [of_peer, of_least] = contest.columns;
     let mut table = Table::new([
         "connections",
         "side",
         "creates/s",
-        "of Gatekeeper's",
+        of_peer,
+        of_least,
         "p50, ms",
         "p90, ms",
         "p99, ms",
@@ -116,9 +137,10 @@ async fn compare(
     ]);
     let mut shares = Table::new(["connections", "p50", "p90", "p99", "p99.9, of all creates"]);
     for connections in &options.connections {
-        let mut figures = rounds(options, stage, body, sides, pair.0, *connections).await?;
-        for side in sides {
-            let Some(figures) = figures.get_mut(side) else {
+        let figures = rounds(options, stage, body, contest.sides, *connections).await?;
+        let rates = |side| figures.get(&side).map_or(&[][..], |figures| &figures.rate);
+        for side in contest.sides {
+            let Some(figures) = figures.get(side) else {
                 continue;
             };
             let [p50, p90, p99, p999] = figures.percentiles();
@@ -126,7 +148,8 @@ async fn compare(
                 connections.to_string(),
                 side.title().to_owned(),
                 Spread::of(figures.rate.iter().copied()).show(0),
-                Spread::of(figures.ratio.iter().copied()).show(2),
+                Ratio::of(&figures.rate, rates(contest.peer)).show(2, Better::More),
+                Ratio::of(&figures.rate, rates(contest.least)).show(2, Better::More),
                 format!("{p50:.1}"),
                 format!("{p90:.1}"),
                 format!("{p99:.1}"),
@@ -141,22 +164,20 @@ async fn compare(
                 println!("{}, for example: {message}", side.title());
             }
         }
-        if let (Some(mut theirs), Some(mut ours)) =
-            (figures.remove(&pair.0), figures.remove(&pair.1))
+        if let (Some(theirs), Some(ours)) = (figures.get(&contest.peer), figures.get(&contest.ours))
         {
-            let [p50, p90, p99] = ours.shares_of(&theirs).map(|share| share.show(2));
-            let (all, yardstick) = (ours.percentiles(), theirs.percentiles());
-            let [.., tail] = all;
-            let [.., their_tail] = yardstick;
-            let tail = format!("{:.2}", tail / their_tail.max(f64::EPSILON));
+            let [p50, p90, p99] = ours
+                .shares_of(theirs)
+                .map(|share| share.show(2, Better::Less));
+            let tail = ours.latencies.ratio(&theirs.latencies, 0.999);
             shares.row([connections.to_string(), p50, p90, p99, tail]);
         }
     }
     table.print();
     println!(
         "\n{}'s latency as a share of {}'s in the same round:\n",
-        pair.1.title(),
-        pair.0.title()
+        contest.ours.title(),
+        contest.peer.title()
     );
     shares.print();
     Ok(())
@@ -167,16 +188,14 @@ async fn rounds(
     stage: &Stage,
     body: &Bytes,
     sides: &[Side],
-    yardstick: Side,
     connections: usize,
 ) -> anyhow::Result<BTreeMap<Side, Figures>> {
     let mut load = stage.api_server.connect(connections).await?;
     let mut figures: BTreeMap<Side, Figures> = BTreeMap::new();
     for round in 0..=options.rounds {
         let mut taken = BTreeMap::new();
-        for turn in 0..sides.len() {
-            // Each round begins with another side.
-            let Some(side) = sides.iter().cycle().nth(round + turn) else {
+        for side in order(sides.len(), round) {
+            let Some(side) = sides.get(side) else {
                 continue;
             };
             let turn = turn_of(*side, stage, &mut load, body, options.creates).await?;
@@ -190,11 +209,8 @@ async fn rounds(
             "{connections} connections: round {round} of {}",
             options.rounds
         );
-        let base = taken
-            .get(&yardstick)
-            .map_or(0.0, |(turn, _)| turn.burst.rate());
         for (side, (turn, memory)) in taken {
-            figures.entry(side).or_default().add(turn, memory, base);
+            figures.entry(side).or_default().add(turn, memory);
         }
     }
     Ok(figures)
@@ -216,9 +232,7 @@ fn memory(stage: &Stage, side: Side) -> anyhow::Result<f64> {
 #[derive(Default)]
 struct Figures {
     rate: Vec<f64>,
-    ratio: Vec<f64>,
-    /// Latencies, a list a round.
-    latencies: Vec<Vec<Duration>>,
+    latencies: Pooled,
     cpu: BTreeMap<String, Vec<f64>>,
     memory: f64,
     refused: usize,
@@ -226,35 +240,32 @@ struct Figures {
 }
 
 impl Figures {
-    fn add(&mut self, mut turn: Turn, memory: f64, base: f64) {
-        let rate = turn.burst.rate();
-        self.rate.push(rate);
-        self.ratio.push(rate / base.max(f64::EPSILON));
+    fn add(&mut self, mut turn: Turn, memory: f64) {
+        self.rate.push(turn.burst.rate());
         for (process, micros) in turn.cpu_micros {
             self.cpu.entry(process).or_default().push(micros);
         }
         self.memory = self.memory.max(memory);
         self.refused += turn.burst.refused.len();
         self.message = self.message.take().or(turn.burst.refused.pop());
-        self.latencies.push(turn.burst.latencies);
+        self.latencies.add(turn.burst.latencies);
     }
 
     /// Of all creates, in ms.
-    fn percentiles(&mut self) -> [f64; 4] {
-        let mut all = self.latencies.concat();
-        PERCENTILES.map(|share| percentile(&mut all, share).as_secs_f64() * 1e3)
+    fn percentiles(&self) -> [f64; 4] {
+        PERCENTILES.map(|share| self.latencies.percentile(share).as_secs_f64() * 1e3)
     }
 
     /// The first three percentiles of each round as shares of the other side's in the same round.
-    fn shares_of(&mut self, other: &Self) -> [Spread; 3] {
+    fn shares_of(&self, other: &Self) -> [Ratio; 3] {
         [0.5, 0.9, 0.99].map(|share| {
-            let rounds = self.latencies.iter().zip(&other.latencies);
-            Spread::of(rounds.map(|(ours, theirs)| {
-                let of = |latencies: &[Duration]| {
-                    percentile(&mut latencies.to_vec(), share).as_secs_f64()
-                };
-                of(ours) / of(theirs).max(f64::EPSILON)
-            }))
+            let of = |figures: &Self| -> Vec<f64> {
+                let rounds = figures.latencies.rounds().iter();
+                rounds
+                    .map(|latencies| percentile(&mut latencies.clone(), share).as_secs_f64())
+                    .collect()
+            };
+            Ratio::of(&of(self), &of(other))
         })
     }
 }
@@ -263,6 +274,7 @@ impl Figures {
 mod tests {
     use super::*;
     use crate::load::Burst;
+    use std::time::Duration;
 
     #[test]
     fn shares_are_taken_within_a_round() {
@@ -276,13 +288,16 @@ mod tests {
         };
         let (mut ours, mut theirs) = (Figures::default(), Figures::default());
         for (our, their) in [([1, 1, 1], [2, 2, 2]), ([28, 28, 28], [40, 40, 40])] {
-            ours.add(turn(&our), 1.0, 3.0);
-            theirs.add(turn(&their), 2.0, 3.0);
+            ours.add(turn(&our), 1.0);
+            theirs.add(turn(&their), 2.0);
         }
         let [p50, ..] = ours.shares_of(&theirs);
-        assert_eq!(p50.show(2), "0.60 (0.50 to 0.70)");
+        assert_eq!(p50.show(2, Better::Less), "0.60 [0.50 to 0.70], 2 of 2");
         let [.., tail] = ours.percentiles();
         assert_eq!(format!("{tail:.1}"), "28.0");
-        assert_eq!(Spread::of(ours.ratio).show(1), "1.0 (1.0 to 1.0)");
+        assert_eq!(
+            ours.latencies.ratio(&theirs.latencies, 0.5),
+            "0.70 [0.50 to 0.70]"
+        );
     }
 }

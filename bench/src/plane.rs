@@ -81,6 +81,11 @@ impl Plane {
         pid.with_context(|| format!("no {name} is running"))
     }
 
+    /// Where one of the webhooks of `sluice up` listens: host and port.
+    pub fn webhook_address(&self, number: usize) -> anyhow::Result<String> {
+        argument(self.pid(&format!("webhook-{number}"))?, "--listen=")
+    }
+
     /// etcd itself.
     pub async fn etcd(&self) -> anyhow::Result<Etcd> {
         let url = argument(self.pid("etcd")?, "--listen-client-urls=")?;

@@ -1,18 +1,21 @@
 //! What a request costs while more and more else exists: three control planes side by side, each with its own number of workloads
-//! and a thousand quotas, asked in turns; so a busy machine slows all of them alike.
+//! and a thousand quotas, asked in turns; so a busy machine slows all of them alike. The webhooks are started several times, since what
+//! one process happens to hold, and where it lies, is no property of its size.
 
 use crate::objects::{self, Kind};
+use crate::order::order;
 use crate::plane::{Plane, Webhook};
 use crate::reviews::{Create, Run};
-use crate::stats::{Spread, percentile};
+use crate::stats::{Better, LEGEND, Pooled, Ratio, Spread, percentile};
 use crate::table::Table;
-use crate::target::Connection;
+use crate::target::{Connection, Target};
 use crate::usage;
 use anyhow::ensure;
 use clap::Args;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, ListParams};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// How much is measured.
@@ -24,18 +27,18 @@ pub struct Options {
     /// Namespaces, each with one `CpuQuota`.
     #[arg(long, default_value_t = 1000)]
     quotas: usize,
-    /// Rounds; all control planes take their turn in each.
-    #[arg(long, default_value_t = 10)]
+    /// Starts of a webhook on each control plane.
+    #[arg(long, default_value_t = 5)]
+    starts: usize,
+    /// Rounds after each start; all control planes take their turn in each, and three of them come in every order within six.
+    #[arg(long, default_value_t = 6)]
     rounds: usize,
     /// Pairs of reviews a round that leave no hold.
     #[arg(long, default_value_t = 1000)]
     decisions: usize,
     /// Reviews a round that are charged to a quota.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 200)]
     commits: usize,
-    /// Starts of a webhook on each control plane.
-    #[arg(long, default_value_t = 5)]
-    starts: usize,
 }
 
 /// Sets all of them up, measures, prints the tables.
@@ -76,15 +79,16 @@ struct Side {
 struct Figures {
     starts: Vec<f64>,
     resident_new: Vec<f64>,
+    /// After the requests.
+    memories: Vec<usage::Memory>,
     decisions: Asked,
     commits: Asked,
 }
 
 #[derive(Default)]
 struct Asked {
-    all: Vec<Duration>,
+    all: Pooled,
     p50: Vec<f64>,
-    p99: Vec<f64>,
     cpu: Vec<f64>,
 }
 
@@ -133,52 +137,80 @@ impl Side {
 }
 
 async fn measure(options: &Options, sides: &mut [Side]) -> anyhow::Result<()> {
-    for _ in 0..options.starts {
-        for side in &mut *sides {
+    let create = Create::of_size(1536)?;
+    let mut next = Next::default();
+    for start in 0..options.starts {
+        let mut webhooks = BTreeMap::new();
+        for number in order(sides.len(), start) {
+            let Some(side) = sides.get_mut(number) else {
+                continue;
+            };
             let webhook = side.plane.webhook(None).await?;
             let millis = webhook.ready_after.as_secs_f64() * 1e3;
             side.figures.starts.push(millis);
             let memory = usage::memory(webhook.process.pid())?;
             side.figures.resident_new.push(memory.resident);
+            let target = side.plane.target(&webhook).await?;
+            webhooks.insert(number, (webhook, target));
+        }
+        ask(options, sides, &webhooks, &create, &mut next).await?;
+        eprintln!("start {} of {} is measured", start + 1, options.starts);
+        for (side, (webhook, _)) in sides.iter_mut().zip(webhooks.values()) {
+            let memory = usage::memory(webhook.process.pid())?;
+            side.figures.memories.push(memory);
+        }
+        for (webhook, _) in webhooks.into_values() {
             webhook.process.stop(Duration::from_secs(5)).await;
         }
     }
-    let create = Create::of_size(1536)?;
-    let mut asked = Vec::new();
-    for side in &*sides {
-        let webhook = side.plane.webhook(None).await?;
-        let target = side.plane.target(&webhook).await?;
-        asked.push((webhook, target));
-    }
-    let mut next = 0;
+    print(options, sides);
+    Ok(())
+}
+
+/// Which requests are next: no object is asked about twice, and all namespaces take their turn.
+#[derive(Default)]
+struct Next {
+    decision: usize,
+    commit: usize,
+}
+
+/// The rounds after one start, and one before them that warms up.
+async fn ask(
+    options: &Options,
+    sides: &mut [Side],
+    webhooks: &BTreeMap<usize, (Webhook, Target)>,
+    create: &Create,
+    next: &mut Next,
+) -> anyhow::Result<()> {
+    let quotas = options.quotas;
     for round in 0..=options.rounds {
-        for (side, (webhook, target)) in sides.iter_mut().zip(&asked) {
+        for number in order(sides.len(), round) {
+            let (Some(side), Some((webhook, target))) =
+                (sides.get_mut(number), webhooks.get(&number))
+            else {
+                continue;
+            };
             // A webhook cuts off who connects and says nothing for ten seconds, so nobody is connected before his turn.
             let connection = &mut target.connect().await?;
-            let batch = Batch {
-                create: &create,
-                quotas: options.quotas,
-                from: next,
+            let batch = |from| Batch {
+                create,
+                quotas,
+                from,
             };
-            let decisions = batch
+            let decisions = batch(next.decision)
                 .decisions(webhook, connection, options.decisions)
                 .await?;
-            let commits = batch.commits(webhook, connection, options.commits).await?;
+            let commits = batch(next.commit)
+                .commits(webhook, connection, options.commits)
+                .await?;
             if round > 0 {
                 side.figures.decisions.add(decisions);
                 side.figures.commits.add(commits);
             }
         }
-        next += options.decisions.max(options.commits);
+        next.decision += options.decisions;
+        next.commit += options.commits;
     }
-    let memories = asked
-        .iter()
-        .map(|(webhook, _)| usage::memory(webhook.process.pid()))
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    for (webhook, _) in asked {
-        webhook.process.stop(Duration::from_secs(5)).await;
-    }
-    print(options, sides, &memories);
     Ok(())
 }
 
@@ -250,54 +282,37 @@ impl Batch<'_> {
 
 impl Asked {
     fn add(&mut self, (mut latencies, cpu): Taken) {
-        let mut micros = |share| percentile(&mut latencies, share).as_secs_f64() * 1e6;
-        self.p50.push(micros(0.5));
-        self.p99.push(micros(0.99));
+        let p50 = percentile(&mut latencies, 0.5);
+        self.p50.push(p50.as_secs_f64() * 1e6);
         #[allow(clippy::cast_precision_loss)] // counts are small
         let count = latencies.len().max(1) as f64;
         self.cpu.push(cpu.as_secs_f64() * 1e6 / count);
-        self.all.append(&mut latencies);
+        self.all.add(latencies);
     }
 
     fn micros(&self, share: f64) -> String {
-        let taken = percentile(&mut self.all.clone(), share);
-        format!("{:.0}", taken.as_secs_f64() * 1e6)
+        format!("{:.0}", self.all.percentile(share).as_secs_f64() * 1e6)
     }
 }
 
-/// Figures of the same rounds, divided.
-fn ratio(figures: &[f64], yardstick: &[f64]) -> Spread {
-    Spread::of(
-        figures
-            .iter()
-            .zip(yardstick)
-            .map(|(figure, base)| figure / base.max(f64::EPSILON)),
-    )
-}
-
-fn median(figures: &[f64]) -> Spread {
-    Spread::of(figures.iter().copied())
-}
-
-fn print(options: &Options, sides: &[Side], memories: &[usage::Memory]) {
-    let (Some(first), Some(first_memory)) = (sides.first(), memories.first()) else {
+fn print(options: &Options, sides: &[Side]) {
+    let Some(first) = sides.first() else {
         return;
     };
     println!(
-        "Ratios are of the same round of the plane with {} workloads: median (min to max) of {} rounds.\n",
-        first.workloads, options.rounds
+        "{} starts of a webhook on each plane, {} rounds after each, the planes taking turns in a balanced order. Percentiles: of all \
+         requests. CPU and memory: median (min to max) of the rounds and the starts. The yardstick: the plane with {} workloads. \
+         {LEGEND} The p99's ratio is that of all requests of both; its interval comes from drawing rounds.\n",
+        options.starts, options.rounds, first.workloads
     );
-    for (title, requests, pick) in [
+    for (title, pick) in [
         (
-            "decision: /mutate and dry-run /validate",
-            options.decisions,
+            "decisions: /mutate and dry-run /validate",
             (|figures| &figures.decisions) as fn(&Figures) -> &Asked,
         ),
-        (
-            "ledger commit: /validate with a hold",
-            options.commits,
-            |figures| &figures.commits,
-        ),
+        ("ledger commits: /validate with a hold", |figures| {
+            &figures.commits
+        }),
     ] {
         let mut table = Table::new([
             "workloads",
@@ -315,19 +330,23 @@ fn print(options: &Options, sides: &[Side], memories: &[usage::Memory]) {
             let asked = pick(&side.figures);
             table.row([
                 side.workloads.to_string(),
-                format!("{} times {requests}", options.rounds),
+                asked.all.count().to_string(),
                 asked.micros(0.5),
                 asked.micros(0.99),
                 asked.micros(0.999),
-                ratio(&asked.p50, &base.p50).show(2),
-                ratio(&asked.p99, &base.p99).show(2),
-                median(&asked.cpu).show(0),
-                ratio(&asked.cpu, &base.cpu).show(2),
+                Ratio::of(&asked.p50, &base.p50).show(2, Better::Less),
+                asked.all.ratio(&base.all, 0.99),
+                spread(&asked.cpu).show(0),
+                Ratio::of(&asked.cpu, &base.cpu).show(2, Better::Less),
             ]);
         }
         table.print();
         println!();
     }
+    memories(sides, first);
+}
+
+fn memories(sides: &[Side], first: &Side) {
     let mut table = Table::new([
         "workloads",
         "exec to ready, ms",
@@ -337,18 +356,27 @@ fn print(options: &Options, sides: &[Side], memories: &[usage::Memory]) {
         "peak",
         "resident, ratio",
     ]);
-    for (side, memory) in sides.iter().zip(memories) {
+    for side in sides {
+        let of = |side: &Side, figure: fn(&usage::Memory) -> f64| -> Vec<f64> {
+            side.figures.memories.iter().map(figure).collect()
+        };
+        let resident = of(side, |memory| memory.resident);
+        let base = of(first, |memory| memory.resident);
         table.row([
             side.workloads.to_string(),
-            median(&side.figures.starts).show(0),
-            median(&side.figures.resident_new).show(1),
-            format!("{:.1}", memory.resident),
-            format!("{:.1}", memory.anonymous),
-            format!("{:.1}", memory.peak),
-            format!("{:.3}", memory.resident / first_memory.resident),
+            spread(&side.figures.starts).show(0),
+            spread(&side.figures.resident_new).show(1),
+            spread(&resident).show(1),
+            spread(&of(side, |memory| memory.anonymous)).show(1),
+            spread(&of(side, |memory| memory.peak)).show(1),
+            Ratio::of(&resident, &base).show(2, Better::Less),
         ]);
     }
     table.print();
+}
+
+fn spread(figures: &[f64]) -> Spread {
+    Spread::of(figures.iter().copied())
 }
 
 fn namespace_name(number: usize) -> String {

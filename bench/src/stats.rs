@@ -1,5 +1,11 @@
-//! Percentiles of samples and the spread of a figure over rounds.
+//! Percentiles of samples, the spread of a figure over rounds, and ratios of two sides ([`Ratio`]).
 
+mod bootstrap;
+mod pooled;
+mod ratio;
+
+pub use pooled::Pooled;
+pub use ratio::{Better, LEGEND, Ratio};
 use std::time::Duration;
 
 /// The value below which a share of the samples lies (nearest rank); zero without samples.

@@ -3,7 +3,8 @@
 use super::outcome::Outcome;
 use super::tools::{Case, NAMESPACE, Tool, Toolbox};
 use crate::objects;
-use crate::stats::Spread;
+use crate::order::order;
+use crate::stats::{Better, LEGEND, Ratio, Spread};
 use crate::table::Table;
 use anyhow::ensure;
 use serde_json::{Value, json};
@@ -37,8 +38,8 @@ pub async fn run(
     let rules = Case::write(&judged, &[], &[], None)?;
     let mut figures: BTreeMap<Tool, Vec<Outcome>> = BTreeMap::new();
     for round in 0..=rounds {
-        for turn in 0..tools.len() {
-            let Some(tool) = tools.iter().cycle().nth(round + turn) else {
+        for tool in order(tools.len(), round) {
+            let Some(tool) = tools.get(tool) else {
                 continue;
             };
             let case = if *tool == Tool::Sluice { &full } else { &rules };
@@ -59,7 +60,7 @@ pub async fn run(
     println!(
         "{manifests} FlinkDeployments, a file each, {refused} of them against a rule, which every tool finds. Sluice and \
          Kyverno also fill in defaults, and Sluice charges a quota, with {RUNNING} more that run. Median (min to max) \
-         over {rounds} rounds.\n"
+         over {rounds} rounds. {LEGEND}\n"
     );
     let ours: Vec<f64> = walls(&figures, Tool::Sluice);
     let mut table = Table::new([
@@ -71,14 +72,13 @@ pub async fn run(
     ]);
     for tool in tools {
         let theirs = walls(&figures, *tool);
-        let ratio = theirs.iter().zip(&ours).map(|(theirs, ours)| theirs / ours);
         let of = |figure: fn(&Outcome) -> f64| {
             Spread::of(figures.get(tool).into_iter().flatten().map(figure))
         };
         table.row([
             tool.title().to_owned(),
             Spread::of(theirs.iter().copied()).show(2),
-            Spread::of(ratio).show(1),
+            Ratio::of(&theirs, &ours).show(1, Better::Less),
             of(|outcome| outcome.cpu.as_secs_f64()).show(2),
             of(|outcome| outcome.peak).show(0),
         ]);

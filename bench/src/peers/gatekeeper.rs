@@ -23,7 +23,7 @@ pub async fn build() -> anyhow::Result<Assets> {
     Ok(Assets::obtain(&AssetsCache::Default, &[Binary::Gatekeeper]).await?)
 }
 
-/// Starts it and gives it its policies.
+/// Starts it and gives it its rules and defaults.
 pub async fn start(stage: &mut Stage) -> anyhow::Result<()> {
     let assets = build().await?;
     let folder = stage.folder().join("gatekeeper");
@@ -72,13 +72,23 @@ pub async fn start(stage: &mut Stage) -> anyhow::Result<()> {
         .on_parent_death(OnParentDeath::Terminate);
     stage.joined_by(Process::spawn(spec)?);
 
-    for document in policy::gatekeeper(QUOTA_CPU, Side::GatekeeperQuota.namespace())? {
+    for document in policy::gator(None)? {
         create(stage, document).await?;
     }
     let registrations =
         of("MutatingWebhookConfiguration").chain(of("ValidatingWebhookConfiguration"));
     for document in registrations {
         create(stage, led_to(document, port, &authority)?).await?;
+    }
+    Ok(())
+}
+
+/// Gives it the limit on the sum, and the copy of every FlinkDeployment that the sum is made of. Only once the rules are
+/// measured: an installation with rules alone keeps no copy, and does not pay for one.
+pub async fn limit(stage: &Stage) -> anyhow::Result<()> {
+    let namespace = Side::GatekeeperQuota.namespace();
+    for document in policy::gatekeeper_quota(QUOTA_CPU, Some(namespace))? {
+        create(stage, document).await?;
     }
     Ok(())
 }

@@ -42,10 +42,19 @@ pub fn gator(cpu: Option<u32>) -> anyhow::Result<Vec<Value>> {
     let mut all = documents(RULES)?;
     all.extend(documents(DEFAULTS)?);
     if let Some(cpu) = cpu {
-        all.extend(documents(QUOTA)?);
-        for document in &mut all {
-            if document.get("kind").and_then(Value::as_str) == Some("BenchCpuQuota") {
-                set(document, "/spec", "parameters", json!({"cpu": cpu}));
+        all.extend(gatekeeper_quota(cpu, None)?);
+    }
+    Ok(all)
+}
+
+/// Gatekeeper's sum alone, with the copy that it needs; in one namespace, or in all.
+pub fn gatekeeper_quota(cpu: u32, namespace: Option<&str>) -> anyhow::Result<Vec<Value>> {
+    let mut all = documents(QUOTA)?;
+    for document in &mut all {
+        if document.get("kind").and_then(Value::as_str) == Some("BenchCpuQuota") {
+            set(document, "/spec", "parameters", json!({"cpu": cpu}));
+            if let Some(namespace) = namespace {
+                set(document, "/spec/match", "namespaces", json!([namespace]));
             }
         }
     }
@@ -79,17 +88,6 @@ pub fn kyverno_values(old: &[Value]) -> Value {
         "apiVersion": "cli.kyverno.io/v1alpha1", "kind": "Values", "metadata": {"name": "stored"},
         "policies": [{"name": "bench-rules", "resources": resources}],
     })
-}
-
-/// Gatekeeper's in a cluster: the sum looks at one namespace.
-pub fn gatekeeper(cpu: u32, namespace: &str) -> anyhow::Result<Vec<Value>> {
-    let mut all = gator(Some(cpu))?;
-    for document in &mut all {
-        if document.get("kind").and_then(Value::as_str) == Some("BenchCpuQuota") {
-            set(document, "/spec/match", "namespaces", json!([namespace]));
-        }
-    }
-    Ok(all)
 }
 
 /// Puts a value into a map within.
