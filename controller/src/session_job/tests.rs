@@ -5,6 +5,8 @@
     reason = "rows of the table read better with plain values"
 )]
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use sluice_api::events::EventReason;
@@ -1046,6 +1048,14 @@ fn a_cancellation_that_takes_too_long_is_told_and_goes_on() {
         (still.status.as_ref(), 0),
         "told once"
     );
+    for answer in [Answer::Cancelling, Answer::Unclear("no route".into())] {
+        let plan = decide(&Observed {
+            flink: says(JobState::Cancelling),
+            answer: Some(answer),
+            ..see(&still)
+        });
+        assert_eq!(plan.again, Some(Duration::from_secs(30)), "no hot loop");
+    }
     let plan = decide(&Observed {
         flink: says(JobState::Canceled),
         ..see(&still)
