@@ -271,10 +271,10 @@ pub fn answered(mut draft: Draft<'_>, answer: &Answer) -> Plan {
         }
         Answer::StopFailed(why) => failed(draft, why),
         // Each look at it cancels it again.
-        Answer::Cancelling | Answer::Unclear(_) if is_overdue(&draft) => {
+        Answer::Cancelling | Answer::NotSent(_) | Answer::Unclear(_) if is_overdue(&draft) => {
             draft.plan(None, Some(OVERDUE))
         }
-        Answer::Unclear(_) => draft.plan(None, Some(backoff(1))),
+        Answer::NotSent(_) | Answer::Unclear(_) => draft.plan(None, Some(backoff(1))),
         _ => draft.plan(None, Some(LOOK)),
     }
 }
