@@ -11,7 +11,7 @@
 //! after a read past every cache has shown that they are gone. So what runs is never more than what the ledger counts, wherever the
 //! process dies. Everything else is made again from what is observed; nothing needs to be remembered.
 //!
-//! An object that asks to run but may not start yet (no target, no room) stays STOPPED with `status.operation` Start: an
+//! An object that asks to run but may not start yet (no target, no room, an id that is taken) stays STOPPED with `status.operation` Start: an
 //! operation in progress keeps its charge in the ledger.
 
 mod act;

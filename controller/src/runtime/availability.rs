@@ -41,13 +41,7 @@ impl Hand {
         }
         let kind = MadeKind::ConfigMap;
         let call = |source| failed(kind, namespace, flink_id, source);
-        if let Some(other) = self.other(namespace, flink_id).await.map_err(call)? {
-            return Err(HandError::FlinkIdTaken {
-                kind: other,
-                namespace: namespace.to_owned(),
-                id: flink_id.to_owned(),
-            });
-        }
+        self.no_other_flink(namespace, flink_id).await?;
         let api = self.api(kind, namespace);
         let labels = format!("app={flink_id},configmap-type=high-availability");
         let list = match api
@@ -68,6 +62,23 @@ impl Hand {
             }
         }
         Ok(())
+    }
+
+    /// Whether nothing stands in the namespace that may be another Flink of this id.
+    ///
+    /// # Errors
+    /// [`HandError::FlinkIdTaken`] where something does.
+    pub async fn no_other_flink(&self, namespace: &str, flink_id: &str) -> Result<(), HandError> {
+        let other = self.other(namespace, flink_id).await;
+        let call = |source| failed(MadeKind::ConfigMap, namespace, flink_id, source);
+        match other.map_err(call)? {
+            None => Ok(()),
+            Some(kind) => Err(HandError::FlinkIdTaken {
+                kind,
+                namespace: namespace.to_owned(),
+                id: flink_id.to_owned(),
+            }),
+        }
     }
 
     /// The kind of an object that may be another Flink of this id. A kind that is not served has none.

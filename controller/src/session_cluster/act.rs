@@ -60,8 +60,9 @@ pub(super) async fn act(
         let id = names.flink_id();
         let hand = &context.hand;
         match hand.remove_high_availability(namespace, &id, &keeper).await {
-            // What this cluster has left cannot be told from what is another Flink's.
-            Err(HandError::FlinkIdTaken { .. }) => {}
+            // What this cluster has left cannot be told from what is another Flink's. It ends all the same: whatever starts here next looks at it
+            // again, and waits.
+            Err(HandError::FlinkIdTaken { .. }) if plan.finalizer == Finalizer::Remove => {}
             removed => removed?,
         }
     }

@@ -45,6 +45,8 @@ pub struct Observed<'a> {
     pub wanted: Result<Vec<Built>, BuildError>,
     /// What the second gate says; `None`: not asked yet.
     pub gate: Option<Verdict>,
+    /// Whether its Flink's id is free; `None`: not asked yet.
+    pub flink_id: Option<FlinkId>,
     /// For how long a quota has not counted it.
     pub uncounted: Duration,
     /// What has been made for it.
@@ -57,6 +59,15 @@ pub struct Observed<'a> {
     pub heard: Heard,
     /// Why an object could not be made when it was last tried.
     pub refused: Option<Refusal>,
+}
+
+/// Whether the id is free under which Flink's high availability keeps its own records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FlinkId {
+    /// Nobody else has it.
+    Free,
+    /// Somebody else's Flink may have it; who, and what to do, in a sentence.
+    Taken(String),
 }
 
 /// How what is observed was read.
@@ -73,6 +84,8 @@ pub enum Proof {
 pub enum Decision {
     /// Ask the second gate, then decide again.
     AskGate,
+    /// Ask whether its Flink's id is free, then decide again.
+    AskFlinkId,
     /// Read what has been made past every cache, then decide again.
     ReadAll,
     /// Do this.
@@ -85,7 +98,7 @@ pub struct Plan {
     /// The object's finalizer.
     pub finalizer: Finalizer,
     /// The namespace in which Flink's own records of its jobs (high availability) are removed, where it keeps any. That is done before the status says that
-    /// nothing is left: the next start would bring its old jobs back beside those that Sluice starts.
+    /// nothing is left, and again before it says that a start has begun: that would bring old jobs back beside those that Sluice starts.
     pub forget_jobs: Option<String>,
     /// The status, whether it has changed or not.
     pub status: SessionClusterStatus,
@@ -260,13 +273,13 @@ fn run(observed: &Observed<'_>) -> Decision {
         Ok(demand) => *demand,
         Err(message) => return spoilt(observed, message),
     };
-    match &observed.target {
-        Target::At(_) => {}
+    let place = match &observed.target {
+        Target::At(namespace) => namespace,
         Target::Missing(message) => return no_target(observed, reasons::NOT_FOUND, message),
         Target::NotAccepted(message) => {
             return no_target(observed, reasons::NOT_ACCEPTED, message);
         }
-    }
+    };
     let wanted = match &observed.wanted {
         Ok(wanted) => wanted,
         Err(error) => return spoilt(observed, &error.to_string()),
@@ -295,6 +308,21 @@ fn run(observed: &Observed<'_>) -> Decision {
                 }
                 growth = Some(Verdict::Refused(refusal.clone()));
             }
+        }
+    }
+    let mut begins = begins_with_high_availability(cluster);
+    if begins && !observed.made.is_empty() {
+        if observed.proof == Proof::Watched {
+            return Decision::ReadAll;
+        }
+        // The status has been lost, not the cluster.
+        begins = !observed.made.iter().any(|made| made.role.is_some());
+    }
+    if begins {
+        match &observed.flink_id {
+            None => return Decision::AskFlinkId,
+            Some(FlinkId::Free) => {}
+            Some(FlinkId::Taken(message)) => return id_taken(observed, message),
         }
     }
     let scene = Scene::of(observed, wanted, growth);
@@ -326,13 +354,23 @@ fn run(observed: &Observed<'_>) -> Decision {
             Finalizer::Add
         },
         // What is lost or fails while it is to run comes back with its jobs: that is what high availability is for.
-        forget_jobs: None,
+        forget_jobs: begins.then(|| place.clone()),
         status,
         steps,
         notes,
         listen,
         again,
     }))
+}
+
+/// Whether the status says that this is the very start of a cluster that is to have high availability. Where its pods run is written with the CPU
+/// that is set aside for them, before the first is made, and cleared when the last is gone. So all that is found under its id is of an earlier run,
+/// and its jobs are known to have ended.
+fn begins_with_high_availability(cluster: &SessionCluster) -> bool {
+    let status = cluster.status.as_ref();
+    allocated(cluster) == MilliCpu::ZERO
+        && status.is_none_or(|status| status.target_namespace.is_none())
+        && HighAvailability::of_session_cluster(cluster) == HighAvailability::Kubernetes
 }
 
 /// What has to be done so that everything is as wanted.
@@ -408,6 +446,16 @@ fn wait(observed: &Observed<'_>, status: SessionClusterStatus, notes: Vec<Note>)
     };
     plan.status = status;
     plan.notes = notes;
+    Decision::Act(plan)
+}
+
+/// What an earlier run has left cannot be told from what is another Flink's.
+fn id_taken(observed: &Observed<'_>, message: &str) -> Decision {
+    let (status, notes) = state::name_taken(observed, message);
+    let Decision::Act(mut plan) = wait(observed, status, notes) else {
+        return Decision::AskFlinkId;
+    };
+    plan.again = Some(REFUSED);
     Decision::Act(plan)
 }
 

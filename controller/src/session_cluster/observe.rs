@@ -7,15 +7,16 @@ use sluice_api::{DesiredClusterState, SessionCluster};
 use sluice_policy::MilliCpu;
 use tokio::time::Instant;
 
-use super::decide::{Decision, Observed, Plan, Proof, allocated, decide, task_managers};
+use super::decide::{Decision, FlinkId, Observed, Plan, Proof, allocated, decide, task_managers};
 use super::health::Heard;
 use super::reconcile::{Context, ReconcileError};
 use super::scene::jobmanager_pod;
 use super::target::{self, Target};
 use crate::ledger::claim::workload;
 use crate::ledger::gate::Verdict;
-use crate::objects::{FlinkCluster, build};
+use crate::objects::{FlinkCluster, Names, build};
 use crate::runtime::call::call;
+use crate::runtime::hand::HandError;
 use crate::runtime::made::Made;
 
 /// Of the objects that are seen to.
@@ -42,6 +43,7 @@ pub(super) async fn plan(
     let mut made = context.index.of(uid);
     let mut proof = Proof::Watched;
     let mut gate = None;
+    let mut flink_id = None;
     loop {
         let namespace = match &target {
             Target::At(namespace) => namespace.as_str(),
@@ -72,6 +74,7 @@ pub(super) async fn plan(
             target: target.clone(),
             wanted,
             gate: gate.clone(),
+            flink_id: flink_id.clone(),
             uncounted,
             made: &made,
             proof,
@@ -84,6 +87,9 @@ pub(super) async fn plan(
             Decision::AskGate => {
                 let demand = demand.clone().unwrap_or_default();
                 gate = Some(ask_gate(cluster, uid, demand, context).await?);
+            }
+            Decision::AskFlinkId => {
+                flink_id = Some(ask_flink_id(cluster, uid, namespace, context).await?);
             }
             Decision::ReadAll => {
                 made = context
@@ -147,4 +153,24 @@ async fn ask_gate(
         _ => memory.uncounted = None,
     });
     Ok(verdict)
+}
+
+async fn ask_flink_id(
+    cluster: &SessionCluster,
+    uid: &str,
+    namespace: &str,
+    context: &Context,
+) -> Result<FlinkId, ReconcileError> {
+    let id = Names::of_session_cluster(&cluster.name_any()).flink_id();
+    match context.hand.no_other_flink(namespace, &id).await {
+        Ok(()) => Ok(FlinkId::Free),
+        Err(taken @ HandError::FlinkIdTaken { .. }) => {
+            // The second gate has let it in, and it does not start.
+            context.door.withdraw(uid);
+            Ok(FlinkId::Taken(format!(
+                "{taken}. The cluster then starts by itself."
+            )))
+        }
+        Err(error) => Err(error.into()),
+    }
 }

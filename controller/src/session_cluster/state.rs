@@ -235,6 +235,25 @@ pub fn waiting(
     draft.finish()
 }
 
+/// It asks to run, and its Flink's id may be somebody else's. The operation keeps its charge in the ledger.
+pub fn name_taken(observed: &Observed<'_>, message: &str) -> (SessionClusterStatus, Vec<Note>) {
+    let mut draft = Draft::new(observed);
+    draft.operation(START);
+    draft.next.state = Some(SessionClusterState::Stopped);
+    draft.next.failure = None;
+    let ready = conditions::get(&draft.before.conditions, types::READY);
+    if ready.is_none_or(|ready| ready.reason != reasons::NAME_TAKEN) {
+        draft.note(EventReason::TransitionFailed, message);
+    }
+    for kind in [types::READY, types::PROGRESSING] {
+        draft.condition(kind, Truth::False, reasons::NAME_TAKEN, message);
+    }
+    for kind in [types::QUOTA_EXCEEDED, types::TARGET_NOT_FOUND] {
+        draft.over(kind, "Something else stands in the way.");
+    }
+    draft.finish()
+}
+
 /// The spec cannot be run. What runs is left alone.
 pub fn spoilt(observed: &Observed<'_>, message: &str) -> (SessionClusterStatus, Vec<Note>) {
     let mut draft = Draft::new(observed);

@@ -13,7 +13,9 @@ use sluice_api::{SessionCluster, SessionClusterStatus};
 use sluice_policy::MilliCpu;
 use sluice_policy::ledger::{Ask, Figures, QuotaKey, Reason, Refusal as QuotaRefusal};
 
-use super::decide::{Decision, Finalizer, Observed, Plan, Proof, Step, decide, task_managers};
+use super::decide::{
+    Decision, Finalizer, FlinkId, Observed, Plan, Proof, Step, decide, task_managers,
+};
 use super::health::{Flink, Heard, Listen};
 use super::state::Refusal;
 use super::target::Target;
@@ -29,6 +31,7 @@ struct World {
     demand: u64,
     target: Target,
     gate: Option<Verdict>,
+    flink_id: Option<FlinkId>,
     made: Vec<Made>,
     proof: Proof,
     settled: HashMap<String, u64>,
@@ -50,6 +53,7 @@ impl World {
             demand: u64::from(number) * 1000 + 1000,
             target: Target::At("n".into()),
             gate: None,
+            flink_id: None,
             made: Vec::new(),
             proof: Proof::Watched,
             settled: HashMap::new(),
@@ -155,6 +159,7 @@ impl World {
             target: self.target.clone(),
             wanted: Ok(self.wanted()),
             gate: self.gate.clone(),
+            flink_id: self.flink_id.clone(),
             uncounted: Duration::ZERO,
             made: &self.made,
             proof: self.proof,
@@ -579,6 +584,83 @@ fn only_a_cluster_with_high_availability_leaves_jobs_to_be_forgotten() {
         None,
         "nothing was ever made of one without"
     );
+}
+
+/// A cluster that is about to start, or runs, with high availability.
+fn available(mut world: World) -> World {
+    let options = json!({"high-availability.type": "kubernetes"});
+    world.cluster.spec.flink_configuration = serde_json::from_value(options).unwrap();
+    world.gate = Some(Verdict::Open);
+    world.flink_id = Some(FlinkId::Free);
+    world
+}
+
+/// What stood in the way when the run before was torn down, or had another configuration by then, has left its jobs.
+#[test]
+fn what_an_earlier_run_has_left_is_forgotten_before_the_first_jobmanager_and_never_again() {
+    let first = available(World::asks("RUNNING", 2));
+    let stopped = available(World::asks("RUNNING", 2).was(Stopped, 0, None));
+    let waited = available(World::asks("RUNNING", 2).was(Stopped, 0, Some("Start")));
+    let was_spoilt = available(World::asks("RUNNING", 2).was(Failed, 0, Some("Update")));
+    for world in [&first, &stopped, &waited, &was_spoilt] {
+        let plan = world.plan();
+        assert_eq!(plan.forget_jobs.as_deref(), Some("n"));
+        assert_eq!(plan.status.allocated_milli, Some(3000));
+        // Whatever becomes of its JobManager from now on: its jobs are to come back.
+        let mut next = available(World::asks("RUNNING", 2));
+        next.cluster.status = Some(plan.status);
+        assert_eq!(next.plan().forget_jobs, None);
+    }
+    let mut elsewhere = available(World::asks("RUNNING", 2));
+    elsewhere.target = Target::At("t".into());
+    assert_eq!(elsewhere.plan().forget_jobs.as_deref(), Some("t"));
+    let mut without = World::asks("RUNNING", 2).was(Stopped, 0, None);
+    without.gate = Some(Verdict::Open);
+    assert_eq!(without.plan().forget_jobs, None);
+    // Its status was lost, as in a restore from a backup, and it runs.
+    let mut runs = available(World::asks("RUNNING", 2)).has(2);
+    assert_eq!(runs.decide(), Decision::ReadAll);
+    runs.proof = Proof::Read;
+    assert_eq!(runs.plan().forget_jobs, None);
+    // What was to stop and is to run again has its jobs still.
+    for before in [Stopping, Starting, Updating, Failed, Running] {
+        let world = World::asks("RUNNING", 2).was(before, 3000, Some("Stop"));
+        assert_eq!(available(world).plan().forget_jobs, None, "{before:?}");
+    }
+}
+
+#[test]
+fn a_start_waits_while_its_flinks_id_may_be_somebody_elses() {
+    let mut world = available(World::asks("RUNNING", 2).was(Stopped, 0, None));
+    world.flink_id = None;
+    assert_eq!(world.decide(), Decision::AskFlinkId);
+    world.flink_id = Some(FlinkId::Taken("Deployment n/a-sc stands".into()));
+    let plan = world.plan();
+    assert_eq!(
+        (plan.status.state, plan.status.allocated_milli),
+        (Some(Stopped), Some(0))
+    );
+    assert_eq!(ready(&plan.status), ("False", "NameTaken"));
+    assert!(
+        plan.status.operation.is_some(),
+        "an operation in progress keeps the charge"
+    );
+    assert_eq!((steps(&plan), plan.forget_jobs.as_deref()), (vec![], None));
+    assert_eq!(told(&plan), ["TransitionFailed"]);
+    assert_eq!(plan.notes[0].text, "Deployment n/a-sc stands");
+    assert_eq!(plan.again, Some(Duration::from_secs(30)), "no hot loop");
+    world.cluster.status = Some(plan.status.clone());
+    let again = world.plan();
+    assert_eq!((again.status, again.notes), (plan.status, vec![]));
+    // It goes.
+    world.flink_id = Some(FlinkId::Free);
+    let plan = world.plan();
+    assert_eq!(plan.status.state, Some(Starting));
+    assert_eq!(plan.forget_jobs.as_deref(), Some("n"));
+    // What runs is never asked about it.
+    let mut runs = available(World::asks("RUNNING", 2).was(Running, 3000, None)).has(2);
+    runs.flink_id = None;
+    assert_eq!(runs.plan().status.state, Some(Running));
 }
 
 #[test]

@@ -42,10 +42,10 @@ pub fn decide(observed: &Observed<'_>) -> Plan {
     let mut draft = Draft::new(observed);
     if let Some(answer) = &observed.answer {
         return match answer {
-            Answer::Submitted | Answer::SubmitFailed(_) | Answer::NotSent(_) => {
-                start::answered(draft, answer)
-            }
-            Answer::Unclear(_) if draft.operation() == Some(operations::START) => {
+            Answer::Submitted | Answer::SubmitFailed(_) => start::answered(draft, answer),
+            Answer::NotSent(_) | Answer::Unclear(_)
+                if draft.operation() == Some(operations::START) =>
+            {
                 start::answered(draft, answer)
             }
             _ => halt::answered(draft, answer),

@@ -21,6 +21,8 @@ const MOST_ATTEMPTS: i32 = 4;
 const CANCEL_WITHIN: Duration = Duration::from_mins(3);
 /// Between looks at a job that is about to end.
 const LOOK: Duration = Duration::from_millis(500);
+/// Between cancellations of a job that has not ended in that time.
+const OVERDUE: Duration = Duration::from_secs(30);
 
 /// Why a run is ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,7 +221,7 @@ pub fn cancel(mut draft: Draft<'_>, purpose: Purpose) -> Plan {
     };
     if draft.operation() == Some(operations::CANCEL) {
         let age = draft.operation_age();
-        if age > CANCEL_WITHIN {
+        if is_overdue(&draft) {
             let minutes = CANCEL_WITHIN.as_secs() / 60;
             let text = format!(
                 "The job has not ended within {minutes} minutes of being cancelled and may still run; Sluice keeps trying. Stop the \
@@ -228,7 +230,7 @@ pub fn cancel(mut draft: Draft<'_>, purpose: Purpose) -> Plan {
             draft.fail("CancellationFailed", &text, EventReason::CancellationFailed);
             // Kept, so that whatever becomes of it is taken for this.
             draft.next.operation.clone_from(&draft.before.operation);
-            return draft.plan(Some(Step::Cancel(job)), Some(Duration::from_secs(30)));
+            return draft.plan(Some(Step::Cancel(job)), Some(OVERDUE));
         }
         draft.moving(reason, message);
         // Asked again now and then: Flink forgets nothing, but a call may have been lost.
@@ -253,6 +255,11 @@ pub fn cancel(mut draft: Draft<'_>, purpose: Purpose) -> Plan {
     draft.plan(Some(Step::Cancel(job)), Some(LOOK))
 }
 
+/// Whether a cancellation has taken too long.
+fn is_overdue(draft: &Draft<'_>) -> bool {
+    draft.operation() == Some(operations::CANCEL) && draft.operation_age() > CANCEL_WITHIN
+}
+
 /// What follows from Flink's answer to a stop or cancellation.
 pub fn answered(mut draft: Draft<'_>, answer: &Answer) -> Plan {
     match answer {
@@ -263,7 +270,11 @@ pub fn answered(mut draft: Draft<'_>, answer: &Answer) -> Plan {
             draft.plan(None, Some(LOOK))
         }
         Answer::StopFailed(why) => failed(draft, why),
-        Answer::Unclear(_) => draft.plan(None, Some(backoff(1))),
+        // Each look at it cancels it again.
+        Answer::Cancelling | Answer::NotSent(_) | Answer::Unclear(_) if is_overdue(&draft) => {
+            draft.plan(None, Some(OVERDUE))
+        }
+        Answer::NotSent(_) | Answer::Unclear(_) => draft.plan(None, Some(backoff(1))),
         _ => draft.plan(None, Some(LOOK)),
     }
 }

@@ -5,6 +5,8 @@
     reason = "rows of the table read better with plain values"
 )]
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use sluice_api::events::EventReason;
@@ -1046,11 +1048,52 @@ fn a_cancellation_that_takes_too_long_is_told_and_goes_on() {
         (still.status.as_ref(), 0),
         "told once"
     );
+    for answer in [Answer::Cancelling, Answer::Unclear("no route".into())] {
+        let plan = decide(&Observed {
+            flink: says(JobState::Cancelling),
+            answer: Some(answer),
+            ..see(&still)
+        });
+        assert_eq!(plan.again, Some(Duration::from_secs(30)), "no hot loop");
+    }
     let plan = decide(&Observed {
         flink: says(JobState::Canceled),
         ..see(&still)
     });
     assert_eq!(state(&plan), DeploymentState::Cancelled);
+}
+
+/// A stop that did not reach Flink is no start, and the savepoints that have failed before it still count.
+#[test]
+fn a_stop_that_was_not_sent_forgets_nothing() {
+    for kind in ["Suspend", "Cancel"] {
+        let status = live(
+            &json!({}),
+            json!({"state": "TRANSITIONING", "attempts": {"savepointCreation": 3},
+                "operation": {"kind": kind, "startedAt": "2026-11-21T09:59:58Z", "generation": 3}}),
+        );
+        let stops = job(json!({"state": "SUSPENDED"}), status);
+        let plan = decide(&Observed {
+            answer: Some(Answer::NotSent("The session cluster is gone.".into())),
+            ..see(&stops)
+        });
+        let attempts = plan.status.attempts.clone().unwrap();
+        assert_eq!(
+            (attempts.savepoint_creation, attempts.job_creation),
+            (Some(3), None),
+            "{kind}"
+        );
+        let is_start = |reason: &str| reason == "Starting";
+        let conditions = &plan.status.conditions;
+        assert!(
+            !conditions.iter().any(|one| is_start(&one.reason)),
+            "{kind}"
+        );
+        assert_eq!(
+            (plan.step, plan.again),
+            (None, Some(Duration::from_secs(2)))
+        );
+    }
 }
 
 fn old(minor: u32) -> Ready {

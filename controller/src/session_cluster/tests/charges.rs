@@ -27,6 +27,7 @@ fn turn(world: &mut World, gate: &Verdict, written: &mut Vec<String>) {
         match world.decide() {
             Decision::Act(plan) => break plan,
             Decision::AskGate => world.gate = Some(gate.clone()),
+            Decision::AskFlinkId => world.flink_id = Some(FlinkId::Free),
             Decision::ReadAll => world.proof = Proof::Read,
         }
     };
