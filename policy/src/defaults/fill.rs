@@ -299,7 +299,7 @@ impl Filler<'_, '_, '_> {
             given(self.draft.object(), member).is_some_and(|value| !is_blank(value))
                 || self.is_imposed_within(member)
         }) || other_names(path).any(|name| {
-            let given = self.spellings.given(self.draft.object(), &name);
+            let given = self.spellings.leaf(self.draft.object(), &name);
             given.is_some_and(|value| !is_blank(value)) || self.is_imposed_within(&name)
         })
     }

@@ -608,3 +608,60 @@ fn an_environment_and_an_object_speak_in_one_form() {
     };
     admitted(&bare, None, &world);
 }
+
+/// `high-availability` is an older name of `high-availability.type`, and the beginning of other options' names: a map there says those.
+#[test]
+fn a_map_that_bears_an_options_older_name_does_not_name_the_option() {
+    let nested = json!({"high-availability": {"storageDir": "s3://b/ha"}});
+    let own = spec(&application(), json!({ "flinkConfiguration": nested }));
+    let settings = json!({"flinkConfiguration": {"high-availability.type": "kubernetes"}});
+    for world in [environment(settings.clone()), defaults(settings.clone())] {
+        let made = admitted(&own, None, &world);
+        let configuration = configuration_of(&made);
+        assert_eq!(configuration["high-availability.type"], "kubernetes");
+        assert_eq!(
+            configuration["high-availability"],
+            nested["high-availability"]
+        );
+        // Nor is it taken out again later.
+        let running = deployed(&made);
+        let suspended = spec(&running, json!({"job": {"state": "suspended"}}));
+        let made = admitted(&suspended, Some(&running), &world);
+        assert_eq!(configuration_of(&made), configuration);
+        let changed = spec(&running, json!({"job": {"parallelism": 6}}));
+        let made = admitted(&changed, Some(&running), &world);
+        assert_eq!(configuration_of(&made), configuration);
+    }
+    // Whoever writes the map after the default was filled in keeps the default.
+    let world = defaults(settings);
+    let plain = admitted(&application(), None, &world);
+    let later = spec(&plain, json!({ "flinkConfiguration": nested }));
+    let made = admitted(&later, Some(&plain), &world);
+    assert_eq!(
+        configuration_of(&made)["high-availability.type"],
+        "kubernetes"
+    );
+}
+
+#[test]
+fn an_environment_that_says_the_same_as_a_nested_option_refuses_nothing() {
+    let nested =
+        json!({"restart-strategy": {"type": "fixed-delay", "fixed-delay": {"attempts": 3}}});
+    let own = spec(&application(), json!({ "flinkConfiguration": nested }));
+    let named = json!({"flinkConfiguration": {"restart-strategy.type": "fixed-delay"}});
+    let made = admitted(&own, None, &environment(named));
+    assert_eq!(
+        configuration_of(&made)["restart-strategy"],
+        nested["restart-strategy"]
+    );
+    // Another word for the option itself is still one, nested or not.
+    for theirs in [
+        json!({"restart-strategy": "none"}),
+        json!({"": {"restart-strategy": "none"}}),
+    ] {
+        let own = spec(&application(), json!({ "flinkConfiguration": theirs }));
+        let named = json!({"flinkConfiguration": {"restart-strategy.type": "fixed-delay"}});
+        let (_, judgement) = asked(&own, None, &environment(named));
+        assert_eq!(judgement.refusal.unwrap().rule.id, "defaults/other-form");
+    }
+}

@@ -78,7 +78,7 @@ impl Filler<'_, '_, '_> {
                 !self.imposed.contains_key(&name)
                     && self
                         .spellings
-                        .given(self.sent, &name)
+                        .leaf(self.sent, &name)
                         .is_some_and(|value| !is_blank(value) && is_own(&name, value))
             })
         };
