@@ -29,7 +29,8 @@ pub struct Layers {
     pub defaults: Vec<Layer>,
     /// Built-in defaults, shaped like the object.
     pub built_in: Value,
-    /// Whether the change is one of levers that only lowers: what Environments name then stays as it is stored.
+    /// Whether the change is one of levers that only lowers: everything else then stays as it is stored. What Environments name is not set,
+    /// what is not there is not filled in, and nothing is taken out.
     pub only_levers: bool,
     /// Values of `defaults` that the rules refuse for this object: they are not filled in.
     pub unwelcome: Vec<(FieldPath, Value)>,
@@ -90,6 +91,7 @@ pub fn fill(
         own: BTreeSet::new(),
         spellings,
         imposed,
+        only_levers: layers.only_levers,
         frozen: old.and_then(|old| frozen(dialect, old, &stored, sent)),
         stored: &stored,
         sent_record,
@@ -123,7 +125,7 @@ pub fn fill(
         }
     }
     let is_said = |filled: &Filled| filled.source != BUILT_IN && filled.source != DERIVED;
-    if filler.filled.iter().any(is_said) {
+    if !layers.only_levers && filler.filled.iter().any(is_said) {
         let built_in = dialect.built_in(filler.draft.object());
         filler.withdraw_outdated(&Outdated::of(&layers.built_in, &built_in));
     }
@@ -164,6 +166,7 @@ struct Filler<'d, 'o, 's> {
     spellings: &'s Spellings,
     /// What Environments are about to set, and whether they say anything there.
     imposed: BTreeMap<FieldPath, bool>,
+    only_levers: bool,
     filled: Vec<Filled>,
     /// What follows from others, but not as the object was sent: an Environment may yet make it follow again.
     kept_derived: BTreeSet<FieldPath>,
@@ -228,7 +231,8 @@ impl Filler<'_, '_, '_> {
         // Defaults are applied once: at creation, or when something is left out that was there before. What is new in
         // them today reaches nobody who exists, or his next apply would restart him. Built-in values are no news.
         let stored = self.old.and_then(|old| self.spellings.given(old, path));
-        if self.old.is_some() && stored.is_none() && source != BUILT_IN {
+        let is_no_news = source == BUILT_IN && !self.only_levers;
+        if self.old.is_some() && stored.is_none() && !is_no_news {
             return;
         }
         self.seen.insert(path.clone());

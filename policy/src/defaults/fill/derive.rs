@@ -45,6 +45,7 @@ impl Filler<'_, '_, '_> {
                     Some(stored) if self.stored.has(&path) || self.is_frozen(&path) => {
                         self.put(&path, &stored, KEPT);
                     }
+                    None if self.only_levers => {}
                     _ => self.put_recorded(&path, &value, DERIVED),
                 },
             }

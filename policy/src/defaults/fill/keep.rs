@@ -33,6 +33,7 @@ impl Filler<'_, '_, '_> {
                 value.is_some_and(|value| outdated.has(path, value))
             };
             if is_a_default
+                && !self.only_levers
                 && !self.is_frozen(path)
                 && (is_outdated() || self.is_said_otherwise(path))
             {
