@@ -665,3 +665,55 @@ fn an_environment_that_says_the_same_as_a_nested_option_refuses_nothing() {
         assert_eq!(judgement.refusal.unwrap().rule.id, "defaults/other-form");
     }
 }
+
+/// The stored dotted key beside a manifest's nested map is one that its user never wrote: `kubectl apply` sends both.
+#[test]
+fn an_edit_below_an_environments_option_takes_effect() {
+    let nested = |attempts: Value| json!({"flinkConfiguration": {"restart-strategy": {"fixed-delay": {"attempts": attempts, "delay": "1 s"}}}});
+    let world = environment(json!({"flinkConfiguration": {"restart-strategy": "fixed-delay"}}));
+    let attempts =
+        |object: &Value| configuration_of(object)["restart-strategy.fixed-delay.attempts"].clone();
+    let first = spec(&application(), nested(json!("3")));
+    let before = deployed(&admitted(&first, None, &world));
+    // The same manifest once more changes nothing.
+    let same = spec(&before, nested(json!("3")));
+    let after = admitted(&same, Some(&before), &world);
+    assert_eq!(after["spec"], before["spec"]);
+    for edited in [json!("5"), json!(5)] {
+        let sent = spec(&before, nested(edited.clone()));
+        let after = admitted(&sent, Some(&before), &world);
+        assert_eq!(attempts(&after), edited);
+        assert_eq!(configuration_of(&after)["restart-strategy"], "fixed-delay");
+        let again = spec(&after, nested(edited.clone()));
+        assert_eq!(
+            admitted(&again, Some(&after), &world)["spec"],
+            after["spec"]
+        );
+    }
+    // Who edits the dotted key instead, beside the map that he wrote before, is heard as well.
+    let own = spec(
+        &before,
+        json!({"flinkConfiguration": {"restart-strategy": {"fixed-delay": {"attempts": "3"}}}}),
+    );
+    let mut sent = own.clone();
+    sent["spec"]["flinkConfiguration"]["restart-strategy.fixed-delay.attempts"] = json!("7");
+    assert_eq!(attempts(&admitted(&sent, Some(&before), &world)), "7");
+}
+
+/// Where an Environment is not to be heard, the map that stands in its option's place stays the map that it is.
+#[test]
+fn a_map_below_an_environments_option_is_left_alone_where_the_environment_is() {
+    let nested = json!({"restart-strategy": {"fixed-delay": {"attempts": "3"}}});
+    let world = environment(json!({"flinkConfiguration": {"restart-strategy": "fixed-delay"}}));
+    let running = deployed(&spec(
+        &application(),
+        json!({ "flinkConfiguration": nested }),
+    ));
+    let suspended = spec(&running, json!({"job": {"state": "suspended"}}));
+    let made = admitted(&suspended, Some(&running), &world);
+    assert_eq!(configuration_of(&made), configuration_of(&running));
+    let frozen = deployed(&spec(&session(), json!({ "flinkConfiguration": nested })));
+    let nonce = spec(&frozen, json!({"restartNonce": 7}));
+    let made = admitted(&nonce, Some(&frozen), &world);
+    assert_eq!(configuration_of(&made), configuration_of(&frozen));
+}
