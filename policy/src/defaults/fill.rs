@@ -98,6 +98,7 @@ pub fn fill(
         record: Record::default(),
         filled: Vec::new(),
         kept_derived: BTreeSet::new(),
+        followers: BTreeSet::new(),
         seen: BTreeSet::new(),
         sent,
         old,
@@ -128,6 +129,7 @@ pub fn fill(
     if !layers.only_levers && filler.filled.iter().any(is_said) {
         let built_in = dialect.built_in(filler.draft.object());
         filler.withdraw_outdated(&Outdated::of(&layers.built_in, &built_in));
+        filler.withdraw_followers(dialect);
     }
     filler.write_record();
     filler.filled
@@ -170,6 +172,8 @@ struct Filler<'d, 'o, 's> {
     filled: Vec<Filled>,
     /// What follows from others, but not as the object was sent: an Environment may yet make it follow again.
     kept_derived: BTreeSet<FieldPath>,
+    /// What follows from others, or did so before, and nobody else has set.
+    followers: BTreeSet<FieldPath>,
     /// In dotted spelling.
     seen: BTreeSet<FieldPath>,
 }

@@ -29,6 +29,9 @@ impl Filler<'_, '_, '_> {
                 .iter()
                 .any(|old| old.path == path && stored.as_ref() == Some(&old.value));
             let follows = followed && inputs_changed && !self.is_frozen(&path);
+            if followed || stored.is_none() {
+                self.followers.insert(path.clone());
+            }
             match given(self.sent, &path).cloned() {
                 Some(sent) if self.was_filled(&path, &sent) => {
                     if recorded && follows {
@@ -48,6 +51,19 @@ impl Filler<'_, '_, '_> {
                     None if self.only_levers => {}
                     _ => self.put_recorded(&path, &value, DERIVED),
                 },
+            }
+        }
+    }
+
+    /// Takes out what followed from others, where in the end it does not any more.
+    pub(super) fn withdraw_followers(&mut self, dialect: &dyn Dialect) {
+        let derived = dialect.derived(self.draft.object());
+        for path in std::mem::take(&mut self.followers) {
+            let follows = derived.iter().any(|derived| derived.path == path);
+            let value = given(self.draft.object(), &path);
+            let is_filled = value.is_some_and(|value| self.record.holds(&path, value));
+            if !follows && is_filled && !self.owned.has(&path) && !self.is_frozen(&path) {
+                self.withdraw(&path);
             }
         }
     }

@@ -28,16 +28,22 @@ impl Filler<'_, '_, '_> {
             }
             let sent = given(self.sent, path);
             let is_a_default = sent.is_none_or(|value| self.was_filled(path, value));
-            let is_outdated = || {
-                let value = sent.or_else(|| self.old.and_then(|old| given(old, path)));
-                value.is_some_and(|value| outdated.has(path, value))
-            };
+            let value = sent.or_else(|| self.old.and_then(|old| given(old, path)));
+            let is_outdated = || value.is_some_and(|value| outdated.has(path, value));
+            let followed = derived_before
+                .iter()
+                .any(|before| before.path == *path && value == Some(&before.value));
             if is_a_default
                 && !self.only_levers
                 && !self.is_frozen(path)
-                && (is_outdated() || self.is_said_otherwise(path))
+                && (followed || is_outdated() || self.is_said_otherwise(path))
             {
                 self.withdraw(path);
+                if followed {
+                    // Nothing takes its place but what follows in the end.
+                    self.kept_derived.insert(path.clone());
+                    self.seen.insert(path.clone());
+                }
                 continue;
             }
             if let Some(value) = sent {
