@@ -228,7 +228,7 @@ impl Filler<'_, '_, '_> {
     fn default(&mut self, path: &FieldPath, value: &Value, source: &str) {
         if self.spellings.given(self.sent, path).is_some()
             || self.seen.contains(path)
-            || self.rules_out(path)
+            || self.rules_out(path, source)
         {
             return;
         }
@@ -301,15 +301,23 @@ impl Filler<'_, '_, '_> {
             .is_some_and(|frozen| !frozen.lets(path))
     }
 
-    /// Whether another field of an exclusive group, or another name of the option, is given, or about to be.
-    fn rules_out(&self, path: &FieldPath) -> bool {
+    /// Whether another field of an exclusive group, or another name of the option, is given, or about to be. A layer that says an option
+    /// under several names means each of them, for the versions of Flink that know it.
+    fn rules_out(&self, path: &FieldPath, source: &str) -> bool {
         self.excludes(path, |member| {
             given(self.draft.object(), member).is_some_and(|value| !is_blank(value))
                 || self.is_imposed_within(member)
         }) || other_names(path).any(|name| {
             let given = self.spellings.leaf(self.draft.object(), &name);
-            given.is_some_and(|value| !is_blank(value)) || self.is_imposed_within(&name)
+            given.is_some_and(|value| !is_blank(value) && !self.has_just_said(source, &name))
+                || self.is_imposed_within(&name)
         })
+    }
+
+    fn has_just_said(&self, source: &str, path: &FieldPath) -> bool {
+        self.filled
+            .iter()
+            .any(|filled| filled.source == source && *self.spellings.dotted(&filled.path) == *path)
     }
 
     /// Whether another member of an exclusive group that the path belongs to is as asked.

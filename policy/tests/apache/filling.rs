@@ -717,3 +717,41 @@ fn a_map_below_an_environments_option_is_left_alone_where_the_environment_is() {
     let made = admitted(&nonce, Some(&frozen), &world);
     assert_eq!(configuration_of(&made), configuration_of(&frozen));
 }
+
+/// An admin who writes an option under the names of two versions of Flink serves both.
+#[test]
+fn a_default_under_both_names_of_an_option_is_filled_in_under_both() {
+    let both = json!({"execution.checkpointing.dir": "s3://c", "state.checkpoints.dir": "s3://c"});
+    let world = defaults(json!({ "flinkConfiguration": both }));
+    let old_version = spec(&application(), json!({"flinkVersion": "v1_18"}));
+    let made = admitted(&old_version, None, &world);
+    for key in ["execution.checkpointing.dir", "state.checkpoints.dir"] {
+        assert_eq!(configuration_of(&made)[key], "s3://c", "{key}");
+    }
+    let changed = spec(&made, json!({"image": "new"}));
+    let after = admitted(&changed, Some(&made), &world);
+    assert_eq!(configuration_of(&after), configuration_of(&made));
+    // An earlier layer has said all there is to say, and so has the user, at first and later.
+    let world = Admins {
+        defaults: vec![
+            json!({"flinkConfiguration": {"state.checkpoints.dir": "s3://first"}}),
+            json!({ "flinkConfiguration": both }),
+        ],
+        ..Admins::default()
+    };
+    let made = admitted(&application(), None, &world);
+    assert_eq!(
+        configuration_of(&made),
+        &json!({"taskmanager.numberOfTaskSlots": "2", "state.checkpoints.dir": "s3://first"})
+    );
+    let world = defaults(json!({ "flinkConfiguration": both }));
+    let mine = json!({"flinkConfiguration": {"state.checkpoints.dir": "s3://mine"}});
+    let plain = admitted(&application(), None, &world);
+    for (base, old) in [(&application(), None), (&plain, Some(&plain))] {
+        let made = admitted(&spec(base, mine.clone()), old, &world);
+        assert_eq!(
+            configuration_of(&made),
+            &json!({"taskmanager.numberOfTaskSlots": "2", "state.checkpoints.dir": "s3://mine"})
+        );
+    }
+}
