@@ -11,7 +11,7 @@ use super::record::{ANNOTATION, Record};
 use super::settings::Settings;
 use super::spelling::{Spellings, other_names};
 use super::{BUILT_IN, DERIVED};
-use crate::dialect::{Dialect, Frozen};
+use crate::dialect::{Derived, Dialect, Frozen};
 use crate::draft::Draft;
 use crate::immutability::{Change, spec_changes};
 use crate::path::FieldPath;
@@ -97,6 +97,7 @@ pub fn fill(
         sent_record,
         record: Record::default(),
         filled: Vec::new(),
+        derived_before: old.map(|old| dialect.derived(old)).unwrap_or_default(),
         kept_derived: BTreeSet::new(),
         followers: BTreeSet::new(),
         seen: BTreeSet::new(),
@@ -170,6 +171,8 @@ struct Filler<'d, 'o, 's> {
     imposed: BTreeMap<FieldPath, bool>,
     only_levers: bool,
     filled: Vec<Filled>,
+    /// What followed from others in the stored object.
+    derived_before: Vec<Derived>,
     /// What follows from others, but not as the object was sent: an Environment may yet make it follow again.
     kept_derived: BTreeSet<FieldPath>,
     /// What follows from others, or did so before, and nobody else has set.

@@ -10,7 +10,6 @@ use std::collections::BTreeSet;
 impl Filler<'_, '_, '_> {
     /// Values that follow from others, as long as nobody else has set them; `overridden`: what Environments have.
     pub(super) fn derive(&mut self, dialect: &dyn Dialect, overridden: &BTreeSet<FieldPath>) {
-        let before: Vec<Derived> = self.old.map(|old| dialect.derived(old)).unwrap_or_default();
         for Derived { path, value } in dialect.derived(self.draft.object()) {
             let is_said = self.seen.contains(&path) && !self.kept_derived.contains(&path);
             if is_said || overridden.contains(&path) {
@@ -22,10 +21,12 @@ impl Filler<'_, '_, '_> {
                 .is_some_and(|stored| self.stored.holds(&path, stored));
             // It follows its inputs only if it did so before: a recorded value that is not what the stored inputs give
             // came from an admin's defaults.
-            let inputs_changed = !before
+            let inputs_changed = !self
+                .derived_before
                 .iter()
                 .any(|old| old.path == path && old.value == value);
-            let followed = before
+            let followed = self
+                .derived_before
                 .iter()
                 .any(|old| old.path == path && stored.as_ref() == Some(&old.value));
             let follows = followed && inputs_changed && !self.is_frozen(&path);
