@@ -510,3 +510,63 @@ fn both_calls_agree_whatever_is_changed_and_imposed() {
         }
     }
 }
+
+/// On a session cluster nothing follows from its parallelism, so nothing of what followed before stays behind.
+#[test]
+fn the_number_of_taskmanagers_follows_again_after_a_time_on_a_session_cluster() {
+    let world = Admins::default();
+    let own = stored(&deployment(), None, &world);
+    let number = |object: &Value| {
+        object["spec"]["template"]["spec"]
+            .get("numberOfTaskManagers")
+            .cloned()
+    };
+    assert_eq!(number(&own), Some(json!(2)));
+    // A patch sends what is stored along; `kubectl replace` sends the manifest alone.
+    for is_patch in [true, false] {
+        for parallelism in [8, 1] {
+            let sent = |stored: &Value, edit: &dyn Fn(&mut Value)| {
+                let mut sent = if is_patch {
+                    stored.clone()
+                } else {
+                    deployment()
+                };
+                edit(&mut sent["spec"]);
+                sent
+            };
+            let moved = sent(&own, &|spec| spec["sessionClusterName"] = json!("c"));
+            let moved = stored(&moved, Some(&own), &world);
+            assert_eq!(number(&moved), None);
+            let wider = sent(&moved, &|spec| {
+                spec["sessionClusterName"] = json!("c");
+                spec["template"]["spec"]["parallelism"] = json!(parallelism);
+            });
+            let wider = stored(&wider, Some(&moved), &world);
+            let back = sent(&wider, &|spec| {
+                spec.as_object_mut().unwrap().remove("sessionClusterName");
+                spec["template"]["spec"]["parallelism"] = json!(parallelism);
+            });
+            let back = stored(&back, Some(&wider), &world);
+            assert_eq!(number(&back), Some(json!(parallelism)));
+        }
+    }
+    // Whoever has said a number himself keeps it.
+    let mut said = own.clone();
+    said["spec"]["template"]["spec"]["numberOfTaskManagers"] = json!(5);
+    let said = stored(&said, Some(&own), &world);
+    let mut moved = said.clone();
+    moved["spec"]["sessionClusterName"] = json!("c");
+    assert_eq!(number(&stored(&moved, Some(&said), &world)), Some(json!(5)));
+    // And so does what an admin has said.
+    let admins = Admins {
+        defaults: vec![json!({"template": {"spec": {"numberOfTaskManagers": 7}}})],
+        ..Admins::default()
+    };
+    let filled = stored(&deployment(), None, &admins);
+    let mut moved = filled.clone();
+    moved["spec"]["sessionClusterName"] = json!("c");
+    assert_eq!(
+        number(&stored(&moved, Some(&filled), &admins)),
+        Some(json!(7))
+    );
+}

@@ -1,5 +1,5 @@
 //! Objects that were stored while no webhook looked: before Sluice was installed, or while it was bypassed.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use serde_json::{Value, json};
 use sluice_policy::world::{EmptyWorld, Layer, Lookup};
@@ -112,4 +112,198 @@ fn a_stored_value_that_is_kept_is_brought_into_form() {
         Some(&json!({"": "-106"}))
     );
     assert_eq!(mutate(&review.about(&made), &EmptyWorld).patch, Vec::new());
+}
+
+/// A world whose Environment sets the number of slots of Deployments.
+struct FewSlots;
+
+impl World for FewSlots {
+    fn modes(&self, namespace: &str) -> Modes {
+        EmptyWorld.modes(namespace)
+    }
+    fn defaults(&self, _: &str) -> Vec<Layer> {
+        Vec::new()
+    }
+    fn environments(&self, _: &str) -> Vec<Layer> {
+        vec![Layer {
+            source: "Environment e".to_owned(),
+            spec: Arc::new(json!({
+                "namespaces": ["*"],
+                "deployment": {"template": {"spec": {"flinkConfiguration": {"taskmanager.numberOfTaskSlots": "1"}}}},
+            })),
+        }]
+    }
+    fn lookup(&self, kind: &KindInfo, namespace: &str, name: &str) -> Lookup {
+        EmptyWorld.lookup(kind, namespace, name)
+    }
+    fn lookup_uid(&self, kind: &KindInfo, namespace: &str, uid: &str) -> Lookup {
+        EmptyWorld.lookup_uid(kind, namespace, uid)
+    }
+    fn namespace_labels(&self, namespace: &str) -> Option<Arc<Value>> {
+        EmptyWorld.namespace_labels(namespace)
+    }
+}
+
+fn running(kind: &str, spec: &Value) -> Value {
+    json!({
+        "apiVersion": "sluice.dev/v1alpha1", "kind": kind,
+        "metadata": {"name": "a", "namespace": "n", "generation": 1}, "spec": spec,
+        "status": {"state": "RUNNING", "observedGeneration": 1, "allocatedMilli": 5000},
+    })
+}
+
+fn update<'a>(object: &'a Value, old: &'a Value) -> Review<'a> {
+    Review {
+        dialect: dialect_for("sluice.dev", old["kind"].as_str().unwrap()).unwrap(),
+        operation: Operation::Update { old },
+        part: Part::Whole,
+        namespace: "n",
+        name: "a",
+        object,
+    }
+}
+
+/// Always let go: what a full judgement would refuse stops, and is filled in when it is started.
+#[test]
+fn what_was_stored_without_its_defaults_can_be_stopped() {
+    let artifact = json!({"flinkVersion": "1.20", "jarUri": "s3://b/a.jar"});
+    let too_few = json!({"state": "RUNNING", "template": {"spec": {"artifact": artifact, "parallelism": 4, "numberOfTaskManagers": 1}}});
+    let enough = json!({"state": "RUNNING", "template": {"spec": {"artifact": artifact, "parallelism": 8, "numberOfTaskManagers": 3,
+        "flinkConfiguration": {"taskmanager.numberOfTaskSlots": "4"}}}});
+    let contradicting = json!({"state": "RUNNING", "sessionClusterName": "c", "job": {"entryClass": "a.B"},
+        "restoreStrategy": {"kind": "NONE"}, "upgradeStrategy": {"kind": "STATEFUL"}});
+    for (kind, spec, world) in [
+        ("Deployment", &too_few, &EmptyWorld as &dyn World),
+        ("Deployment", &too_few, &FewSlots),
+        ("Deployment", &enough, &FewSlots),
+        ("SessionJob", &contradicting, &EmptyWorld),
+    ] {
+        let stored = running(kind, spec);
+        let mut stopped = stored.clone();
+        stopped["spec"]["state"] = json!("CANCELLED");
+        let made = mutate(&update(&stopped, &stored), world)
+            .object
+            .into_owned();
+        assert_eq!(made["spec"], stopped["spec"], "nothing but the state");
+        let again = mutate(&update(&made, &stored), world);
+        assert_eq!(again.patch, Vec::new());
+        let judgement = validate(&update(&made, &stored), world);
+        assert_eq!(judgement.refusal, None, "{kind}");
+        // Whoever starts it again meets what was left out.
+        let mut started = made.clone();
+        started["spec"]["state"] = json!("RUNNING");
+        let made = mutate(&update(&started, &made), world).object.into_owned();
+        assert_eq!(
+            made["spec"]["restoreStrategy"]["allowNonRestoredState"],
+            json!(false)
+        );
+    }
+}
+
+/// What a layer of defaults once filled in, beside something that rules it out today, stays as it is when the object is only stopped.
+#[test]
+fn a_stop_takes_nothing_out_either() {
+    let stored = json!({
+        "apiVersion": "sluice.dev/v1alpha1", "kind": "Deployment",
+        "metadata": {"name": "a", "namespace": "n", "generation": 1, "annotations": {
+            "sluice.dev/defaults": "{\"/spec/deploymentTargetName\":\"t\"}",
+        }},
+        "spec": {
+            "state": "RUNNING", "deploymentTargetName": "t", "deploymentTargetId": "u",
+            "template": {"spec": {"artifact": {"flinkVersion": "1.20"}, "parallelism": 4, "numberOfTaskManagers": 1}},
+        },
+        "status": {"state": "RUNNING", "observedGeneration": 1, "allocatedMilli": 2000},
+    });
+    let mut stopped = stored.clone();
+    stopped["spec"]["state"] = json!("CANCELLED");
+    let made = mutate(&update(&stopped, &stored), &EmptyWorld)
+        .object
+        .into_owned();
+    assert_eq!(made, stopped);
+    assert_eq!(validate(&update(&made, &stored), &EmptyWorld).refusal, None);
+}
+
+fn merge(target: &mut Value, patch: &Value) {
+    match (target, patch) {
+        (Value::Object(target), Value::Object(patch)) => {
+            for (key, value) in patch {
+                merge(target.entry(key).or_insert(json!({})), value);
+            }
+        }
+        (target, patch) => *target = patch.clone(),
+    }
+}
+
+/// Whatever was stored, and whatever is changed beside the levers: what one call fills in, the other misses nothing of.
+#[test]
+fn both_calls_agree_on_what_was_stored_unseen() {
+    let template = |spec: Value| json!({"template": {"spec": spec}});
+    let parts = [
+        json!({}),
+        json!({"sessionClusterName": ""}),
+        json!({"sessionClusterName": "c"}),
+        json!({"deploymentTargetName": "t"}),
+        json!({"restoreStrategy": {"kind": "NONE"}}),
+        json!({"upgradeStrategy": {"kind": "STATEFUL"}}),
+        template(json!({"parallelism": 4})),
+        template(json!({"numberOfTaskManagers": 2})),
+        template(json!({"numberOfTaskManagers": null})),
+        template(json!({"flinkConfiguration": {"taskmanager.numberOfTaskSlots": "1"}})),
+        template(json!({"flinkConfiguration": {"taskmanager": {"numberOfTaskSlots": 4}}})),
+        template(json!({"resources": null})),
+        template(json!({"resources": {"taskmanager": {"cpu": 2}}})),
+    ];
+    let levers = [
+        json!({}),
+        json!({"state": "CANCELLED"}),
+        json!({"state": null}),
+        template(json!({"numberOfTaskManagers": 1})),
+        template(json!({"numberOfTaskManagers": null})),
+    ];
+    let bare = json!({"state": "RUNNING", "template": {"spec": {
+        "artifact": {"flinkVersion": "1.20", "jarUri": "s3://b/a.jar"}, "parallelism": 8, "numberOfTaskManagers": 3}}});
+    let records = [
+        json!({}),
+        json!({"/spec/template/spec/numberOfTaskManagers": 3, "/spec/state": "RUNNING", "/spec/deploymentTargetName": "t"}),
+    ];
+    let pairs = parts
+        .iter()
+        .step_by(2)
+        .flat_map(|own| parts.iter().map(move |more| (own, more)));
+    for (own, more) in pairs {
+        for record in &records {
+            let mut stored = running("Deployment", &bare);
+            stored["metadata"]["annotations"] = json!({"sluice.dev/defaults": record.to_string()});
+            merge(&mut stored["spec"], own);
+            for lever in &levers {
+                for world in [&EmptyWorld as &dyn World, &FewSlots] {
+                    let mut patched = stored.clone();
+                    merge(&mut patched["spec"], more);
+                    merge(&mut patched["spec"], lever);
+                    let mut manifest = running("Deployment", &bare);
+                    merge(&mut manifest["spec"], more);
+                    merge(&mut manifest["spec"], lever);
+                    for sent in [&patched, &manifest] {
+                        let mutation = mutate(&update(sent, &stored), world);
+                        if mutation.refusal.is_some() {
+                            continue; // spellings that disagree
+                        }
+                        let mut made = mutation.object.into_owned();
+                        let again = mutate(&update(&made, &stored), world).patch;
+                        assert_eq!(again, Vec::new(), "{stored}\n{sent}\n{made}");
+                        if made["spec"] != stored["spec"] {
+                            made["metadata"]["generation"] = json!(2);
+                        }
+                        let refusal = validate(&update(&made, &stored), world).refusal;
+                        let rule = refusal.map(|refusal| refusal.rule.id);
+                        assert_ne!(
+                            rule,
+                            Some("defaults/incomplete"),
+                            "{stored}\n{sent}\n{made}"
+                        );
+                    }
+                }
+            }
+        }
+    }
 }

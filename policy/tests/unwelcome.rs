@@ -232,3 +232,26 @@ fn settings_are_read_in_form() {
     );
     assert_eq!(template["flinkConfiguration"]["a.b"], "1");
 }
+
+/// The rules speak of the user's parallelism, so the layer as a whole goes; without the other one the object would lack its program.
+#[test]
+fn a_layer_that_gives_what_is_needed_stays_where_another_is_unwelcome() {
+    let artifact = json!({"jarUri": "s3://b/a.jar", "flinkVersion": "1.20"});
+    let needed = json!({"template": {"spec": {"artifact": artifact}}});
+    let unwelcome = json!({"template": {"spec": {"numberOfTaskManagers": 1}}});
+    for defaults in [
+        vec![unwelcome.clone(), needed.clone()],
+        vec![needed, unwelcome],
+    ] {
+        let world = Admins {
+            defaults,
+            ..Admins::default()
+        };
+        let object =
+            deployment(json!({"state": "RUNNING", "template": {"spec": {"parallelism": 4}}}));
+        let (made, warnings) = admitted(&object, None, &world);
+        let template = &made["spec"]["template"]["spec"];
+        assert_eq!(template["numberOfTaskManagers"], 4, "{warnings:?}");
+        assert_eq!(template["artifact"]["jarUri"], "s3://b/a.jar");
+    }
+}

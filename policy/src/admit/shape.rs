@@ -72,8 +72,9 @@ pub(super) fn shape<'o>(
     (with_defaults, filled)
 }
 
-/// A change of nothing but levers that only lowers, filled in without Environments: they keep nobody from stopping. What an Environment
-/// has replaced, and the user's manifest says again, is no change.
+/// A change of nothing but levers that only lowers, with everything else as it is stored: neither an Environment nor a default that is
+/// not there yet keeps anybody from stopping; they reach him when he starts again. What was filled in or replaced, and the user's manifest
+/// leaves out or says again, is no change.
 fn fill_lowering<'o>(
     review: &Review<'o>,
     world: &dyn World,
@@ -83,7 +84,7 @@ fn fill_lowering<'o>(
     let old = review.old()?;
     let levers = review.dialect.levers();
     let pulls_a_lever = |object: &Value| levers.iter().any(|l| l.get(old) != l.get(object));
-    if layers.environments.is_empty() || !pulls_a_lever(draft.object()) {
+    if !pulls_a_lever(draft.object()) {
         return None;
     }
     let layers = Layers {

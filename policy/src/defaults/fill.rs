@@ -11,7 +11,7 @@ use super::record::{ANNOTATION, Record};
 use super::settings::Settings;
 use super::spelling::{Spellings, other_names};
 use super::{BUILT_IN, DERIVED};
-use crate::dialect::{Dialect, Frozen};
+use crate::dialect::{Derived, Dialect, Frozen};
 use crate::draft::Draft;
 use crate::immutability::{Change, spec_changes};
 use crate::path::FieldPath;
@@ -29,7 +29,8 @@ pub struct Layers {
     pub defaults: Vec<Layer>,
     /// Built-in defaults, shaped like the object.
     pub built_in: Value,
-    /// Whether the change is one of levers that only lowers: what Environments name then stays as it is stored.
+    /// Whether the change is one of levers that only lowers: everything else then stays as it is stored. What Environments name is not set,
+    /// what is not there is not filled in, and nothing is taken out.
     pub only_levers: bool,
     /// Values of `defaults` that the rules refuse for this object: they are not filled in.
     pub unwelcome: Vec<(FieldPath, Value)>,
@@ -90,12 +91,15 @@ pub fn fill(
         own: BTreeSet::new(),
         spellings,
         imposed,
+        only_levers: layers.only_levers,
         frozen: old.and_then(|old| frozen(dialect, old, &stored, sent)),
         stored: &stored,
         sent_record,
         record: Record::default(),
         filled: Vec::new(),
+        derived_before: old.map(|old| dialect.derived(old)).unwrap_or_default(),
         kept_derived: BTreeSet::new(),
+        followers: BTreeSet::new(),
         seen: BTreeSet::new(),
         sent,
         old,
@@ -123,9 +127,10 @@ pub fn fill(
         }
     }
     let is_said = |filled: &Filled| filled.source != BUILT_IN && filled.source != DERIVED;
-    if filler.filled.iter().any(is_said) {
+    if !layers.only_levers && filler.filled.iter().any(is_said) {
         let built_in = dialect.built_in(filler.draft.object());
         filler.withdraw_outdated(&Outdated::of(&layers.built_in, &built_in));
+        filler.withdraw_followers(dialect);
     }
     filler.write_record();
     filler.filled
@@ -164,9 +169,14 @@ struct Filler<'d, 'o, 's> {
     spellings: &'s Spellings,
     /// What Environments are about to set, and whether they say anything there.
     imposed: BTreeMap<FieldPath, bool>,
+    only_levers: bool,
     filled: Vec<Filled>,
+    /// What followed from others in the stored object.
+    derived_before: Vec<Derived>,
     /// What follows from others, but not as the object was sent: an Environment may yet make it follow again.
     kept_derived: BTreeSet<FieldPath>,
+    /// What follows from others, or did so before, and nobody else has set.
+    followers: BTreeSet<FieldPath>,
     /// In dotted spelling.
     seen: BTreeSet<FieldPath>,
 }
@@ -221,14 +231,15 @@ impl Filler<'_, '_, '_> {
     fn default(&mut self, path: &FieldPath, value: &Value, source: &str) {
         if self.spellings.given(self.sent, path).is_some()
             || self.seen.contains(path)
-            || self.rules_out(path)
+            || self.rules_out(path, source)
         {
             return;
         }
         // Defaults are applied once: at creation, or when something is left out that was there before. What is new in
         // them today reaches nobody who exists, or his next apply would restart him. Built-in values are no news.
         let stored = self.old.and_then(|old| self.spellings.given(old, path));
-        if self.old.is_some() && stored.is_none() && source != BUILT_IN {
+        let is_no_news = source == BUILT_IN && !self.only_levers;
+        if self.old.is_some() && stored.is_none() && !is_no_news {
             return;
         }
         self.seen.insert(path.clone());
@@ -293,15 +304,23 @@ impl Filler<'_, '_, '_> {
             .is_some_and(|frozen| !frozen.lets(path))
     }
 
-    /// Whether another field of an exclusive group, or another name of the option, is given, or about to be.
-    fn rules_out(&self, path: &FieldPath) -> bool {
+    /// Whether another field of an exclusive group, or another name of the option, is given, or about to be. A layer that says an option
+    /// under several names means each of them, for the versions of Flink that know it.
+    fn rules_out(&self, path: &FieldPath, source: &str) -> bool {
         self.excludes(path, |member| {
             given(self.draft.object(), member).is_some_and(|value| !is_blank(value))
                 || self.is_imposed_within(member)
         }) || other_names(path).any(|name| {
-            let given = self.spellings.given(self.draft.object(), &name);
-            given.is_some_and(|value| !is_blank(value)) || self.is_imposed_within(&name)
+            let given = self.spellings.leaf(self.draft.object(), &name);
+            given.is_some_and(|value| !is_blank(value) && !self.has_just_said(source, &name))
+                || self.is_imposed_within(&name)
         })
+    }
+
+    fn has_just_said(&self, source: &str, path: &FieldPath) -> bool {
+        self.filled
+            .iter()
+            .any(|filled| filled.source == source && *self.spellings.dotted(&filled.path) == *path)
     }
 
     /// Whether another member of an exclusive group that the path belongs to is as asked.

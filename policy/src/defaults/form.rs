@@ -59,7 +59,7 @@ pub(crate) fn judge(review: &Review<'_>, environments: &[Layer], findings: &mut 
             let renamed = other_names(path).filter(|name| {
                 !imposed.contains(name)
                     && spellings
-                        .given(review.object, name)
+                        .leaf(review.object, name)
                         .is_some_and(|said| scalar_text(said) != scalar_text(value) && said.as_str() != Some(""))
             });
             for other in others.chain(renamed) {

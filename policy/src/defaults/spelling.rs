@@ -57,14 +57,24 @@ impl Spellings {
 
     /// What an object gives for the key at the dotted path, in any spelling.
     pub(super) fn given<'v>(&self, object: &'v Value, dotted: &FieldPath) -> Option<&'v Value> {
-        given(object, dotted).or_else(|| {
-            if !self.cover(dotted) {
-                return None;
-            }
-            self.places(object, dotted)
-                .iter()
-                .find_map(|place| given(object, place))
-        })
+        given(object, dotted).or_else(|| self.below(object, dotted))
+    }
+
+    /// Likewise, but a map that bears the name of an option is no word about that option: it says those whose names begin so.
+    pub(super) fn leaf<'v>(&self, object: &'v Value, dotted: &FieldPath) -> Option<&'v Value> {
+        given(object, dotted)
+            .filter(|value| !value.is_object())
+            .or_else(|| self.below(object, dotted))
+    }
+
+    /// What stands in another spelling than the dotted one.
+    fn below<'v>(&self, object: &'v Value, dotted: &FieldPath) -> Option<&'v Value> {
+        if !self.cover(dotted) {
+            return None;
+        }
+        self.places(object, dotted)
+            .iter()
+            .find_map(|place| given(object, place))
     }
 }
 
@@ -144,6 +154,8 @@ mod tests {
             Some(&json!({"c": null})),
             "as it stands there"
         );
+        assert_eq!(spellings.leaf(&object, &map.key("a.b")), None);
+        assert_eq!(spellings.leaf(&object, &map.key("a.b.d")), Some(&json!(3)));
         assert_eq!(spellings.given(&object, &map.key("b.c")), None);
         let elsewhere = FieldPath::of("spec.other.a");
         assert_eq!(*spellings.dotted(&elsewhere), elsewhere);

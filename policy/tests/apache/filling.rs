@@ -608,3 +608,150 @@ fn an_environment_and_an_object_speak_in_one_form() {
     };
     admitted(&bare, None, &world);
 }
+
+/// `high-availability` is an older name of `high-availability.type`, and the beginning of other options' names: a map there says those.
+#[test]
+fn a_map_that_bears_an_options_older_name_does_not_name_the_option() {
+    let nested = json!({"high-availability": {"storageDir": "s3://b/ha"}});
+    let own = spec(&application(), json!({ "flinkConfiguration": nested }));
+    let settings = json!({"flinkConfiguration": {"high-availability.type": "kubernetes"}});
+    for world in [environment(settings.clone()), defaults(settings.clone())] {
+        let made = admitted(&own, None, &world);
+        let configuration = configuration_of(&made);
+        assert_eq!(configuration["high-availability.type"], "kubernetes");
+        assert_eq!(
+            configuration["high-availability"],
+            nested["high-availability"]
+        );
+        // Nor is it taken out again later.
+        let running = deployed(&made);
+        let suspended = spec(&running, json!({"job": {"state": "suspended"}}));
+        let made = admitted(&suspended, Some(&running), &world);
+        assert_eq!(configuration_of(&made), configuration);
+        let changed = spec(&running, json!({"job": {"parallelism": 6}}));
+        let made = admitted(&changed, Some(&running), &world);
+        assert_eq!(configuration_of(&made), configuration);
+    }
+    // Whoever writes the map after the default was filled in keeps the default.
+    let world = defaults(settings);
+    let plain = admitted(&application(), None, &world);
+    let later = spec(&plain, json!({ "flinkConfiguration": nested }));
+    let made = admitted(&later, Some(&plain), &world);
+    assert_eq!(
+        configuration_of(&made)["high-availability.type"],
+        "kubernetes"
+    );
+}
+
+#[test]
+fn an_environment_that_says_the_same_as_a_nested_option_refuses_nothing() {
+    let nested =
+        json!({"restart-strategy": {"type": "fixed-delay", "fixed-delay": {"attempts": 3}}});
+    let own = spec(&application(), json!({ "flinkConfiguration": nested }));
+    let named = json!({"flinkConfiguration": {"restart-strategy.type": "fixed-delay"}});
+    let made = admitted(&own, None, &environment(named));
+    assert_eq!(
+        configuration_of(&made)["restart-strategy"],
+        nested["restart-strategy"]
+    );
+    // Another word for the option itself is still one, nested or not.
+    for theirs in [
+        json!({"restart-strategy": "none"}),
+        json!({"": {"restart-strategy": "none"}}),
+    ] {
+        let own = spec(&application(), json!({ "flinkConfiguration": theirs }));
+        let named = json!({"flinkConfiguration": {"restart-strategy.type": "fixed-delay"}});
+        let (_, judgement) = asked(&own, None, &environment(named));
+        assert_eq!(judgement.refusal.unwrap().rule.id, "defaults/other-form");
+    }
+}
+
+/// The stored dotted key beside a manifest's nested map is one that its user never wrote: `kubectl apply` sends both.
+#[test]
+fn an_edit_below_an_environments_option_takes_effect() {
+    let nested = |attempts: Value| json!({"flinkConfiguration": {"restart-strategy": {"fixed-delay": {"attempts": attempts, "delay": "1 s"}}}});
+    let world = environment(json!({"flinkConfiguration": {"restart-strategy": "fixed-delay"}}));
+    let attempts =
+        |object: &Value| configuration_of(object)["restart-strategy.fixed-delay.attempts"].clone();
+    let first = spec(&application(), nested(json!("3")));
+    let before = deployed(&admitted(&first, None, &world));
+    // The same manifest once more changes nothing.
+    let same = spec(&before, nested(json!("3")));
+    let after = admitted(&same, Some(&before), &world);
+    assert_eq!(after["spec"], before["spec"]);
+    for edited in [json!("5"), json!(5)] {
+        let sent = spec(&before, nested(edited.clone()));
+        let after = admitted(&sent, Some(&before), &world);
+        assert_eq!(attempts(&after), edited);
+        assert_eq!(configuration_of(&after)["restart-strategy"], "fixed-delay");
+        let again = spec(&after, nested(edited.clone()));
+        assert_eq!(
+            admitted(&again, Some(&after), &world)["spec"],
+            after["spec"]
+        );
+    }
+    // Who edits the dotted key instead, beside the map that he wrote before, is heard as well.
+    let own = spec(
+        &before,
+        json!({"flinkConfiguration": {"restart-strategy": {"fixed-delay": {"attempts": "3"}}}}),
+    );
+    let mut sent = own.clone();
+    sent["spec"]["flinkConfiguration"]["restart-strategy.fixed-delay.attempts"] = json!("7");
+    assert_eq!(attempts(&admitted(&sent, Some(&before), &world)), "7");
+}
+
+/// Where an Environment is not to be heard, the map that stands in its option's place stays the map that it is.
+#[test]
+fn a_map_below_an_environments_option_is_left_alone_where_the_environment_is() {
+    let nested = json!({"restart-strategy": {"fixed-delay": {"attempts": "3"}}});
+    let world = environment(json!({"flinkConfiguration": {"restart-strategy": "fixed-delay"}}));
+    let running = deployed(&spec(
+        &application(),
+        json!({ "flinkConfiguration": nested }),
+    ));
+    let suspended = spec(&running, json!({"job": {"state": "suspended"}}));
+    let made = admitted(&suspended, Some(&running), &world);
+    assert_eq!(configuration_of(&made), configuration_of(&running));
+    let frozen = deployed(&spec(&session(), json!({ "flinkConfiguration": nested })));
+    let nonce = spec(&frozen, json!({"restartNonce": 7}));
+    let made = admitted(&nonce, Some(&frozen), &world);
+    assert_eq!(configuration_of(&made), configuration_of(&frozen));
+}
+
+/// An admin who writes an option under the names of two versions of Flink serves both.
+#[test]
+fn a_default_under_both_names_of_an_option_is_filled_in_under_both() {
+    let both = json!({"execution.checkpointing.dir": "s3://c", "state.checkpoints.dir": "s3://c"});
+    let world = defaults(json!({ "flinkConfiguration": both }));
+    let old_version = spec(&application(), json!({"flinkVersion": "v1_18"}));
+    let made = admitted(&old_version, None, &world);
+    for key in ["execution.checkpointing.dir", "state.checkpoints.dir"] {
+        assert_eq!(configuration_of(&made)[key], "s3://c", "{key}");
+    }
+    let changed = spec(&made, json!({"image": "new"}));
+    let after = admitted(&changed, Some(&made), &world);
+    assert_eq!(configuration_of(&after), configuration_of(&made));
+    // An earlier layer has said all there is to say, and so has the user, at first and later.
+    let world = Admins {
+        defaults: vec![
+            json!({"flinkConfiguration": {"state.checkpoints.dir": "s3://first"}}),
+            json!({ "flinkConfiguration": both }),
+        ],
+        ..Admins::default()
+    };
+    let made = admitted(&application(), None, &world);
+    assert_eq!(
+        configuration_of(&made),
+        &json!({"taskmanager.numberOfTaskSlots": "2", "state.checkpoints.dir": "s3://first"})
+    );
+    let world = defaults(json!({ "flinkConfiguration": both }));
+    let mine = json!({"flinkConfiguration": {"state.checkpoints.dir": "s3://mine"}});
+    let plain = admitted(&application(), None, &world);
+    for (base, old) in [(&application(), None), (&plain, Some(&plain))] {
+        let made = admitted(&spec(base, mine.clone()), old, &world);
+        assert_eq!(
+            configuration_of(&made),
+            &json!({"taskmanager.numberOfTaskSlots": "2", "state.checkpoints.dir": "s3://mine"})
+        );
+    }
+}

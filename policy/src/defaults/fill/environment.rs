@@ -25,8 +25,8 @@ impl Filler<'_, '_, '_> {
                 if !seen.insert(path.clone()) {
                     return;
                 }
-                let stored = self.old.and_then(|old| self.spellings.given(old, path));
-                let now = self.spellings.given(self.draft.object(), path);
+                let stored = self.old.and_then(|old| self.spellings.leaf(old, path));
+                let now = self.spellings.leaf(self.draft.object(), path);
                 if now == stored && held.iter().any(|held| path.is_within(held)) {
                     return;
                 }
@@ -68,10 +68,22 @@ impl Filler<'_, '_, '_> {
         self.draft.remove(place);
         each_leaf(place.clone(), &nested, &mut |path, value| {
             let dotted = self.spellings.dotted(path);
-            if self.spellings.given(self.draft.object(), &dotted).is_none() {
-                self.draft.set(&dotted, value.clone());
+            if self.prevails(&dotted, path, value) {
+                for place in self.places(&dotted) {
+                    self.draft.set(&place, value.clone());
+                }
             }
         });
+    }
+
+    /// Whether a value from a nested map takes its key's place: a dotted one beside it that equals the stored one is what was once made of
+    /// the map, and `kubectl apply` sends it along with the map that its user has edited (decision 3).
+    fn prevails(&self, dotted: &FieldPath, nested: &FieldPath, value: &Value) -> bool {
+        let Some(there) = self.spellings.leaf(self.draft.object(), dotted) else {
+            return true;
+        };
+        let is_stored = |path, value| self.old.and_then(|old| given(old, path)) == Some(value);
+        is_stored(dotted, there) && !is_stored(nested, value)
     }
 
     /// No default stands beside a field that an Environment has set and that rules it out.

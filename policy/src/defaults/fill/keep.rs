@@ -13,10 +13,6 @@ impl Filler<'_, '_, '_> {
     /// has claimed it.
     pub(super) fn keep_recorded(&mut self, settings: &Settings<'_>, outdated: &Outdated) {
         let derived = settings.dialect.derived(self.sent);
-        let derived_before = self
-            .old
-            .map(|old| settings.dialect.derived(old))
-            .unwrap_or_default();
         let (stored, sent) = (self.stored, self.sent_record);
         let only_sent = sent.paths().filter(|path| !stored.has(path));
         for path in stored.paths().chain(only_sent) {
@@ -28,15 +24,23 @@ impl Filler<'_, '_, '_> {
             }
             let sent = given(self.sent, path);
             let is_a_default = sent.is_none_or(|value| self.was_filled(path, value));
-            let is_outdated = || {
-                let value = sent.or_else(|| self.old.and_then(|old| given(old, path)));
-                value.is_some_and(|value| outdated.has(path, value))
-            };
+            let value = sent.or_else(|| self.old.and_then(|old| given(old, path)));
+            let is_outdated = || value.is_some_and(|value| outdated.has(path, value));
+            let followed = self
+                .derived_before
+                .iter()
+                .any(|before| before.path == *path && value == Some(&before.value));
             if is_a_default
+                && !self.only_levers
                 && !self.is_frozen(path)
-                && (is_outdated() || self.is_said_otherwise(path))
+                && (followed || is_outdated() || self.is_said_otherwise(path))
             {
                 self.withdraw(path);
+                if followed {
+                    // Nothing takes its place but what follows in the end.
+                    self.kept_derived.insert(path.clone());
+                    self.seen.insert(path.clone());
+                }
                 continue;
             }
             if let Some(value) = sent {
@@ -54,7 +58,11 @@ impl Filler<'_, '_, '_> {
             } else {
                 continue;
             }
-            if derived_before.iter().any(|derived| derived.path == *path) {
+            if self
+                .derived_before
+                .iter()
+                .any(|derived| derived.path == *path)
+            {
                 self.kept_derived.insert(path.clone());
             }
             self.seen.insert(self.spellings.dotted(path).into_owned());
@@ -78,7 +86,7 @@ impl Filler<'_, '_, '_> {
                 !self.imposed.contains_key(&name)
                     && self
                         .spellings
-                        .given(self.sent, &name)
+                        .leaf(self.sent, &name)
                         .is_some_and(|value| !is_blank(value) && is_own(&name, value))
             })
         };
