@@ -6,12 +6,12 @@ use crate::gate::{Decision, Endpoint, Gate, Verb, subject};
 use crate::metrics::{Answered, Metrics};
 use crate::review::body::{granted, receive};
 use crate::review::request::parse;
-use crate::review::room::Room;
+use crate::review::room::{Room, Share};
 use crate::review::rules::{self, MALFORMED, SLOW, TOO_LARGE};
 use crate::review::{Limits, Parsed, Received, Reply, Subject};
 use crate::telemetry::{Seen, Traces};
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, Response};
@@ -85,11 +85,8 @@ impl Service {
         let arrived = Instant::now();
         match received {
             Received::Whole { bytes, share } => {
-                let answer = self
-                    .judge(endpoint, &parts.headers, &bytes, due, arrived)
-                    .await;
-                drop((bytes, share));
-                answer
+                self.judge(endpoint, &parts.headers, bytes, share, due, arrived)
+                    .await
             }
             Received::TooLarge { uid } => {
                 let megabytes = self.limits.keep >> 20;
@@ -126,19 +123,23 @@ impl Service {
         &self,
         endpoint: Endpoint,
         headers: &HeaderMap,
-        bytes: &[u8],
+        bytes: Bytes,
+        mut share: Share,
         due: Instant,
         arrived: Instant,
     ) -> Response<Body> {
         let content_type = headers
             .get(CONTENT_TYPE)
             .map(|value| value.to_str().unwrap_or("?"));
-        let mut request = match parse(content_type, bytes) {
-            Parsed::Request(request) => request,
+        let mut request = match parse(content_type, &bytes) {
+            Parsed::Request(request) => request.into_owned(),
             Parsed::Refused { uid, refusal } => {
                 return self.refuse(endpoint, Some(uid), &refusal, arrived);
             }
         };
+        // A silent ledger takes seconds, and those who have nothing to do with it need the room.
+        drop(bytes);
+        share.shrink(request.lasting());
         let deciding = self.gate.decide(endpoint, &mut request, due);
         let decided = tokio::time::timeout_at(due, deciding).await;
         let decision = decided.unwrap_or_else(|_| {
