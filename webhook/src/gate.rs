@@ -3,6 +3,7 @@
 //! What is not here: bytes ([`crate::review`]), HTTP ([`crate::http`]), what is right or wrong (`sluice_policy`).
 
 mod collision;
+mod patch;
 mod scale;
 mod stored;
 
@@ -207,6 +208,11 @@ impl Gate {
 
     fn mutate(&self, review: &Review<'_>) -> Decision {
         let mutation = sluice_policy::mutate(review, self.world.as_ref());
+        if mutation.refusal.is_none()
+            && let Some(refusal) = patch::too_long(&mutation.patch, review)
+        {
+            return Decision::refused(refusal);
+        }
         Decision {
             patch: mutation.patch,
             warnings: mutation.warnings,

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 pub const BEGINNING: usize = 256 << 10;
 
 /// Taken and given back in pieces of this size.
-const PIECE: usize = 1 << 10;
+pub(super) const PIECE: usize = 1 << 10;
 
 /// Bodies that wait at once for either part; others are told to come again. What has arrived of them lies in the buffers of their
 /// connections, a window each at most ([`crate::server::connection`]), and those who come last should not wait long behind others who
@@ -40,7 +40,7 @@ pub struct Size {
 
 impl Default for Size {
     /// 16 MiB and 32 MiB: more than a thousand reviews of ten kilobytes at once, and six of the longest. With what parsing takes
-    /// ([`super::values`]), what lies in the windows of those who wait (8 MiB) and what
+    /// ([`super::values`]), what answers take ([`super::answers`]: 16 MiB), what lies in the windows of those who wait (8 MiB) and what
     /// the caches hold, it stays well below the 256 MiB that the chart grants.
     fn default() -> Self {
         Self {
