@@ -188,11 +188,7 @@ impl Gate {
         let decision = match judged.rise {
             None => judged.decision,
             Some(rising) => {
-                // What is parsed takes many times the room of its text, and hundreds may wait for one quota.
-                (request.object, request.old_object) = (Value::Null, Value::Null);
-                if request.name.is_empty() {
-                    request.name = rising.name.clone().into(); // generated, and known by the object only
-                }
+                let_go(request);
                 self.hold(request, judged.decision, rising, due).await
             }
         };
@@ -345,6 +341,14 @@ pub fn subject(request: &Request<'_>) -> String {
         "" => format!("{kind} \"{name}\""),
         namespace => format!("{kind} \"{namespace}/{name}\""),
     }
+}
+
+/// Before anything is waited for: what is parsed takes many times the room of its text, and hundreds may wait at once.
+fn let_go(request: &mut Request<'_>) {
+    if request.name.is_empty() {
+        request.name = name_of(request).to_owned().into(); // generated, and known by the object only
+    }
+    (request.object, request.old_object) = (Value::Null, Value::Null);
 }
 
 fn dialect_of(request: &Request<'_>) -> Option<&'static dyn Dialect> {
