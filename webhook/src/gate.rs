@@ -5,6 +5,7 @@
 mod collision;
 mod patch;
 mod scale;
+mod size;
 mod stored;
 
 use crate::events::Events;
@@ -163,7 +164,8 @@ impl Gate {
                 request.kind.kind, request.kind.group
             ));
         };
-        let judged = if let Some(refusal) = missing(request, verb) {
+        let unfit = missing(request, verb).or_else(|| size::too_large(request, verb));
+        let judged = if let Some(refusal) = unfit {
             Decision::refused(refusal).into()
         } else if verb == Verb::Scale {
             self.scale(endpoint, request, dialect, due).await

@@ -12,6 +12,7 @@ use sluice_webhook::events::Events;
 use sluice_webhook::gate::{Endpoint, Gate, StoredObjects};
 use sluice_webhook::metrics::Metrics;
 use sluice_webhook::quota::{Answer, Ask, NoQuota, QuotaGate};
+use sluice_webhook::review::values::STORED;
 use sluice_webhook::review::{Parsed, request};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
@@ -98,7 +99,7 @@ async fn while_it_waits_for_its_parent_a_scale_holds_no_objects() {
 async fn while_it_waits_for_the_ledger_a_request_holds_no_objects() {
     let _alone = ONE_AT_A_TIME.lock().await;
     let mut object = complete(&session_cluster("RUNNING"));
-    object["status"] = json!({ "values": vec![1; 40_000] });
+    object["status"] = json!({ "values": vec![1; STORED - 1_000] });
     let body = review("u-1", "CREATE", object, Value::Null).to_string();
     let quota = Weighing::new();
     let (events, _inbox) = Events::queue(Arc::new(Metrics::default()));
