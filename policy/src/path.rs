@@ -3,7 +3,7 @@
 use crate::json;
 use compact_str::CompactString;
 use serde_json::Value;
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// One step of a [`FieldPath`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -139,8 +139,15 @@ impl FieldPath {
     }
 }
 
+/// How much of a path is shown, in bytes. A key may have megabytes, and stands in a message and once more in its cause.
+const SHOWN: usize = 400;
+
 impl fmt::Display for FieldPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut f = Cut {
+            f,
+            left: Some(SHOWN),
+        };
         for (position, step) in self.0.iter().enumerate() {
             match step {
                 Step::Index(index) => write!(f, "[{index}]")?,
@@ -151,6 +158,28 @@ impl fmt::Display for FieldPath {
             }
         }
         Ok(())
+    }
+}
+
+/// Writes no more than is left, and then an ellipsis.
+struct Cut<'f, 'o> {
+    f: &'f mut fmt::Formatter<'o>,
+    /// `None` after the ellipsis.
+    left: Option<usize>,
+}
+
+impl fmt::Write for Cut<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let Some(left) = self.left else {
+            return Ok(());
+        };
+        self.left = left.checked_sub(text.len());
+        if self.left.is_some() {
+            return self.f.write_str(text);
+        }
+        let (shown, _) = text.split_at(text.floor_char_boundary(left));
+        self.f.write_str(shown)?;
+        self.f.write_str("...")
     }
 }
 
@@ -185,5 +214,21 @@ mod tests {
                 .to_string(),
             "spec.logging.log4jLoggers[\"\"]"
         );
+    }
+
+    #[test]
+    fn a_long_path_is_shown_up_to_a_length_and_points_all_the_same() {
+        for key in ["k".repeat(5000), "ü.".repeat(5000)] {
+            let path = FieldPath::of("spec").key(&key).key("after");
+            let shown = path.to_string();
+            assert!(shown.len() <= SHOWN + 3, "{shown}");
+            assert!(
+                shown.starts_with("spec") && shown.ends_with("..."),
+                "{shown}"
+            );
+            assert!(path.pointer().ends_with("/after"));
+        }
+        let fits = FieldPath::of(&"k".repeat(SHOWN));
+        assert_eq!(fits.to_string().len(), SHOWN);
     }
 }

@@ -3,7 +3,9 @@
 //! What is not here: bytes ([`crate::review`]), HTTP ([`crate::http`]), what is right or wrong (`sluice_policy`).
 
 mod collision;
+mod patch;
 mod scale;
+mod size;
 mod stored;
 
 use crate::events::Events;
@@ -162,7 +164,8 @@ impl Gate {
                 request.kind.kind, request.kind.group
             ));
         };
-        let judged = if let Some(refusal) = missing(request, verb) {
+        let unfit = missing(request, verb).or_else(|| size::too_large(request, verb));
+        let judged = if let Some(refusal) = unfit {
             Decision::refused(refusal).into()
         } else if verb == Verb::Scale {
             self.scale(endpoint, request, dialect, due).await
@@ -187,11 +190,7 @@ impl Gate {
         let decision = match judged.rise {
             None => judged.decision,
             Some(rising) => {
-                // What is parsed takes many times the room of its text, and hundreds may wait for one quota.
-                (request.object, request.old_object) = (Value::Null, Value::Null);
-                if request.name.is_empty() {
-                    request.name = rising.name.clone().into(); // generated, and known by the object only
-                }
+                let_go(request);
                 self.hold(request, judged.decision, rising, due).await
             }
         };
@@ -207,6 +206,11 @@ impl Gate {
 
     fn mutate(&self, review: &Review<'_>) -> Decision {
         let mutation = sluice_policy::mutate(review, self.world.as_ref());
+        if mutation.refusal.is_none()
+            && let Some(refusal) = patch::too_long(&mutation.patch, review)
+        {
+            return Decision::refused(refusal);
+        }
         Decision {
             patch: mutation.patch,
             warnings: mutation.warnings,
@@ -339,6 +343,14 @@ pub fn subject(request: &Request<'_>) -> String {
         "" => format!("{kind} \"{name}\""),
         namespace => format!("{kind} \"{namespace}/{name}\""),
     }
+}
+
+/// Before anything is waited for: what is parsed takes many times the room of its text, and hundreds may wait at once.
+fn let_go(request: &mut Request<'_>) {
+    if request.name.is_empty() {
+        request.name = name_of(request).to_owned().into(); // generated, and known by the object only
+    }
+    (request.object, request.old_object) = (Value::Null, Value::Null);
 }
 
 fn dialect_of(request: &Request<'_>) -> Option<&'static dyn Dialect> {

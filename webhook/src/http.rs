@@ -4,14 +4,17 @@ mod delivery;
 
 use crate::gate::{Decision, Endpoint, Gate, Verb, subject};
 use crate::metrics::{Answered, Metrics};
+use crate::quota::Hold;
+use crate::review::answers::{Answers, Kept};
 use crate::review::body::{granted, receive};
 use crate::review::request::parse;
-use crate::review::room::Room;
+use crate::review::room::{Full, Room, Share};
 use crate::review::rules::{self, MALFORMED, SLOW, TOO_LARGE};
+use crate::review::uid::LONGEST;
 use crate::review::{Limits, Parsed, Received, Reply, Subject};
 use crate::telemetry::{Seen, Traces};
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, Response};
@@ -37,6 +40,7 @@ pub struct Service {
     metrics: Arc<Metrics>,
     limits: Limits,
     room: Room,
+    answers: Answers,
     traces: Option<Arc<Traces>>,
 }
 
@@ -47,6 +51,7 @@ impl Service {
             gate,
             metrics,
             room: Room::new(limits.room),
+            answers: Answers::default(),
             limits,
             traces: None,
         }
@@ -85,11 +90,8 @@ impl Service {
         let arrived = Instant::now();
         match received {
             Received::Whole { bytes, share } => {
-                let answer = self
-                    .judge(endpoint, &parts.headers, &bytes, due, arrived)
-                    .await;
-                drop((bytes, share));
-                answer
+                self.judge(endpoint, &parts.headers, bytes, share, due, arrived)
+                    .await
             }
             Received::TooLarge { uid } => {
                 let megabytes = self.limits.keep >> 20;
@@ -126,22 +128,26 @@ impl Service {
         &self,
         endpoint: Endpoint,
         headers: &HeaderMap,
-        bytes: &[u8],
+        bytes: Bytes,
+        mut share: Share,
         due: Instant,
         arrived: Instant,
     ) -> Response<Body> {
         let content_type = headers
             .get(CONTENT_TYPE)
             .map(|value| value.to_str().unwrap_or("?"));
-        let mut request = match parse(content_type, bytes) {
-            Parsed::Request(request) => request,
+        let mut request = match parse(content_type, &bytes) {
+            Parsed::Request(request) => request.into_owned(),
             Parsed::Refused { uid, refusal } => {
                 return self.refuse(endpoint, Some(uid), &refusal, arrived);
             }
         };
+        // A silent ledger takes seconds, and those who have nothing to do with it need the room.
+        drop(bytes);
+        share.shrink(request.lasting());
         let deciding = self.gate.decide(endpoint, &mut request, due);
         let decided = tokio::time::timeout_at(due, deciding).await;
-        let decision = decided.unwrap_or_else(|_| {
+        let mut decision = decided.unwrap_or_else(|_| {
             let message = format!(
                 "{}: could not be judged in time; send the request again",
                 subject(&request)
@@ -162,7 +168,7 @@ impl Service {
                 .map_or(request.kind.kind.as_ref(), |kind| kind.kind),
             name: &request.name,
         };
-        let encoded = Reply {
+        let mut encoded = Reply {
             uid: &request.uid,
             subject,
             refusal: decision.refusal.as_ref(),
@@ -170,6 +176,18 @@ impl Service {
             warnings: &decision.warnings,
         }
         .encode();
+        let kept = self.answers.keep(encoded.len()).unwrap_or_else(|Full| {
+            let refusal = crowded();
+            encoded = short(&request.uid, &refusal);
+            decision = Decision {
+                kind: decision.kind,
+                ledger: decision.ledger,
+                raw: Some(refusal.rule),
+                refusal: Some(refusal),
+                ..Decision::default()
+            };
+            Kept::default()
+        });
         let answered = Answered {
             endpoint,
             kind: decision.kind.map_or("unknown", |kind| kind.kind),
@@ -203,7 +221,7 @@ impl Service {
             micros = u64::try_from(answered.took.as_micros()).unwrap_or(u64::MAX),
             "answered"
         );
-        respond(encoded, decision)
+        respond(encoded, kept, decision.hold)
     }
 
     fn refuse(
@@ -230,18 +248,38 @@ impl Service {
             took: arrived.elapsed(),
             ledger: None,
         });
-        let encoded = Reply {
+        let mut encoded = Reply {
             uid: &uid,
             refusal: Some(refusal),
             ..Reply::default()
         }
         .encode();
-        respond(encoded, Decision::default())
+        let kept = self.answers.keep(encoded.len()).unwrap_or_else(|Full| {
+            encoded = short(&uid, &crowded());
+            Kept::default()
+        });
+        respond(encoded, kept, None)
     }
 }
 
-fn respond(encoded: Vec<u8>, decision: Decision) -> Response<Body> {
-    let mut response = Response::new(Body::new(ReplyBody::new(encoded, decision.hold)));
+/// Instead of a long answer, where too many of them wait to be taken.
+fn crowded() -> Refusal {
+    let message = "too many long answers wait to be taken; send the request again";
+    rules::refusal(&SLOW, "", message)
+}
+
+/// An answer that needs no room. API servers' uids have 36 characters.
+fn short(uid: &str, refusal: &Refusal) -> Vec<u8> {
+    Reply {
+        uid: if uid.len() > LONGEST { "" } else { uid },
+        refusal: Some(refusal),
+        ..Reply::default()
+    }
+    .encode()
+}
+
+fn respond(encoded: Vec<u8>, kept: Kept, hold: Option<Box<dyn Hold>>) -> Response<Body> {
+    let mut response = Response::new(Body::new(ReplyBody::new(encoded, kept, hold)));
     response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

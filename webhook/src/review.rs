@@ -7,11 +7,12 @@
 //! * [`uid`]: finds the uid in bytes that are no JSON, or too many to keep.
 //! * [`values`]: how many values bytes hold, before anything is made of them.
 //! * [`body`]: reads bytes off a connection, within a size and a time; [`room`]: the memory that all bodies share.
-//! * [`reply`]: a verdict to bytes.
+//! * [`reply`]: a verdict to bytes; [`answers`]: the memory that all of those share.
 //! * [`rules`]: what is refused here, by id.
 //!
 //! What is not here: what is decided about a request ([`crate::gate`]).
 
+pub mod answers;
 pub mod body;
 pub mod reply;
 pub mod request;

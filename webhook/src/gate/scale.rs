@@ -1,6 +1,6 @@
 //! `/scale`: the review holds a number, not the object, so its parent is read once, live (decision 7).
 
-use super::{Decision, Endpoint, Gate, Judged, metadata, name_of};
+use super::{Decision, Endpoint, Gate, Judged, let_go, metadata};
 use crate::review::Request;
 use crate::review::rules::{self, MALFORMED, SLOW, STALE_PARENT};
 use serde_json::Value;
@@ -47,11 +47,32 @@ impl Direction {
     }
 }
 
+/// Which object a scale is for, and at which revision.
+struct Stored {
+    uid: Option<String>,
+    revision: Option<String>,
+}
+
+impl Stored {
+    fn of(request: &Request<'_>) -> Self {
+        let text = |key| metadata(&request.old_object, key).map(str::to_owned);
+        Self {
+            uid: text("uid"),
+            revision: text("resourceVersion"),
+        }
+    }
+
+    fn is(&self, parent: &Value) -> bool {
+        metadata(parent, "resourceVersion") == self.revision.as_deref()
+            && metadata(parent, "uid") == self.uid.as_deref()
+    }
+}
+
 impl Gate {
     pub(super) async fn scale(
         &self,
         endpoint: Endpoint,
-        request: &Request<'_>,
+        request: &mut Request<'_>,
         dialect: &'static dyn Dialect,
         due: Instant,
     ) -> Judged {
@@ -64,10 +85,16 @@ impl Gate {
             return Decision::refused(refusal).into();
         };
         let direction = Direction::of(request, dialect, wanted);
+        let stored = Stored::of(request);
+        let_go(request);
+        let request = &*request;
         match (endpoint, direction) {
             // Nothing to judge, and nothing may stand in the way.
             (Endpoint::Validate, Direction::Down) => Decision::default().into(),
-            (Endpoint::Validate, _) => match self.parent(request, dialect.kind(), due).await {
+            (Endpoint::Validate, _) => match self
+                .parent(request, &stored, dialect.kind(), due)
+                .await
+            {
                 // At this revision nothing can be written any more, so whoever scales down need not hear of it from us.
                 Read::Moved(_) if direction == Direction::MayStart => Decision::default().into(),
                 Read::Moved(decision) | Read::Refused(decision) => decision.into(),
@@ -76,7 +103,7 @@ impl Gate {
             // Only warnings come of it, so a parent that cannot be read in time is no reason for anything.
             (Endpoint::Mutate, _) => {
                 let soon = due.min(Instant::now() + FOR_A_WARNING);
-                match self.parent(request, dialect.kind(), soon).await {
+                match self.parent(request, &stored, dialect.kind(), soon).await {
                     Read::Moved(_) | Read::Refused(_) => Decision::default().into(),
                     Read::Parent(parent) => {
                         self.scaled(endpoint, request, dialect, &parent, wanted)
@@ -102,15 +129,21 @@ impl Gate {
             operation: Operation::Update { old: parent },
             part: Part::Scale,
             namespace: &request.namespace,
-            name: name_of(request),
+            name: &request.name,
             object: &object,
         };
         self.judge(endpoint, &review)
     }
 
     /// The parent, at exactly the revision that the request was made for.
-    async fn parent(&self, request: &Request<'_>, kind: &'static KindInfo, due: Instant) -> Read {
-        let name = name_of(request);
+    async fn parent(
+        &self,
+        request: &Request<'_>,
+        stored: &Stored,
+        kind: &'static KindInfo,
+        due: Instant,
+    ) -> Read {
+        let name = request.name.as_ref();
         let subject = format!("{} \"{name}\"", kind.singular);
         let read = self.stored.get(kind, &request.namespace, name);
         let found = match tokio::time::timeout_at(due, read).await {
@@ -134,13 +167,8 @@ impl Gate {
                 )));
             }
         };
-        let judged = metadata(&request.old_object, "resourceVersion");
-        let same = |parent: &Value| {
-            metadata(parent, "resourceVersion") == judged
-                && metadata(parent, "uid") == metadata(&request.old_object, "uid")
-        };
         match found {
-            Some(parent) if same(&parent) => Read::Parent(parent),
+            Some(parent) if stored.is(&parent) => Read::Parent(parent),
             _ => Read::Moved(Decision::refused(rules::refusal(
                 &STALE_PARENT,
                 "",

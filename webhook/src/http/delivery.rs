@@ -1,6 +1,7 @@
 //! A reply that knows whether it went out: holds of an "allowed" that nobody took are given back.
 
 use crate::quota::Hold;
+use crate::review::answers::Kept;
 use axum::body::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
@@ -12,14 +13,16 @@ use std::task::{Context, Poll};
 pub struct ReplyBody {
     bytes: Full<Bytes>,
     hold: Option<Box<dyn Hold>>,
+    _kept: Kept,
 }
 
 impl ReplyBody {
-    /// A reply; without holds it is just its bytes.
-    pub fn new(bytes: Vec<u8>, hold: Option<Box<dyn Hold>>) -> Self {
+    /// A reply, with the room that it takes; without holds it is just its bytes.
+    pub fn new(bytes: Vec<u8>, kept: Kept, hold: Option<Box<dyn Hold>>) -> Self {
         Self {
             bytes: Full::new(Bytes::from(bytes)),
             hold,
+            _kept: kept,
         }
     }
 }
@@ -74,11 +77,13 @@ mod tests {
     #[tokio::test]
     async fn a_reply_that_goes_out_keeps_its_holds_and_one_that_does_not_gives_them_back() {
         let state = Arc::new(AtomicU8::new(0));
-        let body = ReplyBody::new(b"{}".to_vec(), Some(Box::new(Probe(Arc::clone(&state)))));
-        assert_eq!(body.collect().await.unwrap().to_bytes(), "{}");
+        let body = || {
+            let hold = Probe(Arc::clone(&state));
+            ReplyBody::new(b"{}".to_vec(), Kept::default(), Some(Box::new(hold)))
+        };
+        assert_eq!(body().collect().await.unwrap().to_bytes(), "{}");
         assert_eq!(state.load(Ordering::SeqCst), 1, "delivered");
-        let body = ReplyBody::new(b"{}".to_vec(), Some(Box::new(Probe(Arc::clone(&state)))));
-        drop(body);
+        drop(body());
         assert_eq!(state.load(Ordering::SeqCst), 2, "given back");
     }
 }

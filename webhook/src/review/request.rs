@@ -5,7 +5,7 @@ use super::uid::UidFinder;
 use super::values;
 use serde::Deserialize;
 use serde_json::Value;
-use sluice_policy::Refusal;
+use sluice_policy::{Refusal, json};
 use std::borrow::Cow;
 
 /// `apiVersion` of every review and reply.
@@ -95,6 +95,65 @@ pub struct UserInfo<'a> {
     /// The user's name.
     #[serde(borrow, default)]
     pub username: Cow<'a, str>,
+}
+
+impl Request<'_> {
+    /// The same, without the bytes that it was read from.
+    pub fn into_owned(self) -> Box<Request<'static>> {
+        Box::new(Request {
+            uid: owned(self.uid),
+            kind: GroupKind {
+                group: owned(self.kind.group),
+                version: owned(self.kind.version),
+                kind: owned(self.kind.kind),
+            },
+            resource: GroupResource {
+                group: owned(self.resource.group),
+                resource: owned(self.resource.resource),
+            },
+            sub_resource: owned(self.sub_resource),
+            name: owned(self.name),
+            namespace: owned(self.namespace),
+            operation: owned(self.operation),
+            dry_run: self.dry_run,
+            user_info: UserInfo {
+                username: owned(self.user_info.username),
+            },
+            object: self.object,
+            old_object: self.old_object,
+        })
+    }
+
+    /// How many bytes of text are still held of it when its objects are gone. Some hundred, unless somebody means harm.
+    pub fn lasting(&self) -> usize {
+        let own = [
+            &self.uid,
+            &self.kind.group,
+            &self.kind.version,
+            &self.kind.kind,
+            &self.resource.group,
+            &self.resource.resource,
+            &self.sub_resource,
+            &self.name,
+            &self.namespace,
+            &self.operation,
+            &self.user_info.username,
+        ];
+        let own: usize = own.iter().map(|text| text.len()).sum();
+        let of_objects = [&self.object, &self.old_object]
+            .into_iter()
+            .flat_map(|object| NAMING.map(|key| json::text(object, &["metadata", key])))
+            .flatten()
+            .map(str::len);
+        own + of_objects.sum::<usize>()
+    }
+}
+
+/// What of an object's metadata outlives it.
+const NAMING: [&str; 4] = ["name", "generateName", "uid", "resourceVersion"];
+
+fn owned(text: Cow<'_, str>) -> Cow<'static, str> {
+    Cow::Owned(text.into_owned())
 }
 
 /// What became of the bytes.

@@ -13,11 +13,12 @@ use tokio::time::{Instant, timeout_at};
 pub const BEGINNING: usize = 256 << 10;
 
 /// Taken and given back in pieces of this size.
-const PIECE: usize = 1 << 10;
+pub(super) const PIECE: usize = 1 << 10;
 
 /// Bodies that wait at once for either part; others are told to come again. What has arrived of them lies in the buffers of their
-/// connections, a mebibyte at most, and those who come last should not wait long behind others who are slow.
-const WAITING: usize = 16;
+/// connections, a window each at most ([`crate::server::connection`]), and those who come last should not wait long behind others who
+/// are slow.
+pub const WAITING: usize = 16;
 
 /// An API server sends a body in one go. Nothing of it for so long, while somebody waits, is too slow;
 const STANDSTILL: Duration = Duration::from_millis(250);
@@ -39,7 +40,8 @@ pub struct Size {
 
 impl Default for Size {
     /// 16 MiB and 32 MiB: more than a thousand reviews of ten kilobytes at once, and six of the longest. With what parsing takes
-    /// ([`super::values`]) and what the caches hold, it stays well below the 256 MiB that the chart grants.
+    /// ([`super::values`]), what answers take ([`super::answers`]: 16 MiB), what lies in the windows of those who wait (8 MiB) and what
+    /// the caches hold, it stays well below the 256 MiB that the chart grants.
     fn default() -> Self {
         Self {
             beginnings: 16 << 20,
@@ -82,6 +84,21 @@ impl Share {
     pub fn covers(&self) -> usize {
         self.covers
     }
+
+    /// Gives back all but what this many bytes take.
+    pub fn shrink(&mut self, bytes: usize) {
+        keep(&mut self.beginning, bytes.min(BEGINNING));
+        self.rest = self.rest.take().filter(|_| bytes > BEGINNING);
+        if let Some(rest) = &mut self.rest {
+            keep(rest, bytes - BEGINNING);
+        }
+        self.covers = self.covers.min(bytes);
+    }
+}
+
+fn keep(permit: &mut OwnedSemaphorePermit, bytes: usize) {
+    let spare = permit.num_permits().saturating_sub(bytes.div_ceil(PIECE));
+    drop(permit.split(spare));
 }
 
 impl Room {
@@ -208,6 +225,31 @@ mod tests {
         drop(first);
         assert_eq!(room.take(Some(1), later()).await.unwrap().covers(), 1);
         drop(second);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_share_is_shrunk_by_is_free_again() {
+        let room = Room::new(SMALL);
+        let free = || {
+            let parts = [&room.beginnings, &room.rest];
+            parts.map(|part| part.free.available_permits() * PIECE)
+        };
+        let all = free();
+        let mut share = room.take(None, later()).await.unwrap();
+        let long = 1 << 20;
+        let grown = room.grow(&mut share, long, long, later()).await;
+        assert_eq!(grown, Ok(()));
+        for (to, beginning, rest) in [
+            (2 * long, BEGINNING, long - BEGINNING),
+            (BEGINNING + 1, BEGINNING, PIECE),
+            (BEGINNING, BEGINNING, 0),
+            (PIECE + 1, 2 * PIECE, 0),
+            (0, 0, 0),
+        ] {
+            share.shrink(to);
+            assert_eq!(free(), [all[0] - beginning, all[1] - rest], "{to}");
+            assert_eq!(share.covers(), to.min(long));
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -20,13 +20,16 @@ pub static TOO_LARGE: Rule = Rule {
     id: "request/too-large",
     family: Family::Validation,
     code: Code::TooLarge,
-    summary: "the review is larger than 5 MiB, or holds more than 50,000 values",
+    summary: "the review is larger than 5 MiB, or holds more than 50,000 values, or its object more than 20,000",
     explain: "A review holds the object and, on an update, the stored one, both with managedFields. etcd takes \
               objects of 1.5 MiB, so a review of more than 5 MiB is mostly escaped text or a long managedFields list. \
               Make the object smaller: move large texts into a ConfigMap and refer to it. Values are list entries and \
               fields, wherever they stand; a text is one, however long. A value takes some hundred bytes of memory, \
               however short it is written, and a large FlinkDeployment has some thousand of them. The message tells \
-              how many a review holds: shorten lists and maps, or put them into a file or one text.",
+              how many a review holds: shorten lists and maps, or put them into a file or one text. Since an update \
+              carries the object twice, one of more than 20,000 values is not admitted: it could be neither changed nor \
+              suspended later. What is stored already and is larger may change as long as it hardly grows. And a patch \
+              of more than 2 MiB, which makes the object what is stored in the end, is not sent.",
     source: "decisions.md 13",
 };
 
@@ -39,7 +42,8 @@ pub static SLOW: Rule = Rule {
     explain: "The API server waits a few seconds for an answer. Nothing is wrong with the manifest: send it again. If \
               it persists, the network between the API server and Sluice or the machine that Sluice runs on is \
               overloaded; the metric sluice_admission_duration_seconds tells which. Reviews share 48 MiB of memory: \
-              while more are on their way at once, some are refused so, and one that comes slowly makes room for others.",
+              while more are on their way at once, some are refused so, and one that comes slowly makes room for others. \
+              Long answers share 16 MiB until they are taken.",
     source: "practice.md, the webhook registration",
 };
 

@@ -3,7 +3,7 @@
 //! It looks at structure only as far as it must: strings, nesting, and which of two keys it stands under.
 
 /// The longest uid, in bytes as written, that is looked for.
-const LONGEST: usize = 1024;
+pub const LONGEST: usize = 1024;
 
 /// Reads bytes piece by piece until it has seen the uid.
 #[derive(Debug, Default)]

@@ -3,6 +3,7 @@
 use super::Stop;
 use super::head::{Head, Noting};
 use super::unsent::{Noted, Unsent};
+use crate::review::room::WAITING;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderValue, header};
@@ -58,8 +59,14 @@ impl Default for Patience {
 /// HTTP/2 streams at once on one connection; the API server multiplexes all its reviews on one or two.
 const STREAMS: u32 = 512;
 
-/// HTTP/2 windows: large enough for a whole review without a round trip.
-const WINDOW: u32 = 1 << 20;
+/// HTTP/2 windows: so much of a body may come before it is read. Large enough for most reviews without a round trip.
+const WINDOW: u32 = 256 << 10;
+
+/// Of all bodies of a connection together. Those who wait for room are not read, and there may be as many of them as there are places
+/// to wait in: were this no more than their windows, nothing would come any more of the others.
+const ALL_WINDOWS: u32 = WINDOW * 48;
+
+const _: () = assert!(ALL_WINDOWS as usize >= (2 * WAITING + 16) * WINDOW as usize);
 
 /// Header bytes, HTTP/1.1 and HTTP/2.
 const HEADERS: u32 = 16 << 10;
@@ -173,7 +180,7 @@ fn builder(patience: Patience) -> auto::Builder<TokioExecutor> {
         .keep_alive_timeout(patience.ping)
         .max_concurrent_streams(STREAMS)
         .initial_stream_window_size(WINDOW)
-        .initial_connection_window_size(WINDOW * 4)
+        .initial_connection_window_size(ALL_WINDOWS)
         .max_header_list_size(HEADERS);
     builder
 }

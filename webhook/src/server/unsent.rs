@@ -2,6 +2,7 @@
 //! with a window of nothing would hold hundreds of answers, each as long as what it has sent to be echoed. The bytes of the
 //! connection flow all the while, so [`super::head`] sees nothing of it.
 
+use crate::review::answers::SHORT;
 use axum::body::{Body, Bytes};
 use hyper::body::{Frame, SizeHint};
 use std::collections::BTreeMap;
@@ -49,8 +50,8 @@ impl Unsent {
 }
 
 /// From this size on the last byte of a piece is handed out by itself: hyper takes a whole piece as soon as the window is open for a
-/// byte of it, and the next one only when it is open for all before.
-const HELD_BACK_FROM: usize = 16 << 10;
+/// byte of it, and the next one only when it is open for all before. So the body, and the room that it takes, stay until then.
+const HELD_BACK_FROM: usize = SHORT;
 
 /// A body whose end is noted.
 #[derive(Debug)]

@@ -42,13 +42,21 @@ pub async fn start(patience: Patience) -> Running {
 }
 
 pub async fn start_for(patience: Patience, clients: Option<Arc<Clients>>) -> Running {
+    start_of(Limits::default(), patience, clients).await
+}
+
+pub async fn start_within(limits: Limits, patience: Patience) -> Running {
+    start_of(limits, patience, None).await
+}
+
+async fn start_of(limits: Limits, patience: Patience, clients: Option<Arc<Clients>>) -> Running {
     let now = Timestamp::now();
     let ca = Authority::generate(now).unwrap();
     let resolver = Arc::new(LeafResolver::default());
     resolver.replace(ca.sign(&["127.0.0.1".to_owned()], now).unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let (service, metrics) = service(Limits::default());
+    let (service, metrics) = service(limits);
     let stop = Stop {
         leaving: CancellationToken::new(),
         drain: CancellationToken::new(),

@@ -1,0 +1,122 @@
+//! Crowds of reviews, and everybody else meanwhile: who waits for the ledger keeps no room, and who waits for room keeps no
+//! connection.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a test's own failures
+
+#[path = "support/server.rs"]
+mod server;
+mod support;
+
+use axum::body::Body;
+use axum::http::Request;
+use futures::future::{BoxFuture, join_all};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::{Value, json};
+use server::{post, start_within, uid_of};
+use sluice_webhook::quota::{Answer, Ask, QuotaGate};
+use sluice_webhook::review::Limits;
+use sluice_webhook::review::room::Size;
+use sluice_webhook::server::connection::Patience;
+use std::sync::Arc;
+use std::time::Duration;
+use support::{GivenObjects, complete, review, service_with, session_cluster};
+use tokio::time::Instant;
+use tower::ServiceExt;
+
+/// A ledger that does not answer.
+struct Silent;
+
+impl QuotaGate for Silent {
+    fn reserve<'a>(&'a self, _: Ask<'a>, _: Instant) -> BoxFuture<'a, Answer> {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// A review of a cluster in this state, with a text of this length in it.
+fn with_text(state: &str, length: usize) -> Bytes {
+    let mut object = complete(&session_cluster(state));
+    object["metadata"]["annotations"] = json!({ "text": "x".repeat(length) });
+    let old = session_cluster(state);
+    let (operation, old) = if state == "RUNNING" {
+        ("CREATE", Value::Null)
+    } else {
+        ("UPDATE", old)
+    };
+    Bytes::from(review("u-1", operation, object, old).to_string())
+}
+
+async fn ask(router: axum::Router, body: Bytes) -> Value {
+    let request = Request::post("/validate?timeout=3s").header("content-type", "application/json");
+    let request = request.header("content-length", body.len());
+    let response = router.oneshot(request.body(Body::from(body)).unwrap());
+    let bytes = response.await.unwrap().into_body().collect().await.unwrap();
+    serde_json::from_slice::<Value>(&bytes.to_bytes()).unwrap()["response"].take()
+}
+
+#[tokio::test(start_paused = true)]
+async fn starts_that_wait_for_a_silent_ledger_keep_no_room() {
+    // So many, and so long, that they fill the room for beginnings; and the room for all that comes after.
+    for (starts, length) in [(100, 300 << 10), (700, 33 << 10), (8, 4_900_000)] {
+        let (service, _) = service_with(
+            Limits::default(),
+            Arc::new(Silent),
+            Arc::new(GivenObjects::default()),
+        );
+        let router = service.router();
+        let start = with_text("RUNNING", length);
+        let crowd = (0..starts).map(|_| ask(router.clone(), start.clone()));
+        let crowd = tokio::spawn(join_all(crowd));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        for length in [0, length] {
+            let began = Instant::now();
+            let reply = ask(router.clone(), with_text("STOPPED", length)).await;
+            assert_eq!(reply["allowed"], true, "beside {starts}: {reply}");
+            assert_eq!(began.elapsed(), Duration::ZERO, "beside {starts}");
+        }
+        for reply in crowd.await.unwrap() {
+            let message = reply["status"]["message"].as_str().unwrap();
+            assert!(message.contains("could not be judged in time"), "{message}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_bodies_that_wait_for_room_stop_no_other_on_their_connection() {
+    let limits = Limits {
+        room: Size {
+            rest: 0,
+            ..Size::default()
+        },
+        ..Limits::default()
+    };
+    let running = start_within(limits, Patience::default()).await;
+    let stream = running.connect(&["h2"]).await.unwrap();
+    let (client, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+    tokio::spawn(connection);
+    let long = with_text("STOPPED", 3 << 20);
+    let crowd = (0..16).map(|_| {
+        let mut client = client.clone();
+        let request = Request::post("https://127.0.0.1/validate?timeout=20s")
+            .header("content-type", "application/json")
+            .body(Full::new(long.clone()))
+            .unwrap();
+        tokio::spawn(async move { client.send_request(request).await })
+    });
+    let crowd: Vec<_> = crowd.collect();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let began = Instant::now();
+    for _ in 0..20 {
+        let small = client.clone().send_request(post("small")).await;
+        assert_eq!(uid_of(small.unwrap()).await, "small");
+    }
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(crowd.iter().all(|one| !one.is_finished()), "nobody waited");
+    for one in crowd {
+        one.abort();
+    }
+}
