@@ -189,6 +189,11 @@ pub trait Dialect: Send + Sync {
         Vec::new()
     }
 
+    /// Whether the object is asked to stand still, by a lever: what can be told even where its charge cannot be read.
+    fn stops(&self, _object: &Value) -> bool {
+        false
+    }
+
     /// Which requests for fewer replicas through `/scale`, or as many, are never asked about.
     fn scale_down(&self) -> ScaleDown {
         ScaleDown::Judged

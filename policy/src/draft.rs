@@ -11,6 +11,7 @@ use json_patch::{
 };
 use serde_json::{Map, Value};
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 /// An object and the patch that leads from the object as sent to the object as it is now.
 #[derive(Clone, Debug)]
@@ -90,6 +91,40 @@ impl<'o> Draft<'o> {
         Some(removed)
     }
 
+    /// Removes fields. Those of one map that stand together go at once: each that goes by itself moves all that come after it.
+    pub fn remove_all(&mut self, paths: &[FieldPath]) {
+        for of_one_map in paths.chunk_by(|a, b| parents(a) == parents(b)) {
+            match of_one_map {
+                [path] => _ = self.remove(path),
+                _ => self.remove_from_one_map(of_one_map),
+            }
+        }
+    }
+
+    fn remove_from_one_map(&mut self, paths: &[FieldPath]) {
+        let mut going: HashMap<&str, &FieldPath> = paths
+            .iter()
+            .filter(|path| path.get(&self.object).is_some())
+            .filter_map(|path| Some((path.last_key()?, path)))
+            .collect();
+        let Some(first) = going.values().next() else {
+            return;
+        };
+        let Some(Value::Object(map)) = node(self.object.to_mut(), parents(first)) else {
+            return;
+        };
+        let operations = &mut self.operations;
+        map.retain(|key, _| match going.remove(key.as_str()) {
+            None => true,
+            Some(path) => {
+                operations.push(PatchOperation::Remove(RemoveOperation {
+                    path: pointer(path.steps()),
+                }));
+                false
+            }
+        });
+    }
+
     fn put(&mut self, steps: &[Step], value: Value) -> bool {
         let Some((last, parents)) = steps.split_last() else {
             return false;
@@ -137,6 +172,12 @@ fn first_missing(object: &Value, path: &FieldPath) -> Option<usize> {
     Some(path.steps().len())
 }
 
+fn parents(path: &FieldPath) -> &[Step] {
+    path.steps()
+        .split_last()
+        .map_or(&[], |(_, parents)| parents)
+}
+
 fn node<'v>(object: &'v mut Value, steps: &[Step]) -> Option<&'v mut Value> {
     steps.iter().try_fold(object, |value, step| match step {
         Step::Key(key) => value.get_mut(key.as_str()),
@@ -180,6 +221,33 @@ mod tests {
             "a list has no keys"
         );
         let (made, patch) = draft.finish();
+        let mut replayed = sent.clone();
+        json_patch::patch(&mut replayed, &patch).unwrap();
+        assert_eq!(&replayed, made.as_ref());
+    }
+
+    #[test]
+    fn many_fields_go_at_once_and_each_is_an_operation() {
+        let sent = json!({"spec": {"a": 1, "b": 2, "c": 3, "d": {"e": 4}}, "list": [1]});
+        let mut draft = Draft::new(&sent);
+        let paths = [
+            "spec.a",
+            "spec.c",
+            "spec.a",
+            "spec.none",
+            "spec.d.e",
+            "none.x",
+            "none.y",
+        ];
+        let mut paths: Vec<FieldPath> = paths.map(FieldPath::of).into();
+        paths.extend([0, 1].map(|index| FieldPath::of("list").index(index)));
+        draft.remove_all(&paths);
+        assert_eq!(draft.operations().len(), 3);
+        let (made, patch) = draft.finish();
+        assert_eq!(
+            made.as_ref(),
+            &json!({"spec": {"b": 2, "d": {}}, "list": [1]})
+        );
         let mut replayed = sent.clone();
         json_patch::patch(&mut replayed, &patch).unwrap();
         assert_eq!(&replayed, made.as_ref());

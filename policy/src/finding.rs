@@ -127,12 +127,20 @@ impl Findings {
         });
     }
 
-    /// Adds a warning; see [`one_line`] for how it is shaped. The same warning twice is kept once.
+    /// Adds a warning; see [`one_line`] for how it is shaped. The same warning twice is kept once, and of very many only the first.
     pub fn warn(&mut self, message: impl AsRef<str>) {
-        let line = one_line(message.as_ref());
-        if !self.warnings.contains(&line) {
-            self.warnings.push(line);
+        if self.warnings.len() > WARNINGS {
+            return; // the last one says so
         }
+        let line = one_line(message.as_ref());
+        if self.warnings.contains(&line) {
+            return;
+        }
+        self.warnings.push(if self.warnings.len() < WARNINGS {
+            line
+        } else {
+            format!("there are more warnings; these are the first {WARNINGS}")
+        });
     }
 
     /// Whether nothing is wrong (warnings do not count).
@@ -157,9 +165,12 @@ pub fn one_line(message: &str) -> String {
 }
 
 /// How many causes a message lists; a manifest with thousands of bad entries must not make a reply of megabytes.
-const LISTED: usize = 25;
+pub(crate) const LISTED: usize = 25;
 /// How many causes a refusal carries; work on each of them need go no further.
 pub(crate) const CAUSES: usize = 100;
+
+/// How many warnings are kept: an API server passes on 4096 characters of them in all.
+const WARNINGS: usize = 100;
 
 /// A refusal: what the user sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -266,6 +277,20 @@ mod tests {
                 .ends_with("spec.jars[24]: is no URL. And 4975 more. [a/b]")
         );
         assert_eq!(refusal.causes.len(), 100);
+    }
+
+    #[test]
+    fn of_thousands_of_warnings_the_first_are_kept_and_the_last_says_so() {
+        let mut findings = Findings::default();
+        for number in 0..5000 {
+            findings.warn(format!("warning {}", number / 2));
+        }
+        assert_eq!(findings.warnings.len(), 101);
+        let last = findings.warnings.last().map(String::as_str);
+        assert_eq!(
+            last,
+            Some("there are more warnings; these are the first 100")
+        );
     }
 
     #[test]

@@ -6,9 +6,9 @@ pub mod parts;
 
 use crate::dialect::{Dialect, Frozen, LeafKind};
 use crate::draft::Draft;
-use crate::finding::{Cause, CauseReason, Findings, Refusal};
+use crate::finding::{CAUSES, Cause, CauseReason, Findings, LISTED, Refusal};
 use crate::json;
-use crate::path::FieldPath;
+use crate::path::{FieldPath, Step};
 use crate::quantity::{MilliCpu, flink_memory};
 use crate::review::Review;
 use serde_json::Value;
@@ -45,7 +45,7 @@ pub fn spec_changes(dialect: &dyn Dialect, old: &Value, new: &Value) -> Vec<Chan
     let mut changes = Vec::new();
     compare(
         dialect,
-        &FieldPath::of("spec"),
+        (&FieldPath::of("spec"), LONGEST_PATH),
         old.get("spec"),
         new.get("spec"),
         &mut changes,
@@ -53,38 +53,57 @@ pub fn spec_changes(dialect: &dyn Dialect, old: &Value, new: &Value) -> Vec<Chan
     changes
 }
 
+/// How long the path of a change may become, in bytes of keys, each with what it takes to keep it. Every change has a path of its own,
+/// and under a long one there may be thousands; beyond it a map changes as a whole. Fields with a meaning of their own have less than half.
+const LONGEST_PATH: usize = 1024;
+
 fn compare(
     dialect: &dyn Dialect,
-    path: &FieldPath,
+    (path, room): (&FieldPath, usize),
     old: Option<&Value>,
     new: Option<&Value>,
     changes: &mut Vec<Change>,
 ) {
     let old = old.filter(|value| !is_empty(value));
     let new = new.filter(|value| !is_empty(value));
+    let below = |key: &str| {
+        (
+            path.key(key),
+            room.saturating_sub(key.len() + size_of::<Step>()),
+        )
+    };
     match (old, new) {
         (None, None) => {}
         (Some(a), Some(b)) if a == b => {}
+        (old, new) if room == 0 => changes.push(Change {
+            path: path.clone(),
+            old: old.cloned(),
+            new: new.cloned(),
+        }),
         (Some(Value::Object(a)), Some(Value::Object(b))) => {
             for (key, value) in a {
                 let new = b.get(key);
                 // Most fields are the same; no path is made for those.
                 if new != Some(value) {
-                    compare(dialect, &path.key(key), Some(value), new, changes);
+                    let (path, room) = below(key);
+                    compare(dialect, (&path, room), Some(value), new, changes);
                 }
             }
             for (key, value) in b.iter().filter(|(key, _)| !a.contains_key(*key)) {
-                compare(dialect, &path.key(key), None, Some(value), changes);
+                let (path, room) = below(key);
+                compare(dialect, (&path, room), None, Some(value), changes);
             }
         }
         (Some(Value::Object(map)), None) => {
             for (key, value) in map {
-                compare(dialect, &path.key(key), Some(value), None, changes);
+                let (path, room) = below(key);
+                compare(dialect, (&path, room), Some(value), None, changes);
             }
         }
         (None, Some(Value::Object(map))) => {
             for (key, value) in map {
-                compare(dialect, &path.key(key), None, Some(value), changes);
+                let (path, room) = below(key);
+                compare(dialect, (&path, room), None, Some(value), changes);
             }
         }
         (Some(a), Some(b)) if same_meaning(dialect.leaf_kind(path), a, b) => {}
@@ -161,11 +180,15 @@ pub fn judge(review: &Review<'_>, findings: &mut Findings) -> Option<Refusal> {
 }
 
 fn refusal(review: &Review<'_>, frozen: &Frozen, changes: &[Change]) -> Refusal {
-    let listed = changes
+    let mut listed = changes
         .iter()
+        .take(LISTED)
         .map(Change::describe)
         .collect::<Vec<_>>()
         .join("; ");
+    if changes.len() > LISTED {
+        listed.extend(["; and ", &(changes.len() - LISTED).to_string(), " more"]);
+    }
     Refusal {
         rule: frozen.rule,
         code: frozen.rule.code,
@@ -178,6 +201,7 @@ fn refusal(review: &Review<'_>, frozen: &Frozen, changes: &[Change]) -> Refusal 
         ),
         causes: changes
             .iter()
+            .take(CAUSES)
             .map(|change| Cause {
                 rule: frozen.rule,
                 field: change.path.clone(),
@@ -190,5 +214,28 @@ fn refusal(review: &Review<'_>, frozen: &Frozen, changes: &[Change]) -> Refusal 
             })
             .collect(),
         retry_after: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect_for;
+    use serde_json::json;
+
+    #[test]
+    fn a_long_key_is_not_repeated_for_every_change_below_it() {
+        let dialect = dialect_for("flink.apache.org", "FlinkDeployment").unwrap();
+        let many: serde_json::Map<_, _> = (0..1000).map(|n| (format!("k{n}"), json!(n))).collect();
+        let made = |length: usize| {
+            let new = json!({"spec": {"podTemplate": { "x".repeat(length): many }}});
+            let changes = spec_changes(dialect, &json!({"spec": {}}), &new);
+            changes
+                .iter()
+                .map(|change| change.path.to_string().len())
+                .sum::<usize>()
+        };
+        assert!(made(100) > 1000 * 100, "each by itself");
+        assert!(made(100_000) < 200_000, "{}", made(100_000));
     }
 }

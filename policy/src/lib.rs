@@ -23,6 +23,7 @@ pub mod review;
 pub mod rule;
 #[doc(hidden)]
 pub mod sabotage;
+pub mod values;
 pub mod world;
 
 pub use admit::{Demand, Judgement, Mutation, Rise, mutate, validate};

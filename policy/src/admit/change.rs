@@ -39,18 +39,25 @@ pub(super) fn lets_go(review: &Review<'_>, world: &dyn World) -> bool {
     only_lowers(review, before.as_ref(), read(review.object).as_ref())
 }
 
-/// A change of nothing but levers that lowers the charge, or leaves it, and starts nothing.
+/// A change of nothing but levers that lowers the charge, or leaves it, and starts nothing; or one that stops what has a charge that cannot
+/// be read.
 pub(super) fn only_lowers(
     review: &Review<'_>,
     before: Option<&Workload>,
     after: Option<&Workload>,
 ) -> bool {
-    let (Some(old), Some(before), Some(after)) = (review.old(), before, after) else {
+    let Some(old) = review.old() else {
         return false;
     };
-    let starts = after.desired == Desired::Running && before.desired != Desired::Running;
     let levers = review.dialect.levers();
-    if starts || levers.is_empty() || after.charge() > before.charge() {
+    let lowers = match (before, after) {
+        (Some(before), Some(after)) => {
+            let starts = after.desired == Desired::Running && before.desired != Desired::Running;
+            !starts && after.charge() <= before.charge()
+        }
+        _ => review.dialect.stops(review.object),
+    };
+    if levers.is_empty() || !lowers {
         return false;
     }
     let within_levers = |old: &Value| {

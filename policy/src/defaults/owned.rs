@@ -6,6 +6,7 @@
 
 use crate::json;
 use crate::path::{FieldPath, Step};
+use crate::values;
 use serde_json::Value;
 
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -57,11 +58,11 @@ impl<'o> Owned<'o> {
 }
 
 fn last_applied(object: &Value) -> Option<Value> {
-    serde_json::from_str(json::text(
-        object,
-        &["metadata", "annotations", LAST_APPLIED],
-    )?)
-    .ok()
+    let text = json::text(object, &["metadata", "annotations", LAST_APPLIED])?;
+    if text.len() > super::record::LONGEST {
+        return None; // no API server will store it
+    }
+    values::read(text)
 }
 
 /// Walks a fieldsV1 set: `{"f:spec": {"f:parallelism": {}}}`. An empty map claims the field itself and nothing below
@@ -93,6 +94,22 @@ fn claims(fields: &Value, path: &FieldPath) -> bool {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn of_a_last_applied_text_that_would_become_very_many_values_nothing_is_made() {
+        let applied = |lists: usize| {
+            let lists = "[0],".repeat(lists);
+            let text = format!(r#"{{"spec":{{"state":"RUNNING"}},"x":[{lists}0]}}"#);
+            let object = json!({"metadata": {"annotations": {LAST_APPLIED: text}}});
+            Owned::on_create(&object).has(&FieldPath::of("spec.state"))
+        };
+        assert!(applied(1_000));
+        assert!(!applied(60_000), "what an API server would store");
+        let object = json!({"metadata": {"annotations": {LAST_APPLIED: format!(
+            r#"{{"spec":{{"state":"RUNNING"}},"x":"{}"}}"#, "x".repeat(300_000)
+        )}}});
+        assert!(!Owned::on_create(&object).has(&FieldPath::of("spec.state")));
+    }
 
     #[test]
     fn claims_are_read_from_both_places() {

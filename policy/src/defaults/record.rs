@@ -5,6 +5,7 @@
 
 use crate::json;
 use crate::path::FieldPath;
+use crate::values;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -16,8 +17,8 @@ use std::fmt::{self, Write as _};
 pub const ANNOTATION: &str = "sluice.dev/defaults";
 
 const LONGEST_PLAIN: usize = 64;
-/// What an API server lets all annotations of an object have together, in bytes: a longer record is nobody's.
-const LONGEST: usize = 256 * 1024;
+/// What an API server lets all annotations of an object have together, in bytes: a longer text is nobody's.
+pub(super) const LONGEST: usize = 256 * 1024;
 const HASH_KEY: &str = "sha256";
 
 /// What was filled in, by path.
@@ -30,7 +31,7 @@ impl Record {
     pub fn of(object: &Value) -> Self {
         json::text(object, &["metadata", "annotations", ANNOTATION])
             .filter(|text| text.len() <= LONGEST)
-            .and_then(|text| serde_json::from_str::<BTreeMap<Pointer, Value>>(text).ok())
+            .and_then(values::read::<BTreeMap<Pointer, Value>>)
             .map(|map| {
                 Self(
                     map.into_iter()

@@ -31,6 +31,7 @@ pub(super) mod section;
 pub(super) mod session_job;
 mod shape;
 pub(super) mod snapshot;
+mod templates;
 mod version;
 
 use crate::json;

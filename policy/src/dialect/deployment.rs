@@ -197,6 +197,10 @@ impl Dialect for Deployment {
         ]
     }
 
+    fn stops(&self, object: &Value) -> bool {
+        status::desired(object, "CANCELLED") != Desired::Running
+    }
+
     fn leaf_kind(&self, path: &FieldPath) -> LeafKind {
         shape::leaf_kind(tables::DEPLOYMENT, path)
     }

@@ -3,7 +3,7 @@
 
 use super::apache::{change, charge, confluent, deployment, freeze, rules, section};
 use super::{Dialect, KindInfo, LeafKind, Scope};
-use crate::charge::Workload;
+use crate::charge::{Desired, Workload};
 use crate::finding::{Cause, Findings};
 use crate::json;
 use crate::path::FieldPath;
@@ -98,6 +98,10 @@ impl Dialect for CmfApplication {
         vec![FieldPath::of("spec.job.state")]
     }
 
+    fn stops(&self, object: &Value) -> bool {
+        charge::wish(object) != Desired::Running
+    }
+
     fn comparable<'o>(&self, object: &'o Value) -> Cow<'o, Value> {
         freeze::comparable(object)
     }
@@ -185,6 +189,10 @@ impl Dialect for PlatformApplication {
 
     fn levers(&self) -> Vec<FieldPath> {
         vec![FieldPath::of("spec.job.state")]
+    }
+
+    fn stops(&self, object: &Value) -> bool {
+        charge::wish(object) != Desired::Running
     }
 
     fn comparable<'o>(&self, object: &'o Value) -> Cow<'o, Value> {

@@ -2,7 +2,7 @@
 
 use super::apache::{self, change, charge, confluent, deployment, facts, freeze, rules, section};
 use super::{Dialect, Frozen, KindInfo, LeafKind, Scope};
-use crate::charge::Workload;
+use crate::charge::{Desired, Workload};
 use crate::finding::{Cause, Findings};
 use crate::immutability::parts::Part;
 use crate::path::FieldPath;
@@ -78,6 +78,10 @@ impl Dialect for FlinkDeployment {
 
     fn levers(&self) -> Vec<FieldPath> {
         vec![FieldPath::of("spec.job.state")]
+    }
+
+    fn stops(&self, object: &Value) -> bool {
+        charge::wish(object) != Desired::Running
     }
 
     fn comparable<'o>(&self, object: &'o Value) -> Cow<'o, Value> {

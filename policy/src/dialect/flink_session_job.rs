@@ -1,9 +1,8 @@
 //! FlinkSessionJob of the Apache operator: a job on a session FlinkDeployment.
 
-use super::apache::conf::Conf;
-use super::apache::{self, charge, deployment, freeze, rules, section, session_job};
+use super::apache::{self, charge, freeze, rules, section, session_job};
 use super::{Dialect, KindInfo, Scope};
-use crate::charge::Workload;
+use crate::charge::{Desired, Workload};
 use crate::finding::{Cause, Findings};
 use crate::json;
 use crate::path::FieldPath;
@@ -70,6 +69,10 @@ impl Dialect for FlinkSessionJob {
         vec![FieldPath::of("spec.job.state")]
     }
 
+    fn stops(&self, object: &Value) -> bool {
+        charge::wish(object) != Desired::Running
+    }
+
     fn comparable<'o>(&self, object: &'o Value) -> Cow<'o, Value> {
         freeze::comparable(object)
     }
@@ -93,11 +96,7 @@ impl Dialect for FlinkSessionJob {
         let cluster = session_job::cluster(object, namespace, world);
         let cluster = cluster.found();
         charge::workload(object, charge::Kind::SessionJob, |object| {
-            let operator = operator.as_deref();
-            let its = cluster.map_or_else(
-                || Conf::operator(operator, namespace, None),
-                |cluster| deployment::effective(cluster, namespace, operator),
-            );
+            let its = session_job::its(cluster, namespace, operator.as_deref());
             let conf = session_job::over(its.clone(), object);
             charge::session_job(object, cluster, &its, &conf)
         })

@@ -166,6 +166,10 @@ impl Dialect for SessionCluster {
         ]
     }
 
+    fn stops(&self, object: &Value) -> bool {
+        desired_word(object) == "STOPPED"
+    }
+
     fn leaf_kind(&self, path: &FieldPath) -> LeafKind {
         shape::leaf_kind(tables::SESSION_CLUSTER, path)
     }

@@ -10,7 +10,7 @@ use super::own::{
     jars, job_options, name, normalise, notices, references, status, strategies, tables,
 };
 use super::{Derived, Dialect, KindInfo, LeafKind, Scope};
-use crate::charge::Workload;
+use crate::charge::{Desired, Workload};
 use crate::defaults::record::Record;
 use crate::draft::Draft;
 use crate::finding::{Cause, CauseReason, Findings};
@@ -118,6 +118,10 @@ impl Dialect for SessionJob {
 
     fn levers(&self) -> Vec<FieldPath> {
         vec![FieldPath::of("spec.state")]
+    }
+
+    fn stops(&self, object: &Value) -> bool {
+        status::desired(object, "RUNNING") != Desired::Running
     }
 
     fn leaf_kind(&self, path: &FieldPath) -> LeafKind {

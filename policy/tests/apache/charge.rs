@@ -444,6 +444,82 @@ fn a_session_job_pays_for_the_taskmanagers_of_its_native_cluster() {
     assert_eq!(on(&merged(&cluster, &wide), &job), 10 * 2500);
 }
 
+/// The operator logs such a value and changes nothing; what a job runs with, runs on.
+#[test]
+fn no_word_of_its_cluster_makes_a_session_job_cost_nothing() {
+    let job = deployed(&session_job());
+    let suspended = merged(&job, &json!({"spec": {"job": {"state": "suspended"}}}));
+    for (configuration, field) in [
+        (
+            json!({"job.autoscaler.enabled": "true", "job.autoscaler.quota.cpu": "5000m"}),
+            "job.autoscaler.quota.cpu",
+        ),
+        (
+            json!({"pipeline.jobvertex-parallelism-overrides": "a"}),
+            "pipeline.jobvertex-parallelism-overrides",
+        ),
+        (
+            json!({"parallelism.default": "many"}),
+            "parallelism.default",
+        ),
+    ] {
+        let cluster = deployed(&session());
+        let edited = merged(
+            &cluster,
+            &json!({"spec": {"flinkConfiguration": configuration}}),
+        );
+        let refusal = updated(&cluster, &edited, &EmptyWorld).refusal.unwrap();
+        assert_eq!(refusal.rule.id, "flink/cpu", "{}", refusal.message);
+        assert!(refusal.message.contains(field), "{}", refusal.message);
+        assert!(!refusal.message.contains("500m"), "{}", refusal.message);
+        // It was stored while nobody judged it.
+        let world = Known {
+            objects: vec![edited],
+            ..Known::default()
+        };
+        assert_eq!(workload_in(&job, &world).charge().0, 2 * 1500, "{field}");
+        assert_eq!(updated(&job, &suspended, &world).refusal, None, "{field}");
+    }
+    // What the job says itself is its own.
+    for world in [
+        &EmptyWorld as &dyn sluice_policy::World,
+        &Known {
+            objects: vec![session()],
+            ..Known::default()
+        },
+    ] {
+        let own = json!({"spec": {"flinkConfiguration": {"job.autoscaler.enabled": "true", "job.autoscaler.quota.cpu": "5000m"}}});
+        let refusal = created(&merged(&session_job(), &own), world)
+            .refusal
+            .unwrap();
+        assert_eq!(refusal.rule.id, "flink/cpu");
+        assert!(
+            refusal.message.contains("without a unit"),
+            "{}",
+            refusal.message
+        );
+    }
+}
+
+#[test]
+fn what_has_a_charge_that_cannot_be_read_can_be_suspended_and_nothing_else() {
+    let unreadable =
+        json!({"spec": {"flinkConfiguration": {"taskmanager.numberOfTaskSlots": "many"}}});
+    let stored = merged(&deployed(&application()), &unreadable);
+    let judged = |spec: Value| {
+        let sent = merged(&stored, &json!({ "spec": spec }));
+        updated(&stored, &sent, &EmptyWorld)
+            .refusal
+            .map(|refusal| refusal.rule.id)
+    };
+    assert_eq!(judged(json!({"job": {"state": "suspended"}})), None);
+    assert_eq!(
+        judged(json!({"job": {"state": "suspended", "parallelism": 9}})),
+        Some("flink/cpu")
+    );
+    assert_eq!(judged(json!({"image": "flink:1.20.1"})), Some("flink/cpu"));
+}
+
 #[test]
 fn figures_that_cannot_be_read_name_their_field() {
     for (spec, field) in [

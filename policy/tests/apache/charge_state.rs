@@ -241,3 +241,59 @@ fn what_is_being_deleted_asks_for_nothing_but_holds_its_pods() {
         (Desired::Stopped, MilliCpu::ZERO, 4000)
     );
 }
+
+/// The operator ignores a change of its own options: pods that run stay merged as they were.
+#[test]
+fn another_way_to_merge_pod_templates_gives_nothing_back_of_what_runs() {
+    const KEY: &str = "kubernetes.operator.pod-template.merge-arrays-by-name";
+    let container = |name: &str, cpu: &str| json!({"name": name, "image": "x", "resources": {"requests": {"cpu": cpu}}});
+    let templates = json!({"spec": {
+        "podTemplate": {"spec": {"containers": [container("a", "10")]}},
+        "taskManager": {"podTemplate": {"spec": {"containers": [{"name": "b"}, container("a", "100m")]}}},
+    }});
+    // Two TaskManagers with b of 10 and a of 0.1, and a JobManager with a of 10.
+    let application = merged(&application(), &templates);
+    let running = deployed(&application);
+    let as_merged = 1000 + 10_000 + 2 * (1500 + 10_100);
+    assert_eq!(workload(&running).charge().0, as_merged);
+    for value in [
+        json!({ KEY: "true" }),
+        json!({"kubernetes": {"operator": {"pod-template.merge-arrays-by-name": true}}}),
+    ] {
+        let flipped = merged(&running, &json!({"spec": {"flinkConfiguration": value}}));
+        assert_eq!(
+            workload(&flipped).charge().0,
+            as_merged,
+            "nothing was started anew"
+        );
+        let anew = deployed(&merged(
+            &application,
+            &json!({"spec": {"flinkConfiguration": value}}),
+        ));
+        assert_eq!(workload(&anew).charge().0, 1000 + 10_000 + 2 * (1500 + 100));
+        let world = |cluster: &Value| Known {
+            objects: vec![cluster.clone()],
+            ..Known::default()
+        };
+        let cluster = deployed(&merged(&session(), &templates));
+        let flipped = merged(&cluster, &json!({"spec": {"flinkConfiguration": value}}));
+        let job = deployed(&session_job());
+        assert_eq!(
+            workload_in(&job, &world(&cluster)).charge().0,
+            2 * (1500 + 10_100)
+        );
+        assert_eq!(
+            workload_in(&job, &world(&flipped)).charge().0,
+            2 * (1500 + 10_100)
+        );
+    }
+    // What is changed beside it and has come to rest is given back.
+    let smaller = merged(
+        &running,
+        &json!({"spec": {"flinkConfiguration": {KEY: "true"}, "job": {"parallelism": 2}}}),
+    );
+    assert_eq!(
+        workload(&deployed(&smaller)).charge().0,
+        1000 + 10_000 + 1500 + 100
+    );
+}

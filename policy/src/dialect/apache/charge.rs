@@ -13,7 +13,7 @@ pub(crate) use state::{Kind, wish, workload};
 use super::conf::Conf;
 use super::resources::Role;
 use super::{Mode, autoscaler};
-use crate::finding::Cause;
+use crate::finding::{Cause, Findings};
 use crate::json;
 use crate::quantity::MilliCpu;
 use serde_json::Value;
@@ -52,7 +52,7 @@ pub(crate) fn cluster(object: &Value, conf: &Conf<'_>) -> Result<MilliCpu, Cause
     };
     let declared = task_manager.whole.times(task_managers);
     let charged = if is_application {
-        autoscaled(declared, &task_manager, conf)?
+        autoscaled(declared, &task_manager, conf)
     } else {
         declared
     };
@@ -78,19 +78,40 @@ pub(crate) fn session_job(
     }
     let task_manager = pod(spec, Role::TaskManager, mode, cluster_conf)?;
     let task_managers = count::session_job(object, cluster_conf, conf)?;
-    autoscaled(task_manager.whole.times(task_managers), &task_manager, conf)
+    let declared = task_manager.whole.times(task_managers);
+    Ok(autoscaled(declared, &task_manager, conf))
 }
 
-/// An autoscaled job is charged the CPU that its autoscaler keeps to, unless it asks for more by itself.
-fn autoscaled(declared: MilliCpu, pod: &PodCpu, conf: &Conf<'_>) -> Result<MilliCpu, Cause> {
-    if !autoscaler::is_enabled(conf) {
-        return Ok(declared);
+/// Refuses what cannot be read of that by which the jobs of a native session cluster are charged: nobody judges it again for them, and
+/// what it says for a job that runs already would be lost.
+pub(crate) fn judge_for_jobs(conf: &Conf<'_>, findings: &mut Findings) {
+    for cause in count::unreadable_for_jobs(conf) {
+        findings.causes.push(cause);
     }
-    let Some((key, text)) = autoscaler::quota_cpu(conf) else {
-        return Ok(declared);
+}
+
+/// Refuses a `job.autoscaler.quota.cpu` that cannot be read.
+pub(crate) fn judge_quota(conf: &Conf<'_>, findings: &mut Findings) {
+    if let Some((key, text)) = autoscaler::quota_cpu(conf)
+        && let Err(error) = cpu::double(text)
+    {
+        findings
+            .causes
+            .push(cpu::cause_of_double(super::conf::path(key), error));
+    }
+}
+
+/// An autoscaled job is charged the CPU that its autoscaler keeps to, unless it asks for more by itself. With a figure that cannot be read
+/// the autoscaler fails and changes nothing, and what is declared runs on; [`judge_quota`] refuses it.
+fn autoscaled(declared: MilliCpu, pod: &PodCpu, conf: &Conf<'_>) -> MilliCpu {
+    if !autoscaler::is_enabled(conf) {
+        return declared;
+    }
+    let quota = autoscaler::quota_cpu(conf).and_then(|(_, text)| cpu::double(text).ok());
+    let Some(quota) = quota else {
+        return declared;
     };
-    let quota = cpu::double(text).map_err(|error| cpu::cause(super::conf::path(key), error))?;
     let pods = quota.0.checked_div(pod.main.0).unwrap_or(0);
     let beside = pod.whole.minus(pod.main).times(pods);
-    Ok(declared.max(quota.plus(beside)))
+    declared.max(quota.plus(beside))
 }

@@ -162,7 +162,12 @@ impl<'a> Conf<'a> {
     }
 }
 
-/// Calls `put` for every leaf in order: maps become dotted keys, lists one text with semicolons, scalars their text.
+/// No option's name has a beginning as long as this. It stands in front of every key below it, so a longer one would make a configuration
+/// of some megabytes into gigabytes.
+pub(in crate::dialect) const LONGEST_BEGINNING: usize = 256;
+
+/// Calls `put` for every leaf in order: maps become dotted keys, lists one text with semicolons, scalars their text. A map under a very
+/// long key, in which there can be no option, is one leaf: its JSON.
 pub(crate) fn flatten<'a>(
     value: &'a Value,
     key: Cow<'a, str>,
@@ -173,6 +178,9 @@ pub(crate) fn flatten<'a>(
     let mut depth_first = Vec::new();
     while let Some((key, value)) = open.pop() {
         match value {
+            Value::Object(map) if !map.is_empty() && key.len() > LONGEST_BEGINNING => {
+                put(key, Cow::Owned(value.to_string()));
+            }
             Value::Object(map) => {
                 depth_first.extend(map.iter().map(|(name, value)| {
                     let key = if key.is_empty() {
@@ -227,6 +235,21 @@ mod tests {
         assert_eq!(get("list"), Some("a;1"));
         assert_eq!(get("none"), Some("null"), "as the operator reads it");
         assert_eq!(conf.entries.len(), 6);
+    }
+
+    #[test]
+    fn a_long_key_is_not_repeated_in_front_of_all_that_is_below_it() {
+        let many: serde_json::Map<_, _> = (0..1000).map(|n| (format!("k{n}"), json!(n))).collect();
+        let made = |length: usize| {
+            let mut made = 0;
+            let configuration = json!({ "x".repeat(length): many });
+            flatten(&configuration, Cow::Borrowed(""), &mut |key, value| {
+                made += key.len() + value.len();
+            });
+            made
+        };
+        assert_eq!(made(200), 1000 * 201 + made(0), "dotted keys");
+        assert!(made(100_000) < 200_000, "{}", made(100_000));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::rules::{
 };
 use super::shape::{self, whole};
 use super::version::FlinkVersion;
-use super::{autoscaler, change, ingress, job, names};
+use super::{Mode, autoscaler, change, charge, ingress, job, names};
 use crate::finding::{CauseReason, Findings};
 use crate::json;
 use crate::path::FieldPath;
@@ -68,6 +68,13 @@ pub(crate) fn judge(
         );
     }
     autoscaler::judge(&conf, findings);
+    if autoscaler::is_enabled(&conf) {
+        charge::judge_quota(&conf, findings);
+    }
+    let is_session = json::present(object, &["spec", "job"]).is_none();
+    if is_session && super::mode(object) == Mode::Native {
+        charge::judge_for_jobs(&conf, findings);
+    }
 }
 
 /// The configuration that a FlinkDeployment's cluster would see.

@@ -1,5 +1,7 @@
 //! What is kept of a FlinkDeployment for judging the FlinkSessionJobs on it.
 
+use super::recorded::Recorded;
+use super::templates;
 use crate::draft::Draft;
 use crate::json;
 use crate::path::FieldPath;
@@ -26,6 +28,11 @@ pub(crate) fn of(object: &Value) -> Value {
         "spec.taskManager.resources",
     ] {
         keep(object, &FieldPath::of(field), &mut kept);
+    }
+    // A session cluster starts TaskManagers for its jobs as it was deployed.
+    if let Some(configuration) = templates::as_deployed(object, || Recorded::of(object)) {
+        let path = FieldPath::of("spec.flinkConfiguration");
+        put(&mut kept, &path, configuration);
     }
     for template in ["spec.podTemplate", "spec.taskManager.podTemplate"] {
         for section in ["requests", "limits"] {

@@ -1,6 +1,7 @@
 //! The spec that the operator last acted on: a JSON text in `status.reconciliationStatus.lastReconciledSpec`.
 
 use crate::json;
+use crate::values;
 use serde_json::Value;
 
 /// What is recorded.
@@ -10,7 +11,7 @@ pub(crate) enum Recorded {
     Nothing,
     /// `{"spec": ...}`: shaped like an object, so that the readers of objects read it too.
     Object(Value),
-    /// Something that cannot be read.
+    /// Something that cannot be read, or would become more than is read.
     Unreadable,
 }
 
@@ -29,8 +30,7 @@ impl Recorded {
         let Some(text) = json::present(object, &["status", "reconciliationStatus", key]) else {
             return Recorded::Nothing;
         };
-        let Some(Ok(Value::Object(mut wrapper))) = text.as_str().map(serde_json::from_str::<Value>)
-        else {
+        let Some(Value::Object(mut wrapper)) = text.as_str().and_then(values::read) else {
             return Recorded::Unreadable;
         };
         if wrapper
@@ -89,5 +89,10 @@ mod tests {
         assert_eq!(Recorded::of(&with(&json!(null))), Recorded::Nothing);
         assert_eq!(Recorded::of(&with(&json!("{"))), Recorded::Unreadable);
         assert_eq!(Recorded::of(&with(&json!(3))), Recorded::Unreadable);
+        let very_many = format!(r#"{{"job":[{}0]}}"#, "[0],".repeat(700_000));
+        assert!(
+            Recorded::of(&with(&json!(very_many))) == Recorded::Unreadable,
+            "made into millions of values"
+        );
     }
 }

@@ -4,7 +4,7 @@ use super::address::{self, Host};
 use super::conf::{Conf, Opt};
 use super::recorded::Recorded;
 use super::rules::{JAR_URI, SESSION_JOB};
-use super::{autoscaler, deployment, java, java_uri, job, names, shape};
+use super::{autoscaler, charge, deployment, java, java_uri, job, names, shape};
 use crate::finding::{CauseReason, Findings};
 use crate::json;
 use crate::path::FieldPath;
@@ -55,7 +55,9 @@ pub(crate) fn judge(review: &Review<'_>, world: &dyn World, findings: &mut Findi
     moved(review, findings);
     let own = Conf::operator(operator.as_deref(), "", None);
     jar(object, &own, findings);
-    match cluster(object, review.namespace, world) {
+    let cluster = cluster(object, review.namespace, world);
+    quota(review, cluster.found(), operator.as_deref(), findings);
+    match cluster {
         Lookup::Found(cluster) => {
             with_cluster(review, &cluster, operator.as_deref(), findings);
         }
@@ -130,6 +132,31 @@ fn with_cluster(
     let conf = over(its, object);
     job::judge(object, None, &conf, findings);
     autoscaler::judge(&conf, findings);
+}
+
+/// Only what the job says itself: its cluster's is refused there.
+fn quota(
+    review: &Review<'_>,
+    cluster: Option<&Value>,
+    operator: Option<&Value>,
+    findings: &mut Findings,
+) {
+    let its = its(cluster, review.namespace, operator);
+    if autoscaler::is_enabled(&over(its, review.object)) {
+        charge::judge_quota(&over(Conf::default(), review.object), findings);
+    }
+}
+
+/// The configuration of a job's cluster; without one, what the operator gives to all.
+pub(crate) fn its<'a>(
+    cluster: Option<&'a Value>,
+    namespace: &str,
+    operator: Option<&'a Value>,
+) -> Conf<'a> {
+    cluster.map_or_else(
+        || Conf::operator(operator, namespace, None),
+        |cluster| deployment::effective(cluster, namespace, operator),
+    )
 }
 
 /// The configuration that a job is submitted with: its own on top of its cluster's.

@@ -3,10 +3,12 @@
 
 use super::at::At;
 use super::normalise::{Edit, Plan, text};
+use crate::dialect::apache::conf::LONGEST_BEGINNING;
 use crate::json;
 use serde_json::{Map, Value};
+use std::collections::HashMap;
 
-/// No option of Flink has that many parts; deeper maps are left and refused.
+/// No option of Flink has that many parts, or a name that begins with as much; deeper maps are left and refused.
 const DEEPEST: usize = 32;
 
 /// Plans the edits that flatten the configuration `map` at `at`. Two spellings of one key follow decision 3.
@@ -29,23 +31,28 @@ pub(crate) fn flatten(
             _ => text(value, &at.key(key), plan),
         }
     }
-    let mut chosen: Vec<(String, &Value)> = Vec::new();
-    for (key, value) in moved {
-        let there = match chosen.iter().find(|(other, _)| *other == key) {
-            Some((_, value)) => Some(*value),
+    let mut chosen: Vec<Option<(&str, &Value)>> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    for (key, value) in &moved {
+        let slot = places.get(key.as_str()).copied();
+        let there = match slot.and_then(|slot| *chosen.get(slot)?) {
+            Some((_, value)) => Some(value),
             None => map
-                .get(&key)
+                .get(key)
                 .filter(|value| !value.is_null() && !value.is_object()),
         };
-        let old = old.and_then(|old| old.get(&key));
-        if prevails(&key, value, there, old, at, plan) {
-            chosen.retain(|(other, _)| *other != key);
-            chosen.push((key, value));
+        let old = old.and_then(|old| old.get(key));
+        if prevails(key, value, there, old, at, plan) {
+            if let Some(beaten) = slot.and_then(|slot| chosen.get_mut(slot)) {
+                *beaten = None;
+            }
+            places.insert(key, chosen.len());
+            chosen.push(Some((key, value)));
         }
     }
-    for (key, value) in chosen {
+    for (key, value) in chosen.into_iter().flatten() {
         let value = json::scalar_text(value).map_or_else(|| value.clone(), Value::from);
-        plan.edits.push(Edit::Set(at.key(&key).path(), value));
+        plan.edits.push(Edit::Set(at.key(key).path(), value));
     }
 }
 
@@ -74,14 +81,14 @@ fn prevails(
     false
 }
 
-/// The leaves below a nested map by dotted key; `false` if it is nested too deeply.
+/// The leaves below a nested map by dotted key; `false` if it is nested too deeply, or under too long a key.
 fn collect<'v>(
     map: &'v Map<String, Value>,
     prefix: &str,
     depth: usize,
     leaves: &mut Vec<(String, &'v Value)>,
 ) -> bool {
-    if depth > DEEPEST {
+    if depth > DEEPEST || prefix.len() > LONGEST_BEGINNING {
         return false;
     }
     map.iter().all(|(key, value)| {

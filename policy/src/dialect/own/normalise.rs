@@ -22,16 +22,19 @@ pub(crate) enum Edit {
     Remove(FieldPath),
 }
 
-impl Edit {
-    fn apply(self, draft: &mut Draft<'_>) {
-        match self {
-            Edit::Set(path, value) => {
-                draft.set(&path, value);
-            }
-            Edit::Remove(path) => {
-                draft.remove(&path);
-            }
+/// What goes, goes first, so that the many keys of a map go at once. What is set was read before and is not taken from what goes.
+fn apply(edits: Vec<Edit>, draft: &mut Draft<'_>) {
+    let mut going = Vec::new();
+    let mut set = Vec::new();
+    for edit in edits {
+        match edit {
+            Edit::Set(path, value) => set.push((path, value)),
+            Edit::Remove(path) => going.push(path),
         }
+    }
+    draft.remove_all(&going);
+    for (path, value) in set {
+        draft.set(&path, value);
     }
 }
 
@@ -81,9 +84,7 @@ pub(crate) fn spec(
         if let Some(Value::Object(map)) = base.get(draft.object()) {
             pass(map, shape, &At::Root(base), old, &mut plan);
         }
-        for edit in plan.edits {
-            edit.apply(draft);
-        }
+        apply(plan.edits, draft);
     }
 }
 

@@ -110,16 +110,33 @@ pub(super) fn session_job(
     cluster_conf: &Conf<'_>,
     conf: &Conf<'_>,
 ) -> Result<u64, Cause> {
+    // What cannot be read and comes from the cluster is refused there, and makes no job cheaper that runs already.
+    let own = |option: Opt| conf.raw(option) != cluster_conf.raw(option);
     let parallelism = match at_least_nothing(whole(object, &["spec", "job", "parallelism"])) {
-        0 => number(conf, DEFAULT_PARALLELISM, 1)?,
+        0 => match number(conf, DEFAULT_PARALLELISM, 1) {
+            Err(_) if !own(DEFAULT_PARALLELISM) => 1,
+            parallelism => parallelism?,
+        },
         parallelism => parallelism,
     };
     // Flink takes these of the cluster and of the job together.
-    let widest = [overrides(cluster_conf)?, overrides(conf)?]
+    let of_job = if own(OVERRIDES) {
+        overrides(conf)?
+    } else {
+        None
+    };
+    let of_cluster = overrides(cluster_conf).unwrap_or_default();
+    let widest = [of_cluster, of_job]
         .into_iter()
         .flatten()
         .fold(parallelism, u64::max);
     Ok(widest.div_ceil(slots(cluster_conf)?))
+}
+
+/// What cannot be read of that by which the jobs of a native session cluster are counted.
+pub(super) fn unreadable_for_jobs(conf: &Conf<'_>) -> impl Iterator<Item = Cause> {
+    let parallelism = number(conf, DEFAULT_PARALLELISM, 1).err();
+    parallelism.into_iter().chain(overrides(conf).err())
 }
 
 fn at_least_nothing(number: Option<i64>) -> u64 {

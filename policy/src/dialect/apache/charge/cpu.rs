@@ -77,14 +77,15 @@ fn in_spec(spec: &Value, role: Role) -> Result<Option<MilliCpu>, Cause> {
     let text = json::scalar_text(value).unwrap_or_default();
     double(&text)
         .map(Some)
-        .map_err(|error| cause(role.field().key("resource").key("cpu"), error))
+        .map_err(|error| cause_of_double(role.field().key("resource").key("cpu"), error))
 }
 
 /// A number of cores in the configuration.
 pub(super) fn configured(conf: &Conf<'_>, option: Opt) -> Result<Option<MilliCpu>, Cause> {
     conf.raw(option)
         .map(|(key, text)| {
-            double(text).map_err(|error| cause(crate::dialect::apache::conf::path(key), error))
+            double(text)
+                .map_err(|error| cause_of_double(crate::dialect::apache::conf::path(key), error))
         })
         .transpose()
 }
@@ -114,5 +115,17 @@ pub(super) fn cause(field: FieldPath, error: CpuError) -> Cause {
         field,
         reason: CauseReason::Invalid,
         message: error.to_string(),
+    }
+}
+
+/// The refusal of a figure that Flink and the operator read as a number, which has no unit.
+pub(super) fn cause_of_double(field: FieldPath, error: CpuError) -> Cause {
+    let problem = match error {
+        CpuError::NotACpu | CpuError::Negative => "must be",
+        CpuError::TooLarge => "is larger than any cluster; write",
+    };
+    Cause {
+        message: format!("{problem} a number of CPUs such as 0.5 or 2, without a unit"),
+        ..cause(field, error)
     }
 }

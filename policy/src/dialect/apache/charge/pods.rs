@@ -2,8 +2,9 @@
 //! a template does not count, as the operator overwrites it.
 
 use super::cpu;
-use crate::dialect::apache::conf::{Conf, Opt};
+use crate::dialect::apache::conf::Conf;
 use crate::dialect::apache::resources::Role;
+use crate::dialect::apache::templates::BY_NAME;
 use crate::finding::Cause;
 use crate::json;
 use crate::path::FieldPath;
@@ -11,7 +12,6 @@ use crate::quantity::MilliCpu;
 use serde_json::Value;
 
 const MAIN: &str = "flink-main-container";
-const BY_NAME: Opt = Opt::new("kubernetes.operator.pod-template.merge-arrays-by-name", &[]);
 
 /// CPU beside the main container.
 #[derive(Default)]

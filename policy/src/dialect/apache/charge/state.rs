@@ -1,11 +1,13 @@
 //! What a workload is asked to be, and what of it exists as the operator's status tells.
 //!
 //! Two properties of the ledger decide what counts: a status write never raises a charge, and nothing is given back
-//! before the pods are gone. So an object that runs undisturbed costs what its spec asks for; from a change of the spec
+//! before the pods are gone. So an object that runs undisturbed costs what its spec asks for, or would if its pod templates were merged as
+//! they were when it was deployed; from a change of the spec
 //! until the operator calls it stable, it costs the most of the spec, the recorded spec and the one to roll back to.
 
 use crate::charge::{Desired, Workload};
 use crate::dialect::apache::recorded::Recorded;
+use crate::dialect::apache::templates;
 use crate::finding::Cause;
 use crate::json;
 use crate::quantity::MilliCpu;
@@ -55,7 +57,7 @@ pub(crate) fn workload(
     } else if stays_gone || pods_are_gone(object, kind, &recorded) {
         Some(MilliCpu::ZERO)
     } else if desired == Desired::Running && is_observed && is_stable(object) {
-        Some(asked)
+        Some(asked.max(as_deployed(object, &recorded, demand).unwrap_or_default()))
     } else {
         Some(most_of_records(object, &recorded, asked, demand))
     };
@@ -79,6 +81,21 @@ pub(crate) fn wish(object: &Value) -> Desired {
     } else {
         Desired::Running
     }
+}
+
+/// What the spec asks for with its pod templates merged as they were, if they would be merged in another way now.
+fn as_deployed(
+    object: &Value,
+    recorded: &Recorded,
+    demand: impl Fn(&Value) -> Result<MilliCpu, Cause>,
+) -> Option<MilliCpu> {
+    let configuration = templates::as_deployed(object, || recorded.clone())?;
+    let mut deployed = serde_json::json!({ "spec": object.get("spec")? });
+    deployed
+        .get_mut("spec")?
+        .as_object_mut()?
+        .insert("flinkConfiguration".to_owned(), configuration);
+    demand(&deployed).ok()
 }
 
 /// The most of what may be running: the recorded spec, and the stable one that the operator may roll back to.

@@ -1,0 +1,82 @@
+//! Texts within an object that would become very many values, counted: what one decision makes of a body of some megabytes.
+#![allow(clippy::unwrap_used, clippy::panic)] // a test's own failures
+
+use serde_json::{Value, json};
+use sluice_policy::world::EmptyWorld;
+use sluice_policy::{Operation, Part, Review, dialect_for, mutate, validate};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use std::alloc::System;
+use std::hint::black_box;
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// All that a decision allocates, given back in between or not. A body may have 3 MiB.
+const MOST: usize = 16 << 20;
+
+fn deployment(annotations: &Value, status: &Value) -> Value {
+    json!({
+        "apiVersion": "flink.apache.org/v1beta1", "kind": "FlinkDeployment",
+        "metadata": {"name": "a", "namespace": "n", "annotations": annotations},
+        "spec": {"flinkVersion": "v1_20", "serviceAccount": "flink",
+            "jobManager": {"resource": {"cpu": 1, "memory": "1g"}}, "taskManager": {"resource": {"cpu": 1, "memory": "1g"}}},
+        "status": {"reconciliationStatus": status},
+    })
+}
+
+fn allocated(object: &Value) -> usize {
+    let review = Review {
+        dialect: dialect_for("flink.apache.org", "FlinkDeployment").unwrap(),
+        operation: Operation::Create,
+        part: Part::Whole,
+        namespace: "n",
+        name: "a",
+        object,
+    };
+    let region = Region::new(ALLOCATOR);
+    drop(black_box(mutate(&review, &EmptyWorld)));
+    drop(black_box(validate(&review, &EmptyWorld)));
+    region.change().bytes_allocated
+}
+
+/// The only test of this process, since all that the process does is counted.
+#[test]
+fn a_text_within_an_object_is_not_made_into_a_hundred_times_its_length() {
+    let lists = |length: usize| format!(r#"{{"spec":[{}0]}}"#, "[0],".repeat(length / 4));
+    let long = lists(3_000_000);
+    let stored = lists(250_000);
+    for (what, object) in [
+        (
+            "last applied",
+            deployment(
+                &json!({"kubectl.kubernetes.io/last-applied-configuration": long}),
+                &json!({}),
+            ),
+        ),
+        (
+            "last applied, as long as it may be stored",
+            deployment(
+                &json!({"kubectl.kubernetes.io/last-applied-configuration": stored}),
+                &json!({}),
+            ),
+        ),
+        (
+            "the record of defaults",
+            deployment(
+                &json!({"sluice.dev/defaults": format!(r#"{{"/spec/x":{stored}}}"#)}),
+                &json!({}),
+            ),
+        ),
+        (
+            "what the operator has recorded",
+            deployment(
+                &json!({}),
+                &json!({"lastReconciledSpec": long, "lastStableSpec": long}),
+            ),
+        ),
+    ] {
+        let allocated = allocated(&object);
+        println!("{what}: {allocated} bytes");
+        assert!(allocated < MOST, "{what}: {allocated} bytes");
+    }
+}
