@@ -31,7 +31,7 @@ impl Record {
     pub fn of(object: &Value) -> Self {
         json::text(object, &["metadata", "annotations", ANNOTATION])
             .filter(|text| text.len() <= LONGEST)
-            .and_then(|text| values::read::<BTreeMap<Pointer, Value>>(text))
+            .and_then(values::read::<BTreeMap<Pointer, Value>>)
             .map(|map| {
                 Self(
                     map.into_iter()
