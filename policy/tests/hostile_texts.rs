@@ -12,7 +12,7 @@ use std::hint::black_box;
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// All that a decision allocates, given back in between or not. A body may have 3 MiB.
-const MOST: usize = 16 << 20;
+const MOST: usize = 24 << 20;
 
 fn deployment(annotations: &Value, status: &Value) -> Value {
     json!({
@@ -22,6 +22,19 @@ fn deployment(annotations: &Value, status: &Value) -> Value {
             "jobManager": {"resource": {"cpu": 1, "memory": "1g"}}, "taskManager": {"resource": {"cpu": 1, "memory": "1g"}}},
         "status": {"reconciliationStatus": status},
     })
+}
+
+fn configured(key: &str, text: &str) -> Value {
+    let mut object = deployment(&json!({}), &json!({}));
+    let spec = object
+        .get_mut("spec")
+        .and_then(Value::as_object_mut)
+        .unwrap();
+    spec.insert(
+        "flinkConfiguration".to_owned(),
+        json!({"job.autoscaler.enabled": "true", key: text}),
+    );
+    object
 }
 
 fn allocated(object: &Value) -> usize {
@@ -72,6 +85,21 @@ fn a_text_within_an_object_is_not_made_into_a_hundred_times_its_length() {
             deployment(
                 &json!({}),
                 &json!({"lastReconciledSpec": long, "lastStableSpec": long}),
+            ),
+        ),
+        (
+            "excluded periods",
+            configured("job.autoscaler.excluded.periods", &";x".repeat(1_500_000)),
+        ),
+        (
+            "one excluded period",
+            configured("job.autoscaler.excluded.periods", &"1-".repeat(1_500_000)),
+        ),
+        (
+            "parallelisms",
+            configured(
+                "pipeline.jobvertex-parallelism-overrides",
+                &"a:1,".repeat(750_000),
             ),
         ),
     ] {

@@ -60,7 +60,7 @@ fn is_restricted(address: IpAddr) -> bool {
 /// An IPv4 address in the forms that resolvers read without asking: four numbers, or one decimal, octal or
 /// hexadecimal number (`2130706433`, `0x7f000001`).
 fn ipv4(host: &str) -> Option<Ipv4Addr> {
-    let parts: Vec<&str> = host.split('.').collect();
+    let parts: Vec<&str> = host.splitn(5, '.').collect();
     match parts.as_slice() {
         [number] => {
             let decimal = number

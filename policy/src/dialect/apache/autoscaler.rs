@@ -172,7 +172,11 @@ fn excluded_periods(conf: &Conf<'_>, findings: &mut Findings) {
         );
     };
     match java::list(text) {
-        None => refuse(format!("the quoting of {text:?} is broken")),
+        None => refuse(format!(
+            "the quoting of {} is broken, or it has more than {} parts",
+            crate::json::shown(&text.into()),
+            java::MOST_PARTS
+        )),
         Some(list) => {
             for expression in list {
                 if let Err(why) = periods::judge(&expression) {

@@ -73,8 +73,12 @@ pub(crate) fn duration_nanos(text: &str) -> Option<u128> {
     (nanos / 1_000_000_000 <= u128::from(i64::MAX.unsigned_abs())).then_some(nanos)
 }
 
+/// A list with more parts than this is not read: no option has as many, and each takes many times the byte that divides it from the next.
+pub(crate) const MOST_PARTS: usize = 10_000;
+
 /// Splits a list at a delimiter. Parts may be quoted with `'` or `"`, a doubled quote stands for itself; blanks around
-/// parts do not count; nothing between two delimiters is an empty part. `None`: the quoting is broken.
+/// parts do not count; nothing between two delimiters is an empty part. `None`: the quoting is broken, or there are more
+/// than [`MOST_PARTS`].
 pub(crate) fn split_list(text: &str, delimiter: char) -> Option<Vec<String>> {
     #[derive(PartialEq)]
     enum Before {
@@ -88,6 +92,9 @@ pub(crate) fn split_list(text: &str, delimiter: char) -> Option<Vec<String>> {
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
         let after = rest.get(c.len_utf8()..)?;
+        if parts.len() > MOST_PARTS {
+            return None;
+        }
         if c == delimiter {
             if before == Before::Delimiter {
                 parts.push(String::new());
@@ -134,7 +141,7 @@ fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
 /// A list value: a YAML list (`[https, s3]`, or a line `- https` each) or parts between semicolons.
 pub(crate) fn list(text: &str) -> Option<Vec<String>> {
     let trimmed = text.trim();
-    if trimmed.starts_with("- ") {
+    if trimmed.starts_with("- ") && trimmed.lines().nth(MOST_PARTS).is_none() {
         let lines = trimmed.lines().filter(|line| !is_blank(line));
         let items: Option<Vec<Vec<String>>> = lines
             .map(|line| split_list(line.trim().strip_prefix("- ")?, '\n'))

@@ -205,7 +205,7 @@ fn host_and_port(authority: &str) -> Result<&str, NoUri> {
 }
 
 fn is_ipv4(text: &str) -> bool {
-    let parts: Vec<&str> = text.split('.').collect();
+    let parts: Vec<&str> = text.splitn(5, '.').collect();
     parts.len() == 4
         && parts.iter().all(|part| {
             !part.is_empty()
@@ -215,17 +215,18 @@ fn is_ipv4(text: &str) -> bool {
 }
 
 fn is_host_name(text: &str) -> bool {
-    let labels: Vec<&str> = text.strip_suffix('.').unwrap_or(text).split('.').collect();
-    let well_formed = labels.iter().all(|label| {
+    let text = text.strip_suffix('.').unwrap_or(text);
+    let well_formed = text.split('.').all(|label| {
         !label.is_empty()
             && !label.starts_with('-')
             && !label.ends_with('-')
             && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
     });
-    let last_is_a_word = labels
-        .last()
+    let last_is_a_word = text
+        .rsplit('.')
+        .next()
         .is_some_and(|last| last.starts_with(|c: char| c.is_ascii_alphabetic()));
-    well_formed && (labels.len() == 1 || last_is_a_word)
+    well_formed && (!text.contains('.') || last_is_a_word)
 }
 
 #[cfg(test)]
