@@ -7,66 +7,79 @@ use crate::defaults::settings::Settings;
 use crate::defaults::spelling::other_names;
 use crate::path::FieldPath;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 impl Filler<'_, '_, '_> {
     /// What is recorded stays as it is stored, whatever the defaults say today, and stays recorded while nobody else
     /// has claimed it.
     pub(super) fn keep_recorded(&mut self, settings: &Settings<'_>, outdated: &Outdated) {
-        let derived = settings.dialect.derived(self.sent);
+        let followers = |object: &Value| -> BTreeSet<FieldPath> {
+            let derived = settings.dialect.derived(object).into_iter();
+            derived.map(|derived| derived.path).collect()
+        };
+        let following = followers(self.sent);
         let (stored, sent) = (self.stored, self.sent_record);
         let only_sent = sent.paths().filter(|path| !stored.has(path));
-        for path in stored.paths().chain(only_sent) {
-            if !path.is_below("spec") || derived.iter().any(|derived| derived.path == *path) {
-                continue;
-            }
-            if settings.leaves_out(path) {
-                continue;
-            }
-            let sent = given(self.sent, path);
-            let is_a_default = sent.is_none_or(|value| self.was_filled(path, value));
-            let value = sent.or_else(|| self.old.and_then(|old| given(old, path)));
-            let is_outdated = || value.is_some_and(|value| outdated.has(path, value));
-            let followed = self
-                .derived_before
-                .iter()
-                .any(|before| before.path == *path && value == Some(&before.value));
-            if is_a_default
-                && !self.only_levers
-                && !self.is_frozen(path)
-                && (followed || is_outdated() || self.is_said_otherwise(path))
-            {
-                self.withdraw(path);
-                if followed {
-                    // Nothing takes its place but what follows in the end.
-                    self.kept_derived.insert(path.clone());
-                    self.seen.insert(path.clone());
-                }
-                continue;
-            }
-            if let Some(value) = sent {
-                if self.was_filled(path, value) {
-                    self.record.note(path.clone(), value);
-                }
-            } else if let Some(value) = self
-                .old
-                .and_then(|old| given(old, path))
-                .filter(|_| stored.has(path))
-            {
-                if self.put(path, value, KEPT) && stored.holds(path, value) {
-                    self.record.note(path.clone(), value);
-                }
-            } else {
-                continue;
-            }
-            if self
-                .derived_before
-                .iter()
-                .any(|derived| derived.path == *path)
-            {
-                self.kept_derived.insert(path.clone());
-            }
-            self.seen.insert(self.spellings.dotted(path).into_owned());
+        let kept = |path: &&FieldPath| path.is_below("spec") && !settings.leaves_out(path);
+        let (follow, others): (Vec<_>, Vec<_>) = stored
+            .paths()
+            .chain(only_sent)
+            .filter(kept)
+            .partition(|path| following.contains(*path));
+        for path in others {
+            self.keep(path, outdated);
         }
+        // What would follow from the object as it was sent, and does not with what has just been kept, is kept like everything else.
+        let following = followers(self.draft.object());
+        for path in follow.into_iter().filter(|path| !following.contains(*path)) {
+            self.keep(path, outdated);
+        }
+    }
+
+    fn keep(&mut self, path: &FieldPath, outdated: &Outdated) {
+        let stored = self.stored;
+        let sent = given(self.sent, path);
+        let is_a_default = sent.is_none_or(|value| self.was_filled(path, value));
+        let value = sent.or_else(|| self.old.and_then(|old| given(old, path)));
+        let is_outdated = || value.is_some_and(|value| outdated.has(path, value));
+        let before = self
+            .derived_before
+            .iter()
+            .find(|before| before.path == *path);
+        let followed = before.is_some_and(|before| value == Some(&before.value));
+        let is_derived_before = before.is_some();
+        if is_a_default
+            && !self.only_levers
+            && !self.is_frozen(path)
+            && (followed || is_outdated() || self.is_said_otherwise(path))
+        {
+            self.withdraw(path);
+            if followed {
+                // Nothing takes its place but what follows in the end.
+                self.kept_derived.insert(path.clone());
+                self.seen.insert(path.clone());
+            }
+            return;
+        }
+        if let Some(value) = sent {
+            if self.was_filled(path, value) {
+                self.record.note(path.clone(), value);
+            }
+        } else if let Some(value) = self
+            .old
+            .and_then(|old| given(old, path))
+            .filter(|_| stored.has(path))
+        {
+            if self.put(path, value, KEPT) && stored.holds(path, value) {
+                self.record.note(path.clone(), value);
+            }
+        } else {
+            return;
+        }
+        if is_derived_before {
+            self.kept_derived.insert(path.clone());
+        }
+        self.seen.insert(self.spellings.dotted(path).into_owned());
     }
 
     /// Whether the user says himself, in another form, what had been filled in: with another spelling of the key, with another name of
