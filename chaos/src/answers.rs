@@ -140,6 +140,20 @@ fn why(message: &str) -> &'static str {
 
 /// The rule by which Sluice asks to come again because a review has not arrived.
 const SLOW: &str = "request/slow";
+/// The rule by which a webhook that is only starting asks to come again.
+const TOO_EARLY: &str = "request/too-early";
+
+/// What an operation changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Nothing but the kind's levers.
+    Levers,
+    /// A figure that the charge goes by and that is no lever of the kind, as the parallelism of a FlinkDeployment: it is judged as a whole,
+    /// which a webhook that is only starting puts off.
+    Figure,
+    /// Other fields.
+    More,
+}
 
 /// The broken promise, if an answer is one: a decrease is never refused. Where a component is away (a 5xx of the API server's own, no
 /// answer, a review that did not arrive) it is none, that is counted by cause; neither is a frozen field, or a decrease that another field
@@ -148,7 +162,7 @@ pub fn judge(
     operation: u64,
     what: &str,
     effect: Effect,
-    is_lever: bool,
+    reach: Reach,
     answer: &Answer,
 ) -> Option<Violation> {
     let Answer::Refused { code, rule } = answer else {
@@ -159,7 +173,8 @@ pub fn judge(
     // A scale carries no revision. This refusal is given only to what was a rise at the one that the API server asked about, when
     // somebody else has changed the object since we looked.
     let raced = rule == "request/stale-parent";
-    let counts = (is_lever || rule.starts_with("quota/")) && !raced;
+    let put_off = rule == TOO_EARLY && reach == Reach::Figure;
+    let counts = (reach != Reach::More || rule.starts_with("quota/")) && !raced && !put_off;
     (is_decrease && is_refusal && counts).then(|| Violation {
         promise: Promise::DecreasesPass,
         revision: None,
@@ -197,7 +212,10 @@ mod tests {
 
     #[test]
     fn only_refused_decreases_break_the_promise() {
-        let broken = |effect, lever, answer| judge(3, "stop", effect, lever, &answer).is_some();
+        let broken = |effect, lever, answer| {
+            let reach = if lever { Reach::Levers } else { Reach::More };
+            judge(3, "stop", effect, reach, &answer).is_some()
+        };
         assert!(broken(Effect::Lower, true, refused(403, "quota/cpu")));
         assert!(broken(Effect::Same, false, refused(429, "quota/cpu")));
         assert!(!broken(
@@ -217,18 +235,17 @@ mod tests {
             refused(403, "immutable/session-cluster")
         ));
         assert!(!broken(Effect::Lower, true, refused(503, SLOW)));
-        assert!(broken(
-            Effect::Lower,
-            true,
-            refused(503, "request/too-early")
-        ));
+        assert!(broken(Effect::Lower, true, refused(503, TOO_EARLY)));
+        let figure = |answer| judge(3, "scale", Effect::Lower, Reach::Figure, &answer).is_some();
+        assert!(!figure(refused(503, TOO_EARLY)));
+        assert!(figure(refused(403, "quota/cpu")));
         assert!(!broken(Effect::Lower, true, Answer::NoWebhook));
         assert!(!broken(Effect::Lower, true, Answer::Sibling));
         let seen = judge(
             3,
             "stop of x",
             Effect::Lower,
-            true,
+            Reach::Levers,
             &refused(403, "quota/cpu"),
         );
         assert_eq!(seen.unwrap().seen, "stop of x: refused: quota/cpu (403)");

@@ -1,6 +1,6 @@
 //! The users: each takes the next operation, looks at what stands there, decides from exactly that, and sends one request.
 
-use crate::answers::{Answer, Effect, Tally, judge};
+use crate::answers::{Answer, Effect, Reach, Tally, judge};
 use crate::charge::charge;
 use crate::check::{Attempts, Update};
 use crate::etcd::Reader;
@@ -168,26 +168,35 @@ impl User {
                         Send::merge(quota.path(), json!({"spec": {"hard": {"cpu": cpu}}}))
                     }
                 };
-                self.tell(operation, Effect::Same, true, send).await;
+                self.tell(operation, Effect::Same, Reach::Levers, send)
+                    .await;
             }
             Verb::Scope(names) => {
                 let quota = Quota::Cluster(PAIR.to_owned());
                 let send = Send::merge(quota.path(), json!({"spec": {"namespaces": names}}));
-                self.tell(operation, Effect::Same, true, send).await;
+                self.tell(operation, Effect::Same, Reach::Levers, send)
+                    .await;
             }
             Verb::Renew(quota, cpu) => {
                 let Quota::Of(namespace) = quota else {
                     return Ok(());
                 };
-                self.tell(operation, Effect::Same, true, Send::delete(quota.path()))
-                    .await;
+                self.tell(
+                    operation,
+                    Effect::Same,
+                    Reach::Levers,
+                    Send::delete(quota.path()),
+                )
+                .await;
                 let send = Send::apply(&quota.path(), objects::quota(namespace, *cpu));
-                self.tell(operation, Effect::Same, true, send).await;
+                self.tell(operation, Effect::Same, Reach::Levers, send)
+                    .await;
             }
             Verb::Mode(word) => {
                 let labels = json!({"metadata": {"labels": {"sluice.dev/quota": word}}});
                 let send = Send::merge(format!("/api/v1/namespaces/{LENIENT}"), labels);
-                self.tell(operation, Effect::Same, true, send).await;
+                self.tell(operation, Effect::Same, Reach::Levers, send)
+                    .await;
             }
             Verb::Delete | Verb::Recreate => {
                 if self.look(&operation.place).await?.is_none() {
@@ -196,7 +205,8 @@ impl User {
                         .count(operation.verb.name(), Answer::Nothing);
                 } else {
                     let send = Send::delete(operation.place.path());
-                    self.tell(operation, Effect::Lower, true, send).await;
+                    self.tell(operation, Effect::Lower, Reach::Levers, send)
+                        .await;
                 }
                 if operation.verb == Verb::Recreate {
                     self.create(operation).await;
@@ -226,7 +236,7 @@ impl User {
         self.book.attempts().creates.insert(operation.index, known);
         let send = Send::json(Method::POST, place.collection(), object).replaces(place, 0);
         let answer = self.send(operation.index, send).await;
-        self.account(operation, "create", effect, true, answer)
+        self.account(operation, "create", effect, Reach::Levers, answer)
             .await;
     }
 
@@ -279,7 +289,11 @@ impl User {
             .entry((place.clone(), base))
             .or_default()
             .push(update);
-        let is_lever = operation.verb != Verb::Upgrade;
+        let reach = match operation.verb {
+            Verb::Upgrade => Reach::More,
+            Verb::Count(_) | Verb::Scale(_) if kind == Kind::FlinkDeployment => Reach::Figure,
+            _ => Reach::Levers,
+        };
         let send = match operation.verb {
             Verb::Scale(count) if update.scales => {
                 let scale = json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "spec": {"replicas": count},
@@ -289,12 +303,12 @@ impl User {
             _ => Send::json(Method::PUT, place.path(), new),
         };
         let send = send.replaces(place, base);
-        self.tell(operation, effect, is_lever, send).await;
+        self.tell(operation, effect, reach, send).await;
     }
 
-    async fn tell(&self, operation: &Operation, effect: Effect, is_lever: bool, send: Send) {
+    async fn tell(&self, operation: &Operation, effect: Effect, reach: Reach, send: Send) {
         let answer = self.send(operation.index, send).await;
-        self.account(operation, operation.verb.name(), effect, is_lever, answer)
+        self.account(operation, operation.verb.name(), effect, reach, answer)
             .await;
     }
 
@@ -303,13 +317,13 @@ impl User {
         operation: &Operation,
         verb: &'static str,
         effect: Effect,
-        is_lever: bool,
+        reach: Reach,
         answer: Answer,
     ) {
         let pause = answer.is_trouble();
         {
             let what = format!("{verb} of {}", operation.place);
-            let broken = judge(operation.index, &what, effect, is_lever, &answer);
+            let broken = judge(operation.index, &what, effect, reach, &answer);
             let mut tally = self.book.tally();
             tally.violations.extend(broken);
             tally.count(verb, answer);
