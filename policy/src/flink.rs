@@ -22,6 +22,10 @@ pub enum Scheduler {
     Reactive,
 }
 
+/// No option's name has a beginning as long as this, in bytes. Of nested maps it stands in front of every key below it, so a longer one would
+/// make a configuration of some megabytes into gigabytes.
+pub(crate) const LONGEST_BEGINNING: usize = 256;
+
 /// Key of the number of slots of a TaskManager.
 pub const SLOTS: &str = "taskmanager.numberOfTaskSlots";
 const SCHEDULER: &str = "jobmanager.scheduler";

@@ -57,15 +57,27 @@ pub fn type_name(value: &Value) -> &'static str {
     }
 }
 
+/// The longest value that a message shows whole, in bytes of JSON.
+const SHOWN: usize = 120;
+
 /// A value as a message shows it: compact JSON, cut at 120 bytes.
 pub fn shown(value: &Value) -> String {
-    let mut text = value.to_string();
-    if text.len() > 120 {
-        let mut end = 117;
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        text.truncate(end);
+    cut(value.to_string())
+}
+
+/// A text as a message shows it, likewise. It is cut before it is quoted: control characters become six times as long.
+pub fn quoted(text: &str) -> String {
+    let end = text.floor_char_boundary(SHOWN);
+    let beginning = shown(&Value::from(&text[..end]));
+    if end == text.len() || beginning.ends_with("...") {
+        return beginning;
+    }
+    cut(beginning + "...")
+}
+
+fn cut(mut text: String) -> String {
+    if text.len() > SHOWN {
+        text.truncate(text.floor_char_boundary(SHOWN - 3));
         text.push_str("...");
     }
     text
@@ -75,6 +87,31 @@ pub fn shown(value: &Value) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn what_is_cut_says_so() {
+        assert_eq!(quoted("a\"b"), r#""a\"b""#);
+        let smiles = "\u{1F600}".repeat(40);
+        for text in [
+            "x".repeat(119),
+            smiles,
+            "\u{1}".repeat(500),
+            "y".repeat(117) + "...",
+        ] {
+            for text in [
+                text.clone(),
+                format!("a{text}"),
+                format!("ab{text}"),
+                format!("abc{text}"),
+            ] {
+                let shown = quoted(&text);
+                assert!(shown.len() <= SHOWN, "{shown}");
+                assert!(shown.ends_with("..."), "{shown}");
+            }
+        }
+        assert_eq!(quoted(&"x".repeat(118)).len(), 120);
+        assert!(quoted(&"x".repeat(118)).ends_with('"'));
+    }
 
     #[test]
     fn members_are_found_in_small_maps_and_in_large_ones() {

@@ -10,47 +10,11 @@
     clippy::panic
 )]
 
+mod admins;
+
+use admins::Admins;
 use serde_json::{Value, json};
-use sluice_policy::world::{Layer, Lookup};
 use sluice_policy::*;
-use std::sync::Arc;
-
-/// Layers as the caches hand them out for one namespace.
-#[derive(Default)]
-struct Admins {
-    environments: Vec<Value>,
-    defaults: Vec<Value>,
-}
-
-fn layers(specs: &[Value]) -> Vec<Layer> {
-    let layers = specs.iter().enumerate();
-    let layer = |(number, spec): (usize, &Value)| Layer {
-        source: format!("layer {number}"),
-        spec: Arc::new(spec.clone()),
-    };
-    layers.map(layer).collect()
-}
-
-impl World for Admins {
-    fn modes(&self, _: &str) -> Modes {
-        Modes::default()
-    }
-    fn defaults(&self, _: &str) -> Vec<Layer> {
-        layers(&self.defaults)
-    }
-    fn environments(&self, _: &str) -> Vec<Layer> {
-        layers(&self.environments)
-    }
-    fn lookup(&self, _: &KindInfo, _: &str, _: &str) -> Lookup {
-        Lookup::Unknown
-    }
-    fn lookup_uid(&self, _: &KindInfo, _: &str, _: &str) -> Lookup {
-        Lookup::Unknown
-    }
-    fn namespace_labels(&self, _: &str) -> Option<Arc<Value>> {
-        None
-    }
-}
 
 fn environment(sections: Value) -> Value {
     let mut spec = json!({"namespaces": ["team-a"]});
@@ -114,6 +78,7 @@ fn the_environment_sets_configuration_options_that_take_precedence_over_those_of
             // What the Environment says nothing about: the application, then the defaults.
             defaults: vec![json!({"flinkApplication": {"flinkConfiguration": {
                 "state.backend.type": "hashmap", "pipeline.name": "theirs", "pipeline.object-reuse": "true"}}})],
+            ..Admins::default()
         };
         let made = stored(&application(api_version), None, &world);
         assert_eq!(
@@ -146,6 +111,7 @@ fn where_it_names_deployments_it_takes_precedence_over_them_and_over_every_defau
             json!({"template": {"spec": {"parallelism": 7, "flinkConfiguration": {"a.b": "team", "c.d": "team"}}}, "maxJobCreationAttempts": 9}),
             json!({"template": {"spec": {"flinkConfiguration": {"c.d": "cluster", "e.f": "cluster"}}}}),
         ],
+        ..Admins::default()
     };
     let made = stored(&deployment(), None, &world);
     let template = &made["spec"]["template"]["spec"];
@@ -327,7 +293,7 @@ fn a_deployment_that_an_environment_takes_from_its_session_cluster_gets_what_a_c
         environments: vec![environment(
             json!({"deployment": {"sessionClusterName": ""}}),
         )],
-        defaults: Vec::new(),
+        ..Admins::default()
     };
     let mut object = deployment();
     object["spec"]["sessionClusterName"] = json!("shared");
@@ -466,6 +432,7 @@ fn both_calls_agree_whatever_is_changed_and_imposed() {
     let world = |imposed: &Value, default: &Value| Admins {
         environments: vec![environment(json!({ "deployment": imposed }))],
         defaults: vec![default.clone()],
+        ..Admins::default()
     };
     let dialect = dialect_for("sluice.dev", "Deployment").unwrap();
     let agreed = |object: &Value, old: Option<&Value>, world: &Admins| {
@@ -568,5 +535,59 @@ fn the_number_of_taskmanagers_follows_again_after_a_time_on_a_session_cluster() 
     assert_eq!(
         number(&stored(&moved, Some(&filled), &admins)),
         Some(json!(7))
+    );
+}
+
+fn flink_deployment(configuration: Value) -> Value {
+    json!({"apiVersion": "flink.apache.org/v1beta1", "kind": "FlinkDeployment", "metadata": {"name": "a", "namespace": "team-a"}, "spec": {
+        "flinkVersion": "v1_20", "serviceAccount": "flink", "flinkConfiguration": configuration,
+        "jobManager": {"resource": {"cpu": 1, "memory": "1g"}}, "taskManager": {"resource": {"cpu": 1, "memory": "1g"}}}})
+}
+
+fn options(options: Value) -> Admins {
+    Admins {
+        environments: vec![environment(
+            json!({"flinkDeployment": {"flinkConfiguration": options}}),
+        )],
+        ..Admins::default()
+    }
+}
+
+/// Maps in which these parts of a name are spelled in every way, a leaf in the first that is deepest.
+fn every_spelling(parts: &[&str], value: &mut Value) -> Value {
+    let maps = (1..parts.len()).map(|length| {
+        let (name, rest) = parts.split_at(length);
+        (name.join("."), every_spelling(rest, value))
+    });
+    let mut maps: serde_json::Map<_, _> = maps.collect();
+    if let ([last], false) = (parts, value.is_null()) {
+        maps.insert((*last).to_owned(), value.take());
+    }
+    Value::Object(maps)
+}
+
+#[test]
+fn it_takes_precedence_over_an_option_that_is_hidden_among_other_spellings_of_its_name() {
+    let key = "fs.azure.account.key.team.blob.core.windows.net";
+    let parts: Vec<&str> = key.split('.').collect();
+    let among = every_spelling(&parts[1..], &mut json!("among"));
+    let hidden = parts[2..].join(".");
+    let object = flink_deployment(json!({"fs": among, "fs.azure": {&hidden: "mine"}}));
+    let made = stored(&object, None, &options(json!({key: "theirs"})));
+    let configuration = &made["spec"]["flinkConfiguration"];
+    assert_eq!(configuration["fs.azure"][&hidden], "theirs");
+    assert!(!configuration.to_string().contains("among"));
+}
+
+#[test]
+fn what_is_nested_below_its_option_under_a_very_long_name_is_kept() {
+    let long = "L".repeat(300);
+    let dotted = format!("a.{long}");
+    let object = flink_deployment(json!({
+        "a": {&long: {"k": "1", "j": "1", "x": {"p": "1"}}}, &dotted: {"j": "2", "i": "2", "x": {"q": "2"}}}));
+    let made = stored(&object, None, &options(json!({"a": "theirs"})));
+    assert_eq!(
+        made["spec"]["flinkConfiguration"],
+        json!({"a": "theirs", &dotted: {"k": "1", "j": "2", "i": "2", "x": {"p": "1", "q": "2"}}})
     );
 }

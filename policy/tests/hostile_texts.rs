@@ -1,8 +1,10 @@
 //! Texts within an object that would become very many values, counted: what one decision makes of a body of some megabytes.
 #![allow(clippy::unwrap_used, clippy::panic)] // a test's own failures
 
-use serde_json::{Value, json};
-use sluice_policy::world::EmptyWorld;
+mod admins;
+
+use admins::Admins;
+use serde_json::{Map, Value, json};
 use sluice_policy::{Operation, Part, Review, dialect_for, mutate, validate};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
@@ -38,18 +40,62 @@ fn configured(key: &str, text: &str) -> Value {
 }
 
 fn allocated(object: &Value) -> usize {
+    let name = object.pointer("/metadata/name").and_then(Value::as_str);
     let review = Review {
         dialect: dialect_for("flink.apache.org", "FlinkDeployment").unwrap(),
         operation: Operation::Create,
         part: Part::Whole,
         namespace: "n",
-        name: "a",
+        name: name.unwrap(),
         object,
     };
+    let options = json!({"high-availability.type": "kubernetes"});
+    let world = Admins {
+        environments: vec![json!({"flinkDeployment": {"flinkConfiguration": options}})],
+        ..Admins::default()
+    };
     let region = Region::new(ALLOCATOR);
-    drop(black_box(mutate(&review, &EmptyWorld)));
-    drop(black_box(validate(&review, &EmptyWorld)));
+    let made = mutate(&review, &world).object;
+    let complete = Review {
+        object: &made,
+        ..review
+    };
+    drop(black_box(validate(&complete, &world)));
     region.change().bytes_allocated
+}
+
+/// An option that an Environment sets, and that has the beginning of many others' names here: a very long one.
+fn below_a_long_key() -> Value {
+    let many: Map<String, Value> = (0..10_000).map(|n| (format!("k{n}"), json!(1))).collect();
+    let mut object = deployment(&json!({}), &json!({}));
+    let spec = object
+        .get_mut("spec")
+        .and_then(Value::as_object_mut)
+        .unwrap();
+    let nested = json!({"high-availability.type": { "x".repeat(20_000): many }});
+    spec.insert("flinkConfiguration".to_owned(), nested);
+    object
+}
+
+/// A text that is longer in a message than in its JSON.
+fn memory(text: &str) -> Value {
+    let mut object = deployment(&json!({}), &json!({}));
+    *object
+        .pointer_mut("/spec/taskManager/resource/memory")
+        .unwrap() = json!(text);
+    object
+}
+
+/// A template in which the name stands, and the name.
+fn ingress(template: &str, name: &str) -> Value {
+    let mut object = deployment(&json!({}), &json!({}));
+    *object.pointer_mut("/metadata/name").unwrap() = json!(name);
+    let spec = object
+        .get_mut("spec")
+        .and_then(Value::as_object_mut)
+        .unwrap();
+    spec.insert("ingress".to_owned(), json!({"template": template}));
+    object
 }
 
 /// The only test of this process, since all that the process does is counted.
@@ -102,6 +148,19 @@ fn a_text_within_an_object_is_not_made_into_a_hundred_times_its_length() {
                 &"a:1,".repeat(750_000),
             ),
         ),
+        ("many options below a long key", below_a_long_key()),
+        (
+            "many names in a template",
+            ingress(
+                &format!("[{}]", "{{name}}".repeat(350_000)),
+                &"n".repeat(253),
+            ),
+        ),
+        (
+            "long names in a template",
+            ingress(&"{{name}}".repeat(500), &"n".repeat(1_000_000)),
+        ),
+        ("a memory", memory(&"\u{7f}".repeat(2_900_000))),
     ] {
         let allocated = allocated(&object);
         println!("{what}: {allocated} bytes");

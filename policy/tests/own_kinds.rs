@@ -6,14 +6,14 @@
     clippy::panic
 )]
 
+mod admins;
+
+use admins::Admins;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use sluice_policy::world::{EmptyWorld, Layer, Lookup, World};
-use sluice_policy::{
-    KindInfo, MilliCpu, Modes, Operation, Part, Review, dialect_for, mutate, validate,
-};
+use sluice_policy::world::EmptyWorld;
+use sluice_policy::{MilliCpu, Operation, Part, Review, dialect_for, mutate, validate};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 /// A manifest of the source documents; `None` where they are not beside the project and need not be.
 fn seed(file: &str) -> Option<Value> {
@@ -130,39 +130,6 @@ fn applied(stored: &Value, manifest: &Value) -> Value {
     }
 }
 
-/// Settings of admins: defaults in one shape, an Environment in the other.
-struct Admin {
-    defaults: Value,
-    environment: Value,
-}
-
-impl World for Admin {
-    fn modes(&self, _: &str) -> Modes {
-        Modes::default()
-    }
-    fn defaults(&self, _: &str) -> Vec<Layer> {
-        vec![Layer {
-            source: "DeploymentDefaults team-a/default".to_owned(),
-            spec: Arc::new(self.defaults.clone()),
-        }]
-    }
-    fn environments(&self, _: &str) -> Vec<Layer> {
-        vec![Layer {
-            source: "Environment prod".to_owned(),
-            spec: Arc::new(self.environment.clone()),
-        }]
-    }
-    fn lookup(&self, _: &KindInfo, _: &str, _: &str) -> Lookup {
-        Lookup::Unknown
-    }
-    fn lookup_uid(&self, _: &KindInfo, _: &str, _: &str) -> Lookup {
-        Lookup::Unknown
-    }
-    fn namespace_labels(&self, _: &str) -> Option<Arc<Value>> {
-        None
-    }
-}
-
 fn spelled_in_every_way() -> [Value; 2] {
     let resources = json!({"jobManager": {"cpu": 1, "memory": "1g"}, "taskmanager": {"cpu": "500m"}, "taskManager": {"memory": "2g"}});
     let configuration =
@@ -220,15 +187,16 @@ fn editing_another_spelling_in_the_manifest_takes_effect() {
 
 #[test]
 fn each_kind_takes_its_own_part_of_the_settings() {
-    let world = Admin {
-        defaults: json!({
+    let world = Admins {
+        defaults: vec![json!({
             "maxJobCreationAttempts": 9, "template": {"spec": {"parallelism": 3}},
             "sessionCluster": {"numberOfTaskManagers": 7},
-        }),
-        environment: json!({
+        })],
+        environments: vec![json!({
             "namespaces": ["team-a"], "deployment": {"template": {"spec": {"flinkConfiguration": {"a": "env"}}}},
             "sessionCluster": {"flinkConfiguration": {"b": "env"}},
-        }),
+        })],
+        ..Admins::default()
     };
     let made = |kind: &str| {
         let sent = object(kind, &json!({}));
@@ -251,9 +219,11 @@ fn each_kind_takes_its_own_part_of_the_settings() {
 
 #[test]
 fn a_default_that_the_rules_would_refuse_for_this_object_is_left_out() {
-    let world = Admin {
-        defaults: json!({"upgradeStrategy": {"kind": "STATEFUL"}, "deploymentTargetName": "t"}),
-        environment: json!({"namespaces": ["elsewhere"]}),
+    let world = Admins {
+        defaults: vec![
+            json!({"upgradeStrategy": {"kind": "STATEFUL"}, "deploymentTargetName": "t"}),
+        ],
+        ..Admins::default()
     };
     let spec = json!({"restoreStrategy": {"kind": "NONE"}, "deploymentTargetId": "u"});
     let sent = object("Deployment", &spec);
@@ -269,12 +239,12 @@ fn a_default_that_the_rules_would_refuse_for_this_object_is_left_out() {
 #[test]
 fn of_a_layer_that_the_rules_would_refuse_the_rest_still_applies() {
     let configuration = json!({"taskmanager.memory.network.max": "1g"});
-    let world = Admin {
-        defaults: json!({
+    let world = Admins {
+        defaults: vec![json!({
             "upgradeStrategy": {"kind": "STATEFUL"},
             "template": {"spec": {"flinkConfiguration": configuration}},
-        }),
-        environment: json!({"namespaces": ["elsewhere"]}),
+        })],
+        ..Admins::default()
     };
     let sent = object("Deployment", &json!({"restoreStrategy": {"kind": "NONE"}}));
     let mutation = mutate(&review(&sent, Operation::Create), &world);

@@ -1,42 +1,12 @@
 //! Objects that were stored while no webhook looked: before Sluice was installed, or while it was bypassed.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod admins;
+
+use admins::Admins;
 use serde_json::{Value, json};
-use sluice_policy::world::{EmptyWorld, Layer, Lookup};
-use sluice_policy::{
-    KindInfo, Modes, Operation, Part, Review, World, dialect_for, mutate, validate,
-};
-use std::sync::Arc;
-
-/// A world with one Environment.
-struct OneEnvironment;
-
-impl World for OneEnvironment {
-    fn modes(&self, namespace: &str) -> Modes {
-        EmptyWorld.modes(namespace)
-    }
-    fn defaults(&self, _: &str) -> Vec<Layer> {
-        Vec::new()
-    }
-    fn environments(&self, _: &str) -> Vec<Layer> {
-        vec![Layer {
-            source: "Environment e".to_owned(),
-            spec: Arc::new(json!({
-                "namespaces": ["*"],
-                "sessionCluster": {"flinkConfiguration": {"taskmanager.numberOfTaskSlots": "2"}},
-            })),
-        }]
-    }
-    fn lookup(&self, kind: &KindInfo, namespace: &str, name: &str) -> Lookup {
-        EmptyWorld.lookup(kind, namespace, name)
-    }
-    fn lookup_uid(&self, kind: &KindInfo, namespace: &str, uid: &str) -> Lookup {
-        EmptyWorld.lookup_uid(kind, namespace, uid)
-    }
-    fn namespace_labels(&self, namespace: &str) -> Option<Arc<Value>> {
-        EmptyWorld.namespace_labels(namespace)
-    }
-}
+use sluice_policy::world::EmptyWorld;
+use sluice_policy::{Operation, Part, Review, World, dialect_for, mutate, validate};
 
 /// Found by fuzzing: the number was brought into form by one step and taken back by another, because a running cluster is
 /// frozen; the patch that did nothing made every update look incomplete, so that the cluster could not be scaled.
@@ -69,7 +39,7 @@ fn a_running_cluster_with_a_spelling_of_its_own_can_be_scaled() {
         name: "a",
         object: &scaled,
     };
-    for world in [&OneEnvironment as &dyn World, &EmptyWorld] {
+    for world in [&slots("sessionCluster", "2") as &dyn World, &EmptyWorld] {
         let mutation = mutate(&review, world);
         let made = mutation.object.into_owned();
         let again = mutate(&review.about(&made), world);
@@ -114,33 +84,16 @@ fn a_stored_value_that_is_kept_is_brought_into_form() {
     assert_eq!(mutate(&review.about(&made), &EmptyWorld).patch, Vec::new());
 }
 
-/// A world whose Environment sets the number of slots of Deployments.
-struct FewSlots;
-
-impl World for FewSlots {
-    fn modes(&self, namespace: &str) -> Modes {
-        EmptyWorld.modes(namespace)
-    }
-    fn defaults(&self, _: &str) -> Vec<Layer> {
-        Vec::new()
-    }
-    fn environments(&self, _: &str) -> Vec<Layer> {
-        vec![Layer {
-            source: "Environment e".to_owned(),
-            spec: Arc::new(json!({
-                "namespaces": ["*"],
-                "deployment": {"template": {"spec": {"flinkConfiguration": {"taskmanager.numberOfTaskSlots": "1"}}}},
-            })),
-        }]
-    }
-    fn lookup(&self, kind: &KindInfo, namespace: &str, name: &str) -> Lookup {
-        EmptyWorld.lookup(kind, namespace, name)
-    }
-    fn lookup_uid(&self, kind: &KindInfo, namespace: &str, uid: &str) -> Lookup {
-        EmptyWorld.lookup_uid(kind, namespace, uid)
-    }
-    fn namespace_labels(&self, namespace: &str) -> Option<Arc<Value>> {
-        EmptyWorld.namespace_labels(namespace)
+/// Admins' Environment that sets the number of slots of a kind.
+fn slots(section: &str, number: &str) -> Admins {
+    let options = json!({"flinkConfiguration": {"taskmanager.numberOfTaskSlots": number}});
+    let settings = match section {
+        "deployment" => json!({"template": {"spec": options}}),
+        _ => options,
+    };
+    Admins {
+        environments: vec![json!({"namespaces": ["*"], section: settings})],
+        ..Admins::default()
     }
 }
 
@@ -172,10 +125,11 @@ fn what_was_stored_without_its_defaults_can_be_stopped() {
         "flinkConfiguration": {"taskmanager.numberOfTaskSlots": "4"}}}});
     let contradicting = json!({"state": "RUNNING", "sessionClusterName": "c", "job": {"entryClass": "a.B"},
         "restoreStrategy": {"kind": "NONE"}, "upgradeStrategy": {"kind": "STATEFUL"}});
+    let few_slots = slots("deployment", "1");
     for (kind, spec, world) in [
         ("Deployment", &too_few, &EmptyWorld as &dyn World),
-        ("Deployment", &too_few, &FewSlots),
-        ("Deployment", &enough, &FewSlots),
+        ("Deployment", &too_few, &few_slots),
+        ("Deployment", &enough, &few_slots),
         ("SessionJob", &contradicting, &EmptyWorld),
     ] {
         let stored = running(kind, spec);
@@ -276,7 +230,7 @@ fn both_calls_agree_on_what_was_stored_unseen() {
             stored["metadata"]["annotations"] = json!({"sluice.dev/defaults": record.to_string()});
             merge(&mut stored["spec"], own);
             for lever in &levers {
-                for world in [&EmptyWorld as &dyn World, &FewSlots] {
+                for world in [&EmptyWorld as &dyn World, &slots("deployment", "1")] {
                     let mut patched = stored.clone();
                     merge(&mut patched["spec"], more);
                     merge(&mut patched["spec"], lever);

@@ -7,59 +7,11 @@
     clippy::panic
 )]
 
+mod admins;
+
+use admins::Admins;
 use serde_json::{Value, json};
-use sluice_policy::world::{Layer, Lookup};
 use sluice_policy::*;
-use std::sync::Arc;
-
-/// A namespace's defaults, the cluster's, an Environment, and the Flink version of every session cluster.
-#[derive(Default)]
-struct Admins {
-    defaults: Vec<Value>,
-    environment: Option<Value>,
-    version: Option<&'static str>,
-}
-
-fn layer(source: String, spec: &Value) -> Layer {
-    Layer {
-        source,
-        spec: Arc::new(spec.clone()),
-    }
-}
-
-impl World for Admins {
-    fn modes(&self, _: &str) -> Modes {
-        Modes::default()
-    }
-    fn defaults(&self, _: &str) -> Vec<Layer> {
-        let numbered = self.defaults.iter().enumerate();
-        numbered
-            .map(|(number, spec)| layer(format!("layer {number}"), spec))
-            .collect()
-    }
-    fn environments(&self, _: &str) -> Vec<Layer> {
-        let section = self.environment.iter();
-        section
-            .map(|spec| {
-                layer(
-                    "Environment e".to_owned(),
-                    &json!({"namespaces": ["*"], "deployment": spec}),
-                )
-            })
-            .collect()
-    }
-    fn lookup(&self, _: &KindInfo, _: &str, _: &str) -> Lookup {
-        self.version.map_or(Lookup::Unknown, |version| {
-            Lookup::Found(Arc::new(json!({"spec": {"flinkVersion": version}})))
-        })
-    }
-    fn lookup_uid(&self, _: &KindInfo, _: &str, _: &str) -> Lookup {
-        Lookup::Unknown
-    }
-    fn namespace_labels(&self, _: &str) -> Option<Arc<Value>> {
-        None
-    }
-}
 
 fn deployment(spec: Value) -> Value {
     json!({
@@ -122,7 +74,7 @@ fn only_the_value_that_the_rules_refuse_is_left_out() {
     assert_eq!(
         warnings,
         [
-            "deployment \"d\": spec.upgradeStrategy.kind \"STATEFUL\" of layer 0 was left out, as it would make it refused"
+            "deployment \"d\": spec.upgradeStrategy.kind \"STATEFUL\" of DeploymentDefaults 0 was left out, as it would make it refused"
         ]
     );
 }
@@ -170,7 +122,7 @@ fn what_is_built_in_for_a_cluster_of_its_own_does_not_bar_the_way_to_a_session_c
     let chosen = json!({"sessionClusterName": "c"});
     for world in [
         Admins {
-            environment: Some(chosen.clone()),
+            environments: vec![json!({"namespaces": ["*"], "deployment": chosen})],
             version: Some("1.16"),
             ..Admins::default()
         },

@@ -57,7 +57,7 @@ pub(super) fn only_lowers(
         }
         _ => review.dialect.stops(review.object),
     };
-    if levers.is_empty() || !lowers {
+    if levers.is_empty() || !lowers || becomes_another(review, old) {
         return false;
     }
     let within_levers = |old: &Value| {
@@ -72,6 +72,15 @@ pub(super) fn only_lowers(
         review.dialect.normalise(&mut draft, None, unjudged);
         !draft.is_untouched() && within_levers(draft.object())
     }
+}
+
+/// Whether the map comes or goes that makes the object something else: no change of a lever in it, however it looks.
+fn becomes_another(review: &Review<'_>, old: &Value) -> bool {
+    let map = review.dialect.optional();
+    map.is_some_and(|map| {
+        let is_there = |object| map.get(object).is_some_and(|value| !value.is_null());
+        is_there(old) != is_there(review.object)
+    })
 }
 
 /// `/scale` of what costs no more afterwards. Whatever else is wrong with the object was stored before, and is no reason to keep it large.

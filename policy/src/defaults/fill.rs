@@ -75,7 +75,7 @@ pub fn fill(
             &other
         }
     };
-    let spellings = &Spellings(dialect.spelled());
+    let spellings = &Spellings::of(dialect.spelled());
     let settings = Settings::of(dialect, spellings, sent);
     let mut imposed = BTreeMap::new();
     let may_change_spec = old.is_none_or(|old| old.get("spec") != sent.get("spec"));

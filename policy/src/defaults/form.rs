@@ -37,7 +37,7 @@ pub(crate) fn judge(review: &Review<'_>, environments: &[Layer], findings: &mut 
         .old()
         .and_then(|old| fill::frozen(review.dialect, old, &Record::of(old), review.object));
     let is_frozen = |path: &FieldPath| frozen.as_ref().is_some_and(|frozen| !frozen.lets(path));
-    let spellings = &Spellings(review.dialect.spelled());
+    let spellings = &Spellings::of(review.dialect.spelled());
     let settings = Settings::of(review.dialect, spellings, review.object);
     let mut imposed = BTreeSet::new();
     for layer in environments {

@@ -49,7 +49,7 @@ pub(crate) fn imposer<'l>(
     environments: &'l [Layer],
     field: &FieldPath,
 ) -> Option<&'l str> {
-    let spellings = &Spellings(dialect.spelled());
+    let spellings = &Spellings::of(dialect.spelled());
     let settings = Settings::of(dialect, spellings, object);
     let field = spellings.dotted(field);
     let says = |layer: &&Layer| {

@@ -73,6 +73,28 @@ fn suspending_works_however_wrong_the_rest_is() {
     assert_eq!(updated(&old, &new, &EmptyWorld).refusal, None);
 }
 
+/// A session cluster that gets a `job`, be it one that is suspended, is told that it cannot become an application: it would not be frozen any
+/// more, and the session jobs on it would cost less while they run.
+#[rstest]
+#[case(json!({"state": "suspended"}))]
+#[case(json!({"state": "running"}))]
+#[case(json!({}))]
+fn a_job_is_no_lever_of_a_session_cluster(#[case] job: Value) {
+    let (old, new) = change_session(json!({ "job": job }), json!({}));
+    let refusal = updated(&old, &new, &EmptyWorld).refusal.unwrap();
+    let message = refusal.message;
+    assert!(message.contains("[flink/cluster-type]"), "{message}");
+    let application = deployed(&with(json!({"job": {"state": "running"}})));
+    let mut bare = application.clone();
+    merge(
+        &mut bare,
+        &json!({"spec": {"job": null}, "metadata": {"generation": 2}}),
+    );
+    let refusal = updated(&application, &bare, &EmptyWorld).refusal.unwrap();
+    let message = refusal.message;
+    assert!(message.contains("[flink/cluster-type]"), "{message}");
+}
+
 fn change_session(spec: Value, base: Value) -> (Value, Value) {
     let old = deployed(&merged(&session(), &json!({ "spec": base })));
     let new = merged(&old, &json!({"spec": spec, "metadata": {"generation": 2}}));

@@ -1,59 +1,26 @@
 //! Defaults and Environments on other people's kinds: what users typed is never lost to a default, whatever form it has, an
 //! Environment keeps nobody from stopping, and neither turns an object into another kind of thing.
 
+use super::admins::Admins;
 use super::support::*;
 use serde_json::{Value, json};
-use sluice_policy::world::Layer;
 use sluice_policy::*;
-use std::sync::Arc;
 
-#[derive(Default)]
-struct Admins {
-    environments: Vec<Value>,
-    defaults: Vec<Value>,
-}
-
-fn layers(kind: &str, specs: &[Value]) -> Vec<Layer> {
-    let layer = |(number, spec): (usize, &Value)| Layer {
-        source: format!("{kind} {number}"),
-        spec: Arc::new(
-            json!({"namespaces": ["*"], "flinkDeployment": spec, "flinkApplication": spec, "flinkSessionJob": spec}),
-        ),
-    };
-    specs.iter().enumerate().map(layer).collect()
-}
-
-impl World for Admins {
-    fn modes(&self, _: &str) -> Modes {
-        Modes::default()
-    }
-    fn defaults(&self, _: &str) -> Vec<Layer> {
-        layers("DeploymentDefaults", &self.defaults)
-    }
-    fn environments(&self, _: &str) -> Vec<Layer> {
-        layers("Environment", &self.environments)
-    }
-    fn lookup(&self, _: &KindInfo, _: &str, _: &str) -> Lookup {
-        Lookup::Unknown
-    }
-    fn lookup_uid(&self, _: &KindInfo, _: &str, _: &str) -> Lookup {
-        Lookup::Unknown
-    }
-    fn namespace_labels(&self, _: &str) -> Option<Arc<Value>> {
-        None
-    }
+/// The same settings for each of the kinds.
+fn sections(spec: Value) -> Value {
+    json!({"namespaces": ["*"], "flinkDeployment": spec, "flinkApplication": spec, "flinkSessionJob": spec})
 }
 
 fn environment(spec: Value) -> Admins {
     Admins {
-        environments: vec![spec],
+        environments: vec![sections(spec)],
         ..Admins::default()
     }
 }
 
 fn defaults(spec: Value) -> Admins {
     Admins {
-        defaults: vec![spec],
+        defaults: vec![sections(spec)],
         ..Admins::default()
     }
 }
@@ -181,8 +148,9 @@ fn a_canary_that_loses_its_label_is_filled_in_like_a_new_object() {
         &json!({"metadata": {"labels": {"flink.apache.org/canary": "true"}}}),
     );
     let world = Admins {
-        environments: vec![json!({"serviceAccount": "theirs"})],
-        defaults: vec![json!({"imagePullPolicy": "Always"})],
+        environments: vec![sections(json!({"serviceAccount": "theirs"}))],
+        defaults: vec![sections(json!({"imagePullPolicy": "Always"}))],
+        ..Admins::default()
     };
     let made = admitted(&application(), Some(&canary), &world);
     assert_eq!(made["spec"]["serviceAccount"], "theirs");
@@ -601,8 +569,8 @@ fn an_environment_and_an_object_speak_in_one_form() {
     let bare = spec(&application(), json!({"taskManager": {"resource": null}}));
     let world = Admins {
         environments: vec![
-            json!({"taskManager": {"resource": {"cpu": 1, "memory": "2g"}}}),
-            json!({"taskManager": {"resources": {"requests": {"cpu": 1}}}}),
+            sections(json!({"taskManager": {"resource": {"cpu": 1, "memory": "2g"}}})),
+            sections(json!({"taskManager": {"resources": {"requests": {"cpu": 1}}}})),
         ],
         ..Admins::default()
     };
@@ -734,8 +702,8 @@ fn a_default_under_both_names_of_an_option_is_filled_in_under_both() {
     // An earlier layer has said all there is to say, and so has the user, at first and later.
     let world = Admins {
         defaults: vec![
-            json!({"flinkConfiguration": {"state.checkpoints.dir": "s3://first"}}),
-            json!({ "flinkConfiguration": both }),
+            sections(json!({"flinkConfiguration": {"state.checkpoints.dir": "s3://first"}})),
+            sections(json!({ "flinkConfiguration": both })),
         ],
         ..Admins::default()
     };

@@ -9,6 +9,8 @@
     clippy::missing_panics_doc
 )]
 
+#[path = "../admins/mod.rs"]
+mod admins;
 mod changes;
 mod charge;
 mod charge_state;

@@ -1,12 +1,46 @@
 //! What Environments set, over everything but what is frozen.
 
 use super::{Filler, KEPT, Layers};
-use crate::defaults::leaves::{each_leaf, given};
+use crate::defaults::leaves::given;
 use crate::defaults::settings::Settings;
 use crate::defaults::spelling::other_names;
+use crate::flink::LONGEST_BEGINNING;
 use crate::path::FieldPath;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeSet;
+
+/// Calls `visit` for every leaf, and for a map that has a beginning in front of it in which there is no `room` for an option's name.
+fn each_option(
+    path: &mut FieldPath,
+    room: usize,
+    value: &Value,
+    visit: &mut dyn FnMut(&FieldPath, &Value),
+) {
+    match value {
+        Value::Object(map) if room > 0 => {
+            for (key, value) in map {
+                path.push(key);
+                each_option(path, room.saturating_sub(key.len() + 1), value, visit);
+                path.pop();
+            }
+        }
+        Value::Null => {}
+        leaf => visit(path, leaf),
+    }
+}
+
+/// Adds what a map has not.
+fn add_missing(to: &mut Map<String, Value>, from: &Map<String, Value>) {
+    for (key, value) in from {
+        match (to.get_mut(key), value) {
+            (None, value) => {
+                to.insert(key.clone(), value.clone());
+            }
+            (Some(Value::Object(to)), Value::Object(from)) => add_missing(to, from),
+            (Some(_), _) => {}
+        }
+    }
+}
 
 impl Filler<'_, '_, '_> {
     /// Environments win over everything but what is frozen, which keeps what it runs with, and what upstream lets nobody change now.
@@ -66,14 +100,32 @@ impl Filler<'_, '_, '_> {
             return;
         };
         self.draft.remove(place);
-        each_leaf(place.clone(), &nested, &mut |path, value| {
+        let beginning = place.last_key().map_or(0, str::len);
+        let room = LONGEST_BEGINNING.saturating_sub(beginning);
+        each_option(&mut place.clone(), room, &nested, &mut |path, value| {
             let dotted = self.spellings.dotted(path);
-            if self.prevails(&dotted, path, value) {
+            if let Value::Object(below) = value {
+                self.merge(&dotted, below);
+            } else if self.prevails(&dotted, path, value) {
                 for place in self.places(&dotted) {
                     self.draft.set(&place, value.clone());
                 }
             }
         });
+    }
+
+    /// Puts a map, whose leaves' names are too long to be options', under its dotted name. What stands there stands behind it in a stored
+    /// map, and so wins.
+    fn merge(&mut self, dotted: &FieldPath, below: &Map<String, Value>) {
+        match given(self.draft.object(), dotted) {
+            None => self.draft.set(dotted, Value::Object(below.clone())),
+            Some(Value::Object(there)) => {
+                let mut merged = there.clone();
+                add_missing(&mut merged, below);
+                self.draft.set(dotted, Value::Object(merged))
+            }
+            Some(_) => return,
+        };
     }
 
     /// Whether a value from a nested map takes its key's place: a dotted one beside it that equals the stored one is what was once made of

@@ -68,7 +68,8 @@ impl Filler<'_, '_, '_> {
         } else if let Some(value) = self
             .old
             .and_then(|old| given(old, path))
-            .filter(|_| stored.has(path))
+            // A map in a leaf's place came into the store unseen and says other things: in a configuration, other options.
+            .filter(|value| stored.has(path) && !value.is_object())
         {
             if self.put(path, value, KEPT) && stored.holds(path, value) {
                 self.record.note(path.clone(), value);

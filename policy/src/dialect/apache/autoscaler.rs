@@ -4,6 +4,7 @@ use super::conf::{BadValue, Conf, Opt, path};
 use super::rules::{AUTOSCALER, CONFIGURATION, EXCLUDED_PERIODS, METRICS_WINDOW};
 use super::{java, periods};
 use crate::finding::{CauseReason, Findings};
+use crate::json::quoted;
 
 macro_rules! autoscaler_option {
     ($key:literal) => {
@@ -153,7 +154,10 @@ fn within(bound: &Bound, conf: &Conf<'_>, findings: &mut Findings) {
         &AUTOSCALER,
         path(key),
         CauseReason::Invalid,
-        format!("{text:?} must be {range}, or switch the autoscaler off"),
+        format!(
+            "{} must be {range}, or switch the autoscaler off",
+            quoted(text)
+        ),
     );
 }
 
@@ -174,13 +178,13 @@ fn excluded_periods(conf: &Conf<'_>, findings: &mut Findings) {
     match java::list(text) {
         None => refuse(format!(
             "the quoting of {} is broken, or it has more than {} parts",
-            crate::json::shown(&text.into()),
+            quoted(text),
             java::MOST_PARTS
         )),
         Some(list) => {
             for expression in list {
                 if let Err(why) = periods::judge(&expression) {
-                    refuse(format!("{expression:?} {why}"));
+                    refuse(format!("{} {why}", quoted(&expression)));
                 }
             }
         }

@@ -3,6 +3,7 @@
 
 use super::java;
 use super::version::FlinkVersion;
+use crate::flink::LONGEST_BEGINNING;
 use crate::path::FieldPath;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -161,10 +162,6 @@ impl<'a> Conf<'a> {
             .is_some_and(|(_, mode)| !mode.eq_ignore_ascii_case("none"))
     }
 }
-
-/// No option's name has a beginning as long as this. It stands in front of every key below it, so a longer one would make a configuration
-/// of some megabytes into gigabytes.
-pub(in crate::dialect) const LONGEST_BEGINNING: usize = 256;
 
 /// Calls `put` for every leaf in order: maps become dotted keys, lists one text with semicolons, scalars their text. A map under a very
 /// long key, in which there can be no option, is one leaf: its JSON.

@@ -7,6 +7,12 @@ use crate::path::FieldPath;
 use serde_json::Value;
 use std::net::Ipv6Addr;
 
+/// The longest template, in bytes: far beyond any host and path, and short enough to be filled in and quoted.
+const LONGEST_TEMPLATE: usize = 4096;
+
+/// The longest name of an object, in bytes. A longer one makes nothing, and is refused as a name; the mutating call may see one.
+const LONGEST_NAME: usize = 253;
+
 /// Judges `spec.ingress`, if there is one.
 pub(crate) fn judge(object: &Value, name: &str, namespace: &str, findings: &mut Findings) {
     if json::present(object, &["spec", "ingress"]).is_none() {
@@ -22,16 +28,32 @@ pub(crate) fn judge(object: &Value, name: &str, namespace: &str, findings: &mut 
         );
         return;
     };
-    if let Some(template) = template.as_str()
-        && let Err(why) = check_url(&fill(template, name, namespace))
-    {
+    let Some(template) = template.as_str() else {
+        return;
+    };
+    if template.len() > LONGEST_TEMPLATE {
+        findings.refuse(
+            &INGRESS,
+            field,
+            CauseReason::Invalid,
+            format!(
+                "a template of {} bytes makes no URL that an Ingress takes; write {LONGEST_TEMPLATE} at most",
+                template.len()
+            ),
+        );
+        return;
+    }
+    if name.len() > LONGEST_NAME || namespace.len() > LONGEST_NAME {
+        return;
+    }
+    if let Err(why) = check_url(&fill(template, name, namespace)) {
         findings.refuse(
             &INGRESS,
             field,
             CauseReason::Invalid,
             format!(
                 "{} makes no URL: {why}; write a host and path such as {{{{name}}}}.example.org/{{{{namespace}}}}",
-                json::shown(&Value::from(template))
+                json::quoted(template)
             ),
         );
     }
@@ -84,15 +106,15 @@ fn check_url(url: &str) -> Result<(), String> {
             .ok_or_else(|| "a bracket is not closed".to_owned())?;
         let (plain, zone) = address.split_once('%').unwrap_or((address, "none"));
         if zone.is_empty() || zone.chars().any(|c| c.is_ascii_control()) {
-            return Err(format!("{address:?} names no zone"));
+            return Err(format!("{} names no zone", json::quoted(address)));
         }
         plain
             .parse::<Ipv6Addr>()
-            .map_err(|_| format!("{address} is no IPv6 address"))?;
+            .map_err(|_| format!("{} is no IPv6 address", json::quoted(address)))?;
         match after.strip_prefix(':') {
             Some(port) => port,
             None if after.is_empty() => "",
-            None => return Err(format!("{after} stands behind the address")),
+            None => return Err(format!("{} stands behind the address", json::quoted(after))),
         }
     } else {
         host.split_once(':').map_or("", |(_, port)| port)
@@ -100,7 +122,7 @@ fn check_url(url: &str) -> Result<(), String> {
     match port.parse::<i32>() {
         _ if port.is_empty() => Ok(()),
         Ok(port) if port >= -1 => Ok(()),
-        _ => Err(format!("the port {port} is no number")),
+        _ => Err(format!("the port {} is no number", json::quoted(port))),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::rules::NAME;
 use crate::finding::{CauseReason, Findings};
+use crate::json;
 use crate::path::FieldPath;
 
 /// Judges a name.
@@ -18,8 +19,9 @@ pub(crate) fn judge(field: FieldPath, name: &str, findings: &mut Findings) {
             field,
             CauseReason::Invalid,
             format!(
-                "{name:?} ({} characters) must have at most 45 lower case letters, digits and dashes, start with a letter \
+                "{} ({} characters) must have at most 45 lower case letters, digits and dashes, start with a letter \
                  and end with a letter or digit",
+                json::quoted(name),
                 name.chars().count()
             ),
         );

@@ -78,7 +78,10 @@ fn old_form(spec: &Value, role: Role, findings: &mut Findings) {
             &MEMORY,
             field.key("memory"),
             CauseReason::Invalid,
-            format!("{memory:?} is no size; write a whole size such as \"2048m\" or \"2Gi\""),
+            format!(
+                "{} is no size; write a whole size such as \"2048m\" or \"2Gi\"",
+                json::quoted(memory)
+            ),
         );
     }
     if let Some(storage) = json::text(spec, &[role.key(), "resource", "ephemeralStorage"])
@@ -88,7 +91,10 @@ fn old_form(spec: &Value, role: Role, findings: &mut Findings) {
             &RESOURCES,
             field.key("ephemeralStorage"),
             CauseReason::Invalid,
-            format!("{storage:?} is no quantity; write one such as \"2Gi\" or \"2G\""),
+            format!(
+                "{} is no quantity; write one such as \"2Gi\" or \"2G\"",
+                json::quoted(storage)
+            ),
         );
     }
 }

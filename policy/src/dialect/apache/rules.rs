@@ -91,8 +91,8 @@ pub(crate) static HEALTH_CHECK: Rule = upstream(
 pub(crate) static INGRESS: Rule = upstream(
     "flink/ingress",
     "an ingress has a template that makes a URL",
-    "spec.ingress.template is a host and path such as {{name}}.{{namespace}}.example.org or example.org/{{name}}; a port \
-     must be a number.",
+    "spec.ingress.template is a host and path such as {{name}}.{{namespace}}.example.org or example.org/{{name}}, of at most \
+     4,096 bytes; a port must be a number.",
 );
 pub(crate) static LOG_CONFIGURATION: Rule = upstream(
     "flink/log-configuration",

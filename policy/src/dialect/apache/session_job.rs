@@ -141,9 +141,13 @@ fn quota(
     operator: Option<&Value>,
     findings: &mut Findings,
 ) {
+    let own = over(Conf::default(), review.object);
+    if autoscaler::quota_cpu(&own).is_none() {
+        return;
+    }
     let its = its(cluster, review.namespace, operator);
     if autoscaler::is_enabled(&over(its, review.object)) {
-        charge::judge_quota(&over(Conf::default(), review.object), findings);
+        charge::judge_quota(&own, findings);
     }
 }
 

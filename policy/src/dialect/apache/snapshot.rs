@@ -82,8 +82,10 @@ pub(crate) fn judge(review: &Review<'_>, world: &dyn World, findings: &mut Findi
             field.key("name"),
             CauseReason::NotFound,
             format!(
-                "there is no {} {name:?} in namespace {}; create it first or correct the name",
-                kind.kind, review.namespace
+                "there is no {} {} in namespace {}; create it first or correct the name",
+                kind.kind,
+                json::quoted(name),
+                review.namespace
             ),
         ),
         Lookup::Unknown => findings.warn(format!(

@@ -3,7 +3,7 @@
 
 use super::at::At;
 use super::normalise::{Edit, Plan, text};
-use crate::dialect::apache::conf::LONGEST_BEGINNING;
+use crate::flink::LONGEST_BEGINNING;
 use crate::json;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
