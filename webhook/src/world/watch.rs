@@ -9,7 +9,7 @@ use super::store::{Objects, State, Store};
 use super::tries::{Tries, Way, pause_after};
 use axum::http::Request;
 use axum::http::header::ACCEPT;
-use futures::{AsyncBufRead, AsyncBufReadExt};
+use futures::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -22,6 +22,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Objects in one page of a list: with 10 KiB each, a megabyte in flight.
 const PAGE: usize = 100;
+
+/// The most bytes of a page that are read; with objects of a megabyte and more each, a smaller page is asked for in its place.
+const PAGE_BYTES: u64 = 16 << 20;
 
 /// For one page; the API server's own limit.
 const PAGE_WITHIN: Duration = Duration::from_mins(1);
@@ -269,29 +272,52 @@ async fn paged(client: &kube::Client, store: &Store) -> Result<(Objects, String)
     let keep = store.watched().keep;
     let mut objects = Objects::default();
     let mut next: Option<String> = None;
+    let mut limit = PAGE;
     loop {
-        let mut query = format!("limit={PAGE}");
+        let mut query = format!("limit={limit}");
         if let Some(token) = &next {
             query.push_str("&continue=");
             query.extend(percent_encoded(token));
         }
-        let text = client.request_text(request(store, &query)?);
-        let text = tokio::time::timeout(PAGE_WITHIN, text)
+        let text = tokio::time::timeout(PAGE_WITHIN, text_of(client, request(store, &query)?))
             .await
             .map_err(|_| Ended::Failed("a page of the list did not come in time".to_owned()))??;
+        let Some(text) = text else {
+            if limit == 1 {
+                return Err(Ended::Failed(
+                    "an object is too large to be read".to_owned(),
+                ));
+            }
+            limit /= 2;
+            continue;
+        };
         let page: Page<'_> =
-            serde_json::from_str(&text).map_err(|error| Ended::Failed(error.to_string()))?;
+            serde_json::from_slice(&text).map_err(|error| Ended::Failed(error.to_string()))?;
         for item in page.items.into_iter().flatten() {
             // An object that cannot be read here (nested too deeply) cannot be referred to; the others can.
             if let Ok(object) = serde_json::from_str::<Value>(item.get()) {
                 objects.put(keep, &object);
             }
         }
+        // Large ones may lie together.
+        limit = PAGE.min(limit + limit.div_ceil(4));
         next = page.metadata.next.filter(|token| !token.is_empty());
         if next.is_none() {
             return Ok((objects, page.metadata.resource_version));
         }
     }
+}
+
+/// What is answered; `None` if it is more than may be read at once.
+async fn text_of(
+    client: &kube::Client,
+    request: Request<Vec<u8>>,
+) -> Result<Option<Vec<u8>>, kube::Error> {
+    let answer = pin!(client.request_stream(request).await?);
+    let mut text = Vec::new();
+    let read = answer.take(PAGE_BYTES + 1).read_to_end(&mut text).await;
+    read.map_err(kube::Error::ReadEvents)?;
+    Ok((text.len() as u64 <= PAGE_BYTES).then_some(text))
 }
 
 /// Follows changes from a revision on, until the watch breaks for good.
@@ -308,7 +334,7 @@ async fn watch(
             WATCH_FOR.as_secs()
         );
         let opened = match request(store, &query) {
-            Ok(request) => client.request_stream(request).await.map_err(Ended::from),
+            Ok(request) => open(client, request).await,
             Err(ended) => Err(ended),
         };
         let ended = match opened {
@@ -332,6 +358,17 @@ async fn watch(
             ended => return ended,
         }
     }
+}
+
+/// An API server answers a watch at once, with what it tells later; one that has stopped does not answer at all.
+async fn open(
+    client: &kube::Client,
+    request: Request<Vec<u8>>,
+) -> Result<impl AsyncBufRead, Ended> {
+    tokio::time::timeout(LIST_SILENCE, client.request_stream(request))
+        .await
+        .map_err(|_| Ended::Failed("the API server did not answer".to_owned()))?
+        .map_err(Ended::from)
 }
 
 async fn follow(

@@ -23,6 +23,9 @@ const STREAMED: &str = "sendInitialEvents";
 /// What requests get whose target holds this; the first that fits counts. Otherwise everything is there, and empty.
 type Rules = Vec<(&'static str, u16)>;
 
+/// In a rule: no answer at all.
+const SILENT: u16 = 0;
+
 /// An API server.
 #[derive(Clone, Default)]
 struct Server {
@@ -32,6 +35,8 @@ struct Server {
     crds: Sender<Vec<String>>,
     /// The only ConfigMap.
     configuration: Arc<Mutex<Option<Value>>>,
+    /// Namespaces, each of a megabyte.
+    large: usize,
 }
 
 impl Server {
@@ -52,25 +57,33 @@ impl Server {
         let server = self.clone();
         let service = tower::service_fn(move |request: Request<kube::client::Body>| {
             let answer = server.answer(&request.uri().to_string());
-            async move { Ok::<_, Infallible>(answer) }
+            async move {
+                match answer {
+                    Some(answer) => Ok::<_, Infallible>(answer),
+                    None => std::future::pending().await,
+                }
+            }
         });
         kube::Client::new(service, "default")
     }
 
-    fn answer(&self, target: &str) -> Response<Body> {
+    fn answer(&self, target: &str) -> Option<Response<Body>> {
         self.asked.lock().unwrap().push(target.to_owned());
         let rules = self.rules.lock().unwrap();
         let failure = rules.iter().find(|(part, _)| target.contains(part));
         if let Some((_, code)) = failure {
+            if *code == SILENT {
+                return None;
+            }
             let status =
                 json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code});
             let answer = Response::builder().status(*code);
-            return answer.body(Body::from(status.to_string())).unwrap();
+            return Some(answer.body(Body::from(status.to_string())).unwrap());
         }
         let configuration = self.configuration.lock().unwrap().clone();
         let items = configuration.filter(|_| target.starts_with(CONFIG_MAPS));
         let metadata = json!({"resourceVersion": "1"});
-        Response::new(if target.contains(STREAMED) {
+        Some(Response::new(if target.contains(STREAMED) {
             let mut all: String = items.iter().map(added).collect();
             let end = json!({"resourceVersion": "1", "annotations": {"k8s.io/initial-events-end": "true"}});
             all += &line("BOOKMARK", &json!({ "metadata": end }));
@@ -89,10 +102,30 @@ impl Server {
             Body::from_stream(events)
         } else if target.contains("watch=1") {
             Body::from_stream(futures::stream::pending::<Result<String, Infallible>>().boxed())
+        } else if target.starts_with("/api/v1/namespaces?") {
+            self.namespaces(target)
         } else {
             let items: Vec<Value> = items.into_iter().collect();
             Body::from(json!({"metadata": metadata, "items": items}).to_string())
-        })
+        }))
+    }
+}
+
+impl Server {
+    /// A page of them.
+    fn namespaces(&self, target: &str) -> Body {
+        let asked = |key: &str| {
+            let mut parts = target.split(['?', '&']);
+            parts.find_map(|part| part.strip_prefix(key)?.parse::<usize>().ok())
+        };
+        let from = asked("continue=").unwrap_or_default();
+        let to = self.large.min(from + asked("limit=").unwrap_or(self.large));
+        let text = "x".repeat(1 << 20);
+        let namespace = |n: usize| json!({"metadata": {"name": format!("n{n}"), "labels": {"number": n.to_string()}, "annotations": {"a": text}}});
+        let items: Vec<Value> = (from..to).map(namespace).collect();
+        let next = (to < self.large).then(|| to.to_string());
+        let metadata = json!({"resourceVersion": "1", "continue": next});
+        Body::from(json!({"metadata": metadata, "items": items}).to_string())
     }
 }
 
@@ -236,6 +269,28 @@ async fn pages_are_asked_for_where_streams_are_always_turned_away() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_page_of_large_objects_is_given_up_for_smaller_ones() {
+    let server = Server {
+        large: 40,
+        ..Server::default()
+    };
+    server.fails(&[(STREAMED, 503)]);
+    let caches = filled_from(&server);
+    seconds(3).await;
+    assert_eq!(caches.obstacles(), Vec::<String>::new());
+    assert!(
+        server.asked("/api/v1/namespaces?limit=100") == 1
+            && server.asked("namespaces?limit=12") > 0
+    );
+    for number in 0..40 {
+        assert!(
+            caches.namespace_labels(&format!("n{number}")).is_some(),
+            "{number}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn streams_are_tried_again_where_pages_fail_too() {
     let server = Server::default();
     server.fails(&[("/api/v1/namespaces?", 503)]);
@@ -246,6 +301,17 @@ async fn streams_are_tried_again_where_pages_fail_too() {
     server.fails(&[("/api/v1/namespaces?limit=", 503)]);
     seconds(25).await;
     assert_eq!(caches.obstacles(), Vec::<String>::new());
+}
+
+/// An API server that stands still takes a watch and does not answer it. Another one might.
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_is_not_answered_is_given_up() {
+    let server = Server::default();
+    let opened = "/api/v1/namespaces?watch=1&allowWatchBookmarks";
+    server.fails(&[(opened, SILENT)]);
+    let _caches = filled_from(&server);
+    seconds(60).await;
+    assert!(server.asked(opened) > 2, "{}", server.asked(opened));
 }
 
 #[tokio::test(start_paused = true)]
