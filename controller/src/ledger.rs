@@ -93,7 +93,7 @@ pub struct Settings {
     pub expiry_tick: Duration,
     /// Between looks whether a resource that is not served has come.
     pub absent_retry: Duration,
-    /// Objects per page of a list.
+    /// Objects per page of a list. A page is held whole, and one object may have 1.5 MB.
     pub page: u32,
 }
 
@@ -104,7 +104,7 @@ impl Default for Settings {
             undecided: UNDECIDED,
             expiry_tick: Duration::from_secs(5),
             absent_retry: Duration::from_secs(2),
-            page: 500,
+            page: 100,
         }
     }
 }

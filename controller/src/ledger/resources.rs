@@ -1,15 +1,17 @@
 //! List and watch of the workload resources. Raw, because the ledger needs what watchers usually hide: the exact revision of
 //! the list, and bookmarks.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::TryStreamExt;
+use futures::{AsyncReadExt, TryStreamExt};
 use kube::Client;
 use kube::core::params::{ListParams, WatchParams};
 use kube::core::{Request, WatchEvent};
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use sluice_policy::ledger::{Listing, Revision, Seen};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
@@ -79,11 +81,12 @@ impl From<kube::Error> for WatchError {
     }
 }
 
+/// A page whose items are read one by one: a large object takes many times its text once it has been read.
 #[derive(Deserialize)]
-struct Page {
+struct Page<'a> {
     metadata: PageMeta,
-    #[serde(default)]
-    items: Vec<Value>,
+    #[serde(borrow, default)]
+    items: Vec<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -170,6 +173,22 @@ pub async fn follow(
     }
 }
 
+/// The most bytes of a page that are read; with objects of a megabyte and more each, a smaller page is asked for in its place.
+const PAGE_BYTES: u64 = 16 << 20;
+
+/// What is answered; `None` if it is more than may be read at once. The webhook has as few lines of its own: a crate for both to lean on
+/// would be larger than they are.
+async fn text_of(
+    client: &Client,
+    request: axum::http::Request<Vec<u8>>,
+) -> Result<Option<Vec<u8>>, kube::Error> {
+    let answer = pin!(client.request_stream(request).await?);
+    let mut text = Vec::new();
+    let read = answer.take(PAGE_BYTES + 1).read_to_end(&mut text).await;
+    read.map_err(kube::Error::ReadEvents)?;
+    Ok((text.len() as u64 <= PAGE_BYTES).then_some(text))
+}
+
 /// Lists at one exact revision, read from a quorum: no resourceVersion is given, not even 0.
 pub async fn list(
     client: &Client,
@@ -177,25 +196,34 @@ pub async fn list(
     charge: &ChargeOf,
     page: u32,
 ) -> Result<Listing, WatchError> {
-    let mut params = ListParams::default().limit(page);
+    let mut params = ListParams::default();
+    let mut limit = page;
     let mut objects = Vec::new();
     loop {
-        let page: Page = client
-            .request(
-                Request::new(resource.path())
-                    .list(&params)
-                    .map_err(unbuilt)?,
-            )
-            .await?;
-        for item in &page.items {
-            objects.push(seen(resource, item, charge)?);
+        params.limit = Some(limit);
+        let request = Request::new(resource.path())
+            .list(&params)
+            .map_err(unbuilt)?;
+        let Some(text) = text_of(client, request).await? else {
+            if limit == 1 {
+                return Err(WatchError::Unreadable("an object of more than 16 MiB"));
+            }
+            limit /= 2;
+            continue;
+        };
+        let listed: Page<'_> = serde_json::from_slice(&text).map_err(kube::Error::SerdeError)?;
+        for item in &listed.items {
+            let object = serde_json::from_str(item.get()).map_err(kube::Error::SerdeError)?;
+            objects.push(seen(resource, &object, charge)?);
         }
-        if page.metadata.next.is_empty() {
-            let revision = Revision::parse(&page.metadata.resource_version)
+        if listed.metadata.next.is_empty() {
+            let revision = Revision::parse(&listed.metadata.resource_version)
                 .ok_or(WatchError::Unreadable("the list's resourceVersion"))?;
             return Ok(Listing::new(revision, objects));
         }
-        params = params.continue_token(&page.metadata.next);
+        params = params.continue_token(&listed.metadata.next);
+        // Large ones may lie together.
+        limit = page.min(limit + limit.div_ceil(4));
     }
 }
 
@@ -300,4 +328,65 @@ fn seen(
         charge: charge(resource, object),
     };
     Ok((uid.to_owned(), seen))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use axum::http::Uri;
+    use serde_json::json;
+    use sluice_policy::MilliCpu;
+
+    use super::*;
+    use crate::played::client_of;
+
+    /// Forty objects of a megabyte: a page of the usual size would be forty.
+    #[tokio::test]
+    async fn a_page_of_large_objects_is_given_up_for_smaller_ones() {
+        let taken: Arc<Mutex<Vec<usize>>> = Arc::default();
+        let told = Arc::clone(&taken);
+        let answer = move |uri: Uri| {
+            let asked = |key: &str| {
+                let query = uri.query().unwrap_or_default();
+                let value = query.split('&').find_map(|part| part.strip_prefix(key));
+                value.and_then(|value| value.parse::<usize>().ok())
+            };
+            let from = asked("continue=").unwrap_or_default();
+            let to = 40.min(from + asked("limit=").unwrap());
+            told.lock().unwrap().push(to - from);
+            let text = "x".repeat(1 << 20);
+            let items: Vec<String> = (from..to)
+                .map(|n| format!(r#"{{"metadata":{{"uid":"u{n}","resourceVersion":"7"}},"spec":{{"text":"{text}"}}}}"#))
+                .collect();
+            let next = if to < 40 {
+                to.to_string()
+            } else {
+                String::new()
+            };
+            let metadata = json!({"resourceVersion": "9", "continue": next});
+            std::future::ready(format!(
+                r#"{{"metadata":{metadata},"items":[{}]}}"#,
+                items.join(",")
+            ))
+        };
+        let resource = Resource {
+            group: "sluice.dev".into(),
+            version: "v1alpha1".into(),
+            plural: "sessionclusters".into(),
+        };
+        let charged = Arc::new(Mutex::new(0));
+        let seen = Arc::clone(&charged);
+        let charge: ChargeOf = Arc::new(move |_, _| {
+            *seen.lock().unwrap() += 1;
+            MilliCpu::ZERO
+        });
+        let client = client_of(answer).await;
+        list(&client, &resource, &charge, 100).await.unwrap();
+        assert_eq!(*charged.lock().unwrap(), 40);
+        let taken = taken.lock().unwrap();
+        assert_eq!(taken[..3], [40, 40, 25], "halved until a page can be read");
+        let read: usize = taken.iter().filter(|count| **count < 16).sum();
+        assert_eq!(read, 40, "{taken:?}");
+    }
 }

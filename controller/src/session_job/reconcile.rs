@@ -18,7 +18,7 @@ use super::decide::decide;
 use super::read::Read;
 use super::sight::{Answer, Finalizer, Observed, Plan, Step};
 use super::submit;
-use crate::fetch::Fetcher;
+use super::submit::Jars;
 use crate::flink::{FlinkHttp, StopAnswer};
 use crate::runtime::call::{CallError, call};
 use crate::runtime::events::Events;
@@ -44,7 +44,7 @@ pub struct Context {
     /// Flink.
     pub flink: FlinkHttp,
     /// Jars.
-    pub fetcher: Fetcher,
+    pub jars: Jars,
     /// Events.
     pub events: Events,
     /// Addresses.
@@ -176,13 +176,14 @@ impl Context {
         };
         let answer = match step {
             Step::Submit(submission) => {
-                let jar = match submit::bring(&flink, &self.fetcher, submission).await {
+                let jar = match submit::bring(&flink, &self.jars, submission).await {
                     Ok(jar) => jar,
                     Err(answer) => return Ok(answer),
                 };
                 self.probed(job, "jar uploaded")?;
                 // A jar may take minutes to come; what was asked for meanwhile is what counts.
                 if !self.is_newest(job).await? {
+                    submit::clean_up(&flink, &jar, submission).await;
                     return Ok(Answer::NotSent("Something newer is asked for.".to_owned()));
                 }
                 let answer = submit::run(&flink, &jar, submission).await;

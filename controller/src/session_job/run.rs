@@ -25,7 +25,7 @@ use crate::runtime::watched::{Watched, touched};
 /// Jobs that are seen to at once: a submission takes a while.
 const AT_ONCE: u16 = 32;
 /// Objects per page of the first list.
-const PAGE: u32 = 500;
+const PAGE: u32 = 100;
 /// After the API server has failed.
 const RETRY: Duration = Duration::from_secs(2);
 /// How long a job waits for the list of session clusters.
@@ -49,7 +49,7 @@ pub enum SetupError {
 pub struct SessionJobs {
     client: Client,
     flink: FlinkHttp,
-    fetcher: crate::fetch::Fetcher,
+    jars: submit::Jars,
     events: Events,
     resolver: Resolver,
     probe: Option<Probe>,
@@ -69,7 +69,7 @@ impl SessionJobs {
     pub fn new(client: Client, instance: &str, reach: Reach) -> Result<Self, SetupError> {
         Ok(Self {
             flink: FlinkHttp::new(Timeouts::default())?,
-            fetcher: submit::fetcher(reach)?,
+            jars: submit::Jars::new(reach)?,
             events: Events::new(client.clone(), instance),
             resolver: by_service(client.clone()),
             client,
@@ -117,7 +117,7 @@ impl SessionJobs {
             client: self.client.clone(),
             clusters: clusters.store(),
             flink: self.flink.clone(),
-            fetcher: self.fetcher.clone(),
+            jars: self.jars.clone(),
             events: self.events.clone(),
             resolver: Arc::clone(&self.resolver),
             probe: self.probe.clone(),

@@ -116,7 +116,7 @@ mod tests {
             client: server.client.clone(),
             clusters: kube::runtime::reflector::store().0,
             flink: FlinkHttp::new(Timeouts::default()).unwrap(),
-            fetcher: submit::fetcher(Reach::Anywhere).unwrap(),
+            jars: submit::Jars::new(Reach::Anywhere).unwrap(),
             events: Events::new(server.client.clone(), "test"),
             resolver: Arc::new(|_| async { Ok(None) }.boxed()),
             probe: None,

@@ -261,6 +261,11 @@ pub fn answered(mut draft: Draft<'_>, answer: &Answer) -> Plan {
             draft.plan(None, Some(backoff(1)))
         }
         Answer::Unclear(reason) => {
+            // Flink may be at it still, however long the jar took to come before it was asked.
+            let now = draft.now();
+            if let Some(operation) = &mut draft.next.operation {
+                operation.started_at = Some(Time(now));
+            }
             draft.moving(reasons::UNREACHABLE, reason);
             draft.plan(None, Some(backoff(1)))
         }

@@ -1,6 +1,9 @@
 //! A submission on its way to Flink: the jar is brought and uploaded, then run under the id that was stored before.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::Semaphore;
 
 use crate::fetch::{FetchError, Fetcher, Limits, LocalFiles, Reach, S3Settings, Source};
 use crate::flink::{FlinkClient, FlinkError};
@@ -18,18 +21,33 @@ pub const JAR_LIMITS: Limits = Limits {
     redirects: 5,
 };
 
-/// Fetches with the controller's bounds, from these addresses.
-///
-/// # Errors
-/// Where no HTTP client can be made.
-pub fn fetcher(reach: Reach) -> Result<Fetcher, FetchError> {
-    Fetcher::new(JAR_LIMITS, S3Settings::from_env(), reach)
+/// Jars that lie on the controller's disk at once: they take 4 GiB at most, and whoever fills a node's disk is evicted from it.
+const AT_ONCE: usize = 8;
+
+/// Fetches with the controller's bounds, so many at once.
+#[derive(Clone, Debug)]
+pub struct Jars {
+    fetcher: Fetcher,
+    room: Arc<Semaphore>,
+}
+
+impl Jars {
+    /// From these addresses.
+    ///
+    /// # Errors
+    /// Where no HTTP client can be made.
+    pub fn new(reach: Reach) -> Result<Self, FetchError> {
+        Ok(Self {
+            fetcher: Fetcher::new(JAR_LIMITS, S3Settings::from_env(), reach)?,
+            room: Arc::new(Semaphore::new(AT_ONCE)),
+        })
+    }
 }
 
 /// Brings the jar to Flink; returns its id there.
 pub async fn bring(
     flink: &FlinkClient,
-    fetcher: &Fetcher,
+    jars: &Jars,
     submission: &Submission,
 ) -> Result<String, Answer> {
     let unsent = |error: FlinkError| {
@@ -51,11 +69,17 @@ pub async fn bring(
     };
     let failed = |error: FetchError| Answer::SubmitFailed(format!("spec.job.jarUri: {error}"));
     let source = Source::parse(uri, LocalFiles::Refused).map_err(failed)?;
+    // Whoever finds no room comes again: waiting here, many would keep other jobs from being stopped.
+    let Ok(_until_uploaded) = jars.room.try_acquire() else {
+        return Err(Answer::NotSent(format!(
+            "The jar waits until fewer than {AT_ONCE} others are being fetched."
+        )));
+    };
     let folder = tempfile::Builder::new()
         .prefix("sluice-jar-")
         .tempdir()
         .map_err(|error| Answer::SubmitFailed(format!("no folder for the jar: {error}")))?;
-    fetcher
+    jars.fetcher
         .fetch(uri, &source, folder.path(), &submission.name, &|_| ())
         .await
         .map_err(failed)?;

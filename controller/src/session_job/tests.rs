@@ -325,6 +325,24 @@ fn four_refusals_are_a_failure_and_transient_trouble_is_none() {
     );
 }
 
+/// A jar may take minutes to come; only then is Flink asked, and it may be at it for as long as after any other call.
+#[test]
+fn a_call_without_an_answer_may_be_under_way_however_long_its_jar_took() {
+    let spec = json!({});
+    let asked = live(
+        &spec,
+        json!({"state": "TRANSITIONING", "flinkState": null, "startTime": null,
+        "operation": {"kind": "Start", "startedAt": "2026-11-21T09:55:00Z"}, "attempts": {"jobCreation": 1}}),
+    );
+    let job1 = job(spec.clone(), asked);
+    let unclear = decide(&Observed {
+        answer: Some(Answer::Unclear("no answer in time".into())),
+        ..see(&job1)
+    });
+    let begun = unclear.status.operation.unwrap().started_at.unwrap();
+    assert_eq!(begun.0, now());
+}
+
 #[test]
 fn what_runs_and_has_not_changed_is_left_alone() {
     let spec = json!({});
