@@ -1,12 +1,13 @@
 //! `sluice up --context NAME`: Sluice in a cluster that is there already, with nodes and without.
 
-use crate::AlonePromise;
+use crate::{AlonePromise, submission};
 use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
 use sluice_cluster::image::{self, Image};
 use sluice_cluster::{
     Assets, AssetsCache, Binary, Cluster, ClusterOptions, ControllerManager, HostTools, NodeOptions,
 };
-use sluice_tests::{Helm, eventually, sluice_binary};
+use sluice_tests::{FlinkParts, Helm, eventually, sluice_binary};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ pub const PROMISES: &[AlonePromise] = &[
 ];
 
 /// A cluster without Sluice.
-struct Bare {
+pub struct Bare {
     runtime: tokio::runtime::Runtime,
     cluster: Option<Cluster>,
 }
@@ -40,7 +41,7 @@ impl Bare {
         })
     }
 
-    fn kubeconfig(&self) -> Result<std::path::PathBuf> {
+    pub fn kubeconfig(&self) -> Result<std::path::PathBuf> {
         Ok(self
             .cluster
             .as_ref()
@@ -48,12 +49,25 @@ impl Bare {
             .kubeconfig())
     }
 
-    fn kubectl(&self, arguments: &[&str]) -> Result<Output> {
+    pub fn kubectl(&self, arguments: &[&str]) -> Result<Output> {
         let cluster = self.cluster.as_ref().context("it was stopped")?;
         Ok(Command::new(cluster.kubectl())
             .env("KUBECONFIG", cluster.kubeconfig())
             .args(arguments)
             .output()?)
+    }
+
+    pub fn apply(&self, manifest: &Value) -> Result<()> {
+        self.written("apply", manifest)
+    }
+
+    fn written(&self, verb: &str, manifest: &Value) -> Result<()> {
+        let file = tempfile::NamedTempFile::new()?;
+        std::fs::write(file.path(), manifest.to_string())?;
+        let path = file.path().to_str().context("a path in Unicode")?;
+        let applied = self.kubectl(&[verb, "-f", path])?;
+        ensure!(applied.status.success(), "{}", text(&applied.stderr));
+        Ok(())
     }
 
     fn stop(mut self) -> Result<()> {
@@ -80,10 +94,15 @@ fn installs() -> Result<()> {
     if !sluice_tests::real_node() {
         return Ok(());
     }
+    // Without them all but the submission is tried.
+    let flink = sluice_tests::flink_parts("1.20".parse()?);
     let binary = sluice_binary()?;
     let bare = Bare::start(Binary::WITH_NODE, async |options| {
         let image: Image = image::sluice(&AssetsCache::Default, &binary).await?;
-        let node = NodeOptions::new(HostTools::obtain().await?).image(image.path());
+        let mut node = NodeOptions::new(HostTools::obtain().await?).image(image.path());
+        if let Some(flink) = &flink {
+            node = node.image(flink.image.path());
+        }
         Ok(options.node(node))
     })?;
     let kubeconfig = bare.kubeconfig()?;
@@ -97,13 +116,10 @@ fn installs() -> Result<()> {
     );
     eprintln!("installed into a cluster after {:.1?}", began.elapsed());
 
-    let manifest = "{apiVersion: sluice.dev/v1alpha1, kind: SessionCluster, metadata: {name: a}, spec: {state: STOPPED, \
-                    flinkVersion: '1.20'}}";
-    let file = tempfile::NamedTempFile::new()?;
-    std::fs::write(file.path(), manifest)?;
-    let path = file.path().to_str().context("a path in Unicode")?;
-    let applied = bare.kubectl(&["apply", "-f", path])?;
-    ensure!(applied.status.success(), "{}", text(&applied.stderr));
+    bare.apply(&json!({
+        "apiVersion": "sluice.dev/v1alpha1", "kind": "SessionCluster", "metadata": {"name": "a"},
+        "spec": {"state": "STOPPED", "flinkVersion": "1.20"},
+    }))?;
     let stored = bare.kubectl(&[
         "get",
         "fsc",
@@ -119,12 +135,12 @@ fn installs() -> Result<()> {
     // Again is an update, and finds everything in place.
     let output = install(&kubeconfig, &["sluice", "--replicas", "1"])?;
     ensure!(output.status.success(), "{}", text(&output.stderr));
-    charted(&bare, &binary)?;
+    charted(&bare, &binary, flink.as_ref())?;
     bare.stop()
 }
 
-/// The same pods as a release of helm: taken over, tried by `helm test`, split, removed.
-fn charted(bare: &Bare, binary: &Path) -> Result<()> {
+/// The same pods as a release of helm: taken over, put to work, tried by `helm test`, split, removed.
+fn charted(bare: &Bare, binary: &Path, flink: Option<&FlinkParts>) -> Result<()> {
     let kubeconfig = bare.kubeconfig()?;
     let assets = bare
         .runtime
@@ -159,12 +175,28 @@ fn charted(bare: &Bare, binary: &Path) -> Result<()> {
     ];
     // What `up --context` applied has its name as an owner for good, so each later change of helm's takes by force.
     let upgrade = [&upgrade[..], &["--force-conflicts"]].concat();
-    helm(&[&upgrade[..], &["--take-ownership"]].concat())?;
+    // What is served on this machine has an address that only an admin may let jars be fetched from.
+    let here = ["--set", "controller.allowLocalFetch=true"];
+    helm(&[&upgrade[..], &["--take-ownership"], &here[..]].concat())?;
     doctor()?;
+    if let Some(flink) = flink {
+        submission::from_the_controllers_pod(bare, flink)?;
+    }
     let tested = helm(&["test", "sluice", "--timeout", "5m"])?;
     ensure!(tested.contains("Succeeded"), "{tested}");
+    hand_over(bare)?;
     helm(&[&upgrade[..], &["--set", "controller.placement=deployment"]].concat())?;
     doctor()?;
+    let containers = "jsonpath={.spec.template.spec.containers[*].name}";
+    let left = bare.kubectl(&[
+        "get",
+        "-n",
+        "sluice-system",
+        "deploy/sluice",
+        "-o",
+        containers,
+    ])?;
+    ensure!(text(&left.stdout) == "webhook", "{}", text(&left.stdout));
     helm(&["uninstall", "sluice", "--wait", "--timeout", "5m"])?;
     // Pods end in their own time; and what they made must not come back while they end.
     eventually(Duration::from_mins(3), || {
@@ -188,6 +220,28 @@ fn charted(bare: &Bare, binary: &Path) -> Result<()> {
     let stored = bare.kubectl(&["get", "fsc", "a", "-o", "name"])?;
     ensure!(stored.status.success(), "{}", text(&stored.stderr));
     Ok(())
+}
+
+/// What `up --context` has written belongs to helm alone from now on, as docs/install.md tells: else the sidecar would stay beside the
+/// controller that runs apart.
+fn hand_over(bare: &Bare) -> Result<()> {
+    let there = bare.kubectl(&[
+        "get",
+        "-n",
+        "sluice-system",
+        "deploy/sluice",
+        "-o",
+        "json",
+        "--show-managed-fields",
+    ])?;
+    let mut there: Value = serde_json::from_slice(&there.stdout)?;
+    let owners = there["metadata"]["managedFields"]
+        .as_array_mut()
+        .context("no owners")?;
+    let before = owners.len();
+    owners.retain(|owner| owner["manager"] != "sluice");
+    ensure!(owners.len() + 1 == before, "{owners:#?}");
+    bare.written("replace", &there)
 }
 
 fn no_node() -> Result<()> {

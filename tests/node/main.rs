@@ -5,6 +5,7 @@
 mod context;
 mod life;
 mod pods;
+mod submission;
 
 use anyhow::{Result, anyhow};
 use libtest_mimic::{Arguments, Failed, Trial};

@@ -4,6 +4,7 @@ use crate::gate::Gate;
 use crate::needs;
 use anyhow::{Context, Result};
 use std::net::Ipv4Addr;
+use std::path::Path;
 
 /// Starts `sluice up --node` with further arguments and waits until pods can run: `--flink VERSION` gives the node that
 /// Flink's image and Sluice's own, `--image FILE` an archive of others; without either it has none, which is quickest. `None`, with a line that says why, where this machine cannot carry a node.
@@ -38,16 +39,24 @@ impl Gate {
     /// # Errors
     /// If there is no node.
     pub fn host_address(&self) -> Result<Ipv4Addr> {
-        let text = std::fs::read_to_string(self.kubeconfig())?;
-        let server = text
-            .lines()
-            .find_map(|line| line.trim().strip_prefix("server: https://"))
-            .and_then(|server| server.split(':').next())
-            .context("the kubeconfig names no server")?;
-        server
-            .parse()
-            .ok()
-            .filter(|address: &Ipv4Addr| !address.is_loopback())
-            .context("this gate has no node")
+        host_address(self.kubeconfig())
     }
+}
+
+/// The address of this machine that a node's pods reach, from the kubeconfig of a cluster with a node.
+///
+/// # Errors
+/// If there is no node.
+pub fn host_address(kubeconfig: &Path) -> Result<Ipv4Addr> {
+    let text = std::fs::read_to_string(kubeconfig)?;
+    let server = text
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("server: https://"))
+        .and_then(|server| server.split(':').next())
+        .context("the kubeconfig names no server")?;
+    server
+        .parse()
+        .ok()
+        .filter(|address: &Ipv4Addr| !address.is_loopback())
+        .context("this gate has no node")
 }

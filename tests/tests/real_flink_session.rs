@@ -18,12 +18,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use sluice_tests::{FlinkParts, Gate, Kubectl, eventually, flink_parts, sluice_binary};
+use sluice_tests::{FlinkParts, Gate, Kubectl, eventually, flink_parts, serve_jar, sluice_binary};
 
 #[path = "flink_session/jobs.rs"]
 mod jobs;
 
-use jobs::{Jobs, of_a_user, run_of, serve, state_folder};
+use jobs::{Jobs, of_a_user, run_of, state_folder};
 
 /// Six JVMs start on two cores, which may have other work.
 const STEP: Duration = Duration::from_mins(5);
@@ -225,7 +225,7 @@ fn the_example(gate: &Gate, flink: &FlinkParts) -> Result<()> {
     steps.done("RUNNING again");
     let jobs = Jobs {
         team: &team,
-        jar: serve(&flink.jobs, gate.host_address()?)?,
+        jar: serve_jar(&flink.jobs, gate.host_address()?)?,
     };
     of_a_user(&jobs, &folder, &mut steps)?;
     pods_are_killed(&team, &jobs, &mut steps)?;
@@ -460,7 +460,7 @@ fn flink_2(gate: &Gate, flink: &FlinkParts) -> Result<()> {
     steps.done("Flink 2: RUNNING");
     let jobs = Jobs {
         team: &team,
-        jar: serve(&flink.jobs, gate.host_address()?)?,
+        jar: serve_jar(&flink.jobs, gate.host_address()?)?,
     };
     jobs.count("counting")?;
     let count = jobs.goes_on_from_its_savepoint("counting", &folder, || Ok(()))?;

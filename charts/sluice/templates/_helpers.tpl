@@ -86,14 +86,19 @@ app.kubernetes.io/component: {{ index . 0 }}
       drop: [ALL]
 {{- end }}
 
-{{/* What a container has besides: files that are mounted read-only. (dict "name" "path") each. */}}
+{{/* What a container has besides: volumes, read-only unless they are "writable", (dict "name" "path") each of "own"; and "more" as they are. */}}
 {{- define "sluice.mounts" -}}
-{{- with . }}
+{{- if or .own .more }}
   volumeMounts:
-  {{- range . }}
+  {{- range .own }}
   - name: {{ .name }}
     mountPath: {{ .path }}
+    {{- if not .writable }}
     readOnly: true
+    {{- end }}
+  {{- end }}
+  {{- with .more }}
+  {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- end }}
 {{- end }}
@@ -101,6 +106,12 @@ app.kubernetes.io/component: {{ index . 0 }}
 {{/* The name of the Secret with the webhook's leaf, where it does not make its own. */}}
 {{- define "sluice.leaf" -}}
 {{- if eq .Values.tls.mode "certManager" }}sluice-tls{{ else if eq .Values.tls.mode "secret" }}{{ .Values.tls.secret.name }}{{ end -}}
+{{- end }}
+
+{{/* Volumes of a controller's pod. No sizeLimit: a pod that is over it is evicted, and the webhook with it. */}}
+{{- define "sluice.volumes.controller" -}}
+- name: tmp
+  emptyDir: {}
 {{- end }}
 
 {{/* Volumes of the webhook's pod. */}}
@@ -127,13 +138,16 @@ app.kubernetes.io/component: {{ index . 0 }}
 {{- else if $clients.names }}
 {{- fail "tls.clients.names is given without CAs; give tls.clients.configMap or tls.clients.secret" }}
 {{- end }}
+{{- if ne .Values.controller.placement "deployment" }}
+{{ include "sluice.volumes.controller" . }}
+{{- end }}
 {{- end }}
 
 {{- define "sluice.webhook" -}}
 {{- if eq (int .Values.webhook.port) (int .Values.webhook.metricsPort) }}
 {{- fail "webhook.port and webhook.metricsPort are the same, and one process listens on both; give one of them another port" }}
 {{- end -}}
-{{- $args := list "webhook" (printf "--namespace=%s" .Release.Namespace) (printf "--listen=0.0.0.0:%v" .Values.webhook.port) (printf "--metrics-listen=0.0.0.0:%v" .Values.webhook.metricsPort) (printf "--shutdown-grace=%v" .Values.webhook.shutdownGraceSeconds) -}}
+{{- $args := list "webhook" (printf "--namespace=%s" .Release.Namespace) (printf "--listen=%s:%v" .Values.listenAddress .Values.webhook.port) (printf "--metrics-listen=%s:%v" .Values.listenAddress .Values.webhook.metricsPort) (printf "--shutdown-grace=%v" .Values.webhook.shutdownGraceSeconds) -}}
 {{- $args = append $args (.Values.webhook.url | empty | ternary "--service=sluice" (printf "--url=%s" .Values.webhook.url)) -}}
 {{- with .Values.tracing.otlpEndpoint }}{{ $args = append $args (printf "--otlp-endpoint=%s" .) }}{{ end -}}
 {{- $mounts := list -}}
@@ -151,7 +165,7 @@ app.kubernetes.io/component: {{ index . 0 }}
 {{- end -}}
 {{- end -}}
 {{ include "sluice.container" (dict "root" . "name" "webhook" "args" $args "of" .Values.webhook) }}
-{{- include "sluice.mounts" $mounts }}
+{{- include "sluice.mounts" (dict "own" $mounts "more" .Values.webhook.extraVolumeMounts) }}
   ports:
   - name: webhook
     containerPort: {{ .Values.webhook.port }}
@@ -162,11 +176,13 @@ app.kubernetes.io/component: {{ index . 0 }}
       path: /readyz
       port: metrics
     periodSeconds: 5
+    timeoutSeconds: 3
   livenessProbe:
     httpGet:
       path: /healthz
       port: metrics
     periodSeconds: 5
+    timeoutSeconds: 5
 {{- end }}
 
 {{- define "sluice.controller" -}}
@@ -176,12 +192,15 @@ app.kubernetes.io/component: {{ index . 0 }}
 {{- fail (printf "controller.metricsPort and webhook.%s are the same, and a sidecar shares the pod's ports with the webhook; give one of them another port" .) }}
 {{- end }}
 {{- end -}}
-{{- $args := list "controller" (printf "--namespace=%s" .Release.Namespace) (printf "--metrics-listen=0.0.0.0:%v" .Values.controller.metricsPort) (printf "--sluice-image=%s" (include "sluice.image" .)) -}}
+{{- $args := list "controller" (printf "--namespace=%s" .Release.Namespace) (printf "--metrics-listen=%s:%v" .Values.listenAddress .Values.controller.metricsPort) (printf "--sluice-image=%s" (include "sluice.image" .)) -}}
 {{- if .Values.controller.ledgerOnly }}{{ $args = append $args "--ledger-only" }}{{ end -}}
 {{- if .Values.controller.allowLocalFetch }}{{ $args = append $args "--allow-local-fetch" }}{{ end -}}
 {{- /* Many small things: in pages of 2 MiB they take half as much again. Set before the allocator begins. */ -}}
 {{- $more := list (dict "name" "MIMALLOC_ALLOW_THP" "value" "0") -}}
 {{ include "sluice.container" (dict "root" . "name" "controller" "args" $args "of" .Values.controller "more" $more) }}
+{{- /* Where jars of session jobs lie on their way to Flink: the image has no folder that can be written to. */ -}}
+{{- $mounts := list (dict "name" "tmp" "path" "/tmp" "writable" true) -}}
+{{- include "sluice.mounts" (dict "own" $mounts "more" .Values.controller.extraVolumeMounts) }}
   ports:
   - name: ctl-metrics
     containerPort: {{ .Values.controller.metricsPort }}
@@ -191,13 +210,16 @@ app.kubernetes.io/component: {{ index . 0 }}
       path: /readyz
       port: ctl-metrics
     periodSeconds: 5
+    timeoutSeconds: 3
   {{- end }}
-  # Beside a webhook there is no readiness: it would take the webhook out of its Service.
+  # Beside a webhook there is no readiness: what it waits for must not take the webhook out of its Service. A controller that keeps
+  # ending does, since a pod is ready only while all its containers run.
   livenessProbe:
     httpGet:
       path: /healthz
       port: ctl-metrics
     periodSeconds: 10
+    timeoutSeconds: 5
     failureThreshold: 3
 {{- end }}
 
@@ -221,8 +243,8 @@ spec:
   imagePullSecrets:
     {{- toYaml . | nindent 4 }}
   {{- end }}
-  # The grace and the drain after SIGTERM, and some.
-  terminationGracePeriodSeconds: {{ add $values.webhook.shutdownGraceSeconds 20 }}
+  # The grace, then up to 23 s: requests that are under way, spans, what follows from decisions.
+  terminationGracePeriodSeconds: {{ add $values.webhook.shutdownGraceSeconds 30 }}
   securityContext:
     runAsNonRoot: true
     runAsUser: 65532
@@ -257,8 +279,14 @@ spec:
   {{- end }}
   containers:
   {{- .containers | nindent 2 }}
-  {{- with .volumes | default "" | trim }}
+  {{- $volumes := .volumes | default "" | trim }}
+  {{- if or $volumes $values.extraVolumes }}
   volumes:
+  {{- with $volumes }}
   {{- . | nindent 2 }}
+  {{- end }}
+  {{- with $values.extraVolumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
   {{- end }}
 {{- end }}

@@ -154,6 +154,38 @@ async fn values_do_what_they_say() {
         assert_eq!(security["capabilities"]["drop"], json!(["ALL"]));
         assert_eq!(security["allowPrivilegeEscalation"], false);
     }
+    let six = documents(&helm.template(&["listenAddress=[::]"]).ok());
+    let six = &find(&six, "Deployment", "sluice")["spec"]["template"]["spec"]["containers"];
+    for (container, flag) in [
+        (0, "--listen=[::]:10250"),
+        (0, "--metrics-listen=[::]:8080"),
+        (1, "--metrics-listen=[::]:8081"),
+    ] {
+        let args = six[container]["args"].as_array().unwrap();
+        assert!(args.contains(&json!(flag)), "{args:?}");
+    }
+    helm.template(&["listenAddress=everywhere"]).refused();
+    // Where jars lie: that it can be written to is seen on a node (tests/node/submission.rs).
+    assert_eq!(containers[1]["volumeMounts"][0]["mountPath"], "/tmp");
+    let further = documents(
+        &helm
+            .template(&[
+                "extraVolumes[0].name=ca",
+                "extraVolumes[0].configMap.name=our-ca",
+                "controller.extraVolumeMounts[0].name=ca",
+                "controller.extraVolumeMounts[0].mountPath=/ca",
+                "webhook.extraVolumeMounts[0].name=ca",
+                "webhook.extraVolumeMounts[0].mountPath=/ca",
+            ])
+            .ok(),
+    );
+    let given = &find(&further, "Deployment", "sluice")["spec"]["template"]["spec"];
+    let volumes = given["volumes"].as_array().unwrap();
+    assert_eq!(volumes.last().unwrap()["configMap"]["name"], "our-ca");
+    for container in given["containers"].as_array().unwrap() {
+        let mounts = container["volumeMounts"].as_array().unwrap();
+        assert_eq!(mounts.last().unwrap()["mountPath"], "/ca");
+    }
     let constraints = pod["topologySpreadConstraints"].as_array().unwrap();
     assert!(
         constraints

@@ -1,7 +1,5 @@
 //! Session jobs on the cluster of this test: what a user does to them, and what Flink itself then says.
 
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -21,27 +19,6 @@ pub fn state_folder(gate: &Gate, name: &str) -> Result<PathBuf> {
     // Flink's user in the pods is nobody here.
     std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o1777))?;
     Ok(folder)
-}
-
-/// Serves a jar to the controller; returns its URI.
-pub fn serve(jar: &Path, address: Ipv4Addr) -> Result<String> {
-    let body = std::fs::read(jar)?;
-    let listener = TcpListener::bind((address, 0))?;
-    let uri = format!("http://{}/jobs.jar", listener.local_addr()?);
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let mut stream = stream;
-            // Whoever goes away meanwhile tries again.
-            let _ = stream.read(&mut [0; 4096]);
-            let _ = write!(
-                stream,
-                "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-                body.len()
-            );
-            let _ = stream.write_all(&body);
-        }
-    });
-    Ok(uri)
 }
 
 /// The session jobs of a namespace, on its session cluster `analytics`.
