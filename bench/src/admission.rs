@@ -18,10 +18,10 @@ use std::time::Duration;
 #[derive(Debug, Args)]
 pub struct Options {
     /// Rounds for each number of connections; all sides take their turn in each.
-    #[arg(long, default_value_t = 15)]
+    #[arg(long, default_value_t = 12)]
     rounds: usize,
-    /// Creates a round and side.
-    #[arg(long, default_value_t = 400)]
+    /// Creates a round and side. The API server collects its garbage every few hundred: with fewer a round holds one collection or none.
+    #[arg(long, default_value_t = 1500)]
     creates: usize,
     /// Connections at once (repeatable).
     #[arg(long, default_values_t = [8, 64])]

@@ -8,6 +8,8 @@ use crate::target::Target;
 use anyhow::{Context as _, bail};
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use kube::{Api, Client};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use sluice_cluster::{Process, ProcessSpec, free_loopback_port};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -37,6 +39,22 @@ pub struct Webhook {
     pub ready_after: Duration,
     serving: u16,
 }
+
+/// Processes that go on when this is dropped.
+#[must_use]
+pub struct Still(Vec<u32>);
+
+impl Drop for Still {
+    fn drop(&mut self) {
+        for pid in &self.0 {
+            // Who has ended meanwhile needs nothing.
+            let _ = signal(*pid, Signal::SIGCONT);
+        }
+    }
+}
+
+/// Where namespaces get their objects from.
+const CONTROLLERS: &str = "kube-controller-manager";
 
 /// Holds a process to a core; of util-linux, as every Debian has it.
 pub const TASKSET: &str = "/usr/bin/taskset";
@@ -95,15 +113,21 @@ impl Plane {
 
     /// Stops kube-controller-manager, which nothing here needs: for every namespace it makes two objects, twenty a second.
     pub fn hush(&self) -> anyhow::Result<()> {
-        let pid = self.pid("kube-controller-manager")?.to_string();
-        let done = std::process::Command::new("kill")
-            .args(["-STOP", &pid])
-            .status();
-        anyhow::ensure!(
-            done?.success(),
-            "kube-controller-manager could not be stopped"
-        );
-        Ok(())
+        signal(self.pid(CONTROLLERS)?, Signal::SIGSTOP)
+            .context("kube-controller-manager could not be stopped")
+    }
+
+    /// Holds all of it, `hush`ed or not, until what is returned is dropped, so that it takes nothing from what is measured meanwhile.
+    /// For seconds only: who waits ten for an answer gives up.
+    pub fn hold_still(&self) -> anyhow::Result<Still> {
+        let mut still = Still(Vec::new());
+        for (name, pid) in self.processes()? {
+            if name != CONTROLLERS {
+                signal(pid, Signal::SIGSTOP).with_context(|| format!("holding {name} still"))?;
+                still.0.push(pid);
+            }
+        }
+        Ok(still)
     }
 
     /// Starts a webhook as those of `sluice up` are, on ports of its own and, where asked for, on one core, and waits until it is
@@ -164,6 +188,10 @@ impl Plane {
             .context("Sluice's registration has no caBundle")?;
         Target::new(webhook.serving, &bundle.0)
     }
+}
+
+fn signal(pid: u32, signal: Signal) -> anyhow::Result<()> {
+    Ok(kill(Pid::from_raw(i32::try_from(pid)?), signal)?)
 }
 
 /// What follows a flag in a process's command line.

@@ -12,8 +12,11 @@ use crate::target::{Connection, Target};
 use crate::usage;
 use anyhow::ensure;
 use clap::Args;
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
-use kube::api::{ApiResource, DynamicObject, ListParams};
+use kube::api::{
+    ApiResource, DynamicObject, ListParams, ObjectMeta, Patch, PatchParams, PostParams,
+};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -33,13 +36,16 @@ pub struct Options {
     /// Rounds after each start; all control planes take their turn in each, and three of them come in every order within six.
     #[arg(long, default_value_t = 6)]
     rounds: usize,
-    /// Pairs of reviews a round that leave no hold.
+    /// Pairs of reviews a round that leave no hold: so many that ask no API server, and so many that read a quota.
     #[arg(long, default_value_t = 1000)]
     decisions: usize,
     /// Reviews a round that are charged to a quota.
     #[arg(long, default_value_t = 200)]
     commits: usize,
 }
+
+/// A ConfigMap that no webhook is asked about.
+const UNJUDGED: &str = "scale-unjudged";
 
 /// Sets all of them up, measures, prints the tables.
 pub async fn run(options: &Options) -> anyhow::Result<()> {
@@ -81,8 +87,13 @@ struct Figures {
     resident_new: Vec<f64>,
     /// After the requests.
     memories: Vec<usage::Memory>,
+    judgements: Asked,
     decisions: Asked,
     commits: Asked,
+    /// By the API server alone, beside decisions.
+    reads: Asked,
+    /// Likewise, beside commits.
+    writes: Asked,
 }
 
 #[derive(Default)]
@@ -128,11 +139,45 @@ impl Side {
             );
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
+        let yardstick = ConfigMap {
+            metadata: ObjectMeta {
+                name: Some(UNJUDGED.to_owned()),
+                ..ObjectMeta::default()
+            },
+            ..ConfigMap::default()
+        };
+        Api::namespaced(plane.client.clone(), "default")
+            .create(&PostParams::default(), &yardstick)
+            .await?;
         Ok(Self {
             workloads,
             plane,
             figures: Figures::default(),
         })
+    }
+}
+
+/// What the API server by itself takes, right after each request that waits for it: that request can be no flatter.
+struct Beside(Api<ConfigMap>);
+
+impl Beside {
+    fn of(plane: &Plane) -> Self {
+        Self(Api::namespaced(plane.client.clone(), "default"))
+    }
+
+    async fn read(&self) -> anyhow::Result<Duration> {
+        let asked = Instant::now();
+        self.0.get(UNJUDGED).await?;
+        Ok(asked.elapsed())
+    }
+
+    async fn write(&self) -> anyhow::Result<Duration> {
+        let asked = Instant::now();
+        let patch = Patch::Merge(json!({"data": {"written": format!("{asked:?}")}}));
+        self.0
+            .patch(UNJUDGED, &PatchParams::default(), &patch)
+            .await?;
+        Ok(asked.elapsed())
     }
 }
 
@@ -197,15 +242,42 @@ async fn ask(
                 quotas,
                 from,
             };
-            let decisions = batch(next.decision)
-                .decisions(webhook, connection, options.decisions)
+            let beside = Beside::of(&side.plane);
+            let (decisions, reads) = batch(next.decision)
+                .decisions(webhook, connection, &beside, options.decisions)
                 .await?;
-            let commits = batch(next.commit)
-                .commits(webhook, connection, options.commits)
+            let (commits, writes) = batch(next.commit)
+                .commits(webhook, connection, &beside, options.commits)
                 .await?;
             if round > 0 {
                 side.figures.decisions.add(decisions);
                 side.figures.commits.add(commits);
+                side.figures.reads.add((reads, Duration::ZERO));
+                side.figures.writes.add((writes, Duration::ZERO));
+            }
+        }
+        // What is charged nothing asks no API server, so all of them may stand still, and two cores are enough.
+        let _still: Vec<_> = sides
+            .iter()
+            .map(|side| side.plane.hold_still())
+            .collect::<Result<_, _>>()?;
+        for number in order(sides.len(), round) {
+            let (Some(side), Some((webhook, target))) =
+                (sides.get_mut(number), webhooks.get(&number))
+            else {
+                continue;
+            };
+            let batch = Batch {
+                create,
+                quotas,
+                from: next.decision,
+            };
+            let connection = &mut target.connect().await?;
+            let judgements = batch
+                .judgements(webhook, connection, options.decisions)
+                .await?;
+            if round > 0 {
+                side.figures.judgements.add(judgements);
             }
         }
         next.decision += options.decisions;
@@ -224,12 +296,37 @@ struct Batch<'a> {
 type Taken = (Vec<Duration>, Duration);
 
 impl Batch<'_> {
-    async fn decisions(
+    async fn judgements(
         &self,
         webhook: &Webhook,
         connection: &mut Connection,
         count: usize,
     ) -> anyhow::Result<Taken> {
+        let mut reviews = Vec::with_capacity(count);
+        for (namespace, name) in self.places(count) {
+            reviews.push(self.create.update(&namespace, &name)?);
+        }
+        let before = usage::cpu(webhook.process.pid())?;
+        let mut latencies = Vec::with_capacity(count);
+        for review in reviews {
+            let took = connection
+                .allowed("/mutate?timeout=5s", review.clone())
+                .await?;
+            latencies.push(took + connection.allowed("/validate?timeout=5s", review).await?);
+        }
+        Ok((
+            latencies,
+            usage::cpu(webhook.process.pid())?.saturating_sub(before),
+        ))
+    }
+
+    async fn decisions(
+        &self,
+        webhook: &Webhook,
+        connection: &mut Connection,
+        beside: &Beside,
+        count: usize,
+    ) -> anyhow::Result<(Taken, Vec<Duration>)> {
         let mut reviews = Vec::with_capacity(count);
         for (namespace, name) in self.places(count) {
             reviews.push((
@@ -239,35 +336,36 @@ impl Batch<'_> {
         }
         let before = usage::cpu(webhook.process.pid())?;
         let mut latencies = Vec::with_capacity(count);
+        let mut alone = Vec::with_capacity(count);
         for (mutate, validate) in reviews {
             let took = connection.allowed("/mutate?timeout=5s", mutate).await?;
             latencies.push(took + connection.allowed("/validate?timeout=5s", validate).await?);
+            alone.push(beside.read().await?);
         }
-        Ok((
-            latencies,
-            usage::cpu(webhook.process.pid())?.saturating_sub(before),
-        ))
+        let cpu = usage::cpu(webhook.process.pid())?.saturating_sub(before);
+        Ok(((latencies, cpu), alone))
     }
 
     async fn commits(
         &self,
         webhook: &Webhook,
         connection: &mut Connection,
+        beside: &Beside,
         count: usize,
-    ) -> anyhow::Result<Taken> {
+    ) -> anyhow::Result<(Taken, Vec<Duration>)> {
         let mut reviews = Vec::with_capacity(count);
         for (namespace, name) in self.places(count) {
             reviews.push(self.create.validate(&namespace, &name, Run::Real)?);
         }
         let before = usage::cpu(webhook.process.pid())?;
         let mut latencies = Vec::with_capacity(count);
+        let mut alone = Vec::with_capacity(count);
         for review in reviews {
             latencies.push(connection.allowed("/validate?timeout=5s", review).await?);
+            alone.push(beside.write().await?);
         }
-        Ok((
-            latencies,
-            usage::cpu(webhook.process.pid())?.saturating_sub(before),
-        ))
+        let cpu = usage::cpu(webhook.process.pid())?.saturating_sub(before);
+        Ok(((latencies, cpu), alone))
     }
 
     fn places(&self, count: usize) -> impl Iterator<Item = (String, String)> {
@@ -300,50 +398,77 @@ fn print(options: &Options, sides: &[Side]) {
         return;
     };
     println!(
-        "{} starts of a webhook on each plane, {} rounds after each, the planes taking turns in a balanced order. Percentiles: of all \
+        "{} starts of a webhook on each plane, {} rounds after each, the planes taking turns in a balanced order; for what is judged alone all API \
+         servers are held still. Percentiles: of all \
          requests. CPU and memory: median (min to max) of the rounds and the starts. The yardstick: the plane with {} workloads. \
          {LEGEND} The p99's ratio is that of all requests of both; its interval comes from drawing rounds.\n",
         options.starts, options.rounds, first.workloads
     );
     for (title, pick) in [
         (
-            "decisions: /mutate and dry-run /validate",
-            (|figures| &figures.decisions) as fn(&Figures) -> &Asked,
+            "judged alone: /mutate and /validate of a change that is charged nothing",
+            (|figures| &figures.judgements) as fn(&Figures) -> &Asked,
+        ),
+        (
+            "with a read of the quota: /mutate and dry-run /validate of a start",
+            |figures| &figures.decisions,
         ),
         ("ledger commits: /validate with a hold", |figures| {
             &figures.commits
         }),
+        (
+            "reads of a ConfigMap, beside decisions that read",
+            |figures| &figures.reads,
+        ),
+        ("writes of a ConfigMap, beside commits", |figures| {
+            &figures.writes
+        }),
     ] {
-        let mut table = Table::new([
-            "workloads",
-            title,
-            "p50, µs",
-            "p99, µs",
-            "p99.9, µs",
-            "p50, ratio",
-            "p99, ratio",
-            "webhook CPU, µs",
-            "CPU, ratio",
-        ]);
-        let base = pick(&first.figures);
-        for side in sides {
-            let asked = pick(&side.figures);
-            table.row([
-                side.workloads.to_string(),
-                asked.all.count().to_string(),
-                asked.micros(0.5),
-                asked.micros(0.99),
-                asked.micros(0.999),
-                Ratio::of(&asked.p50, &base.p50).show(2, Better::Less),
-                asked.all.ratio(&base.all, 0.99),
+        times(sides, title, pick);
+    }
+    memories(sides, first);
+}
+
+/// How long requests of a sort took; what the webhook used for them, where it was asked.
+fn times(sides: &[Side], title: &str, pick: fn(&Figures) -> &Asked) {
+    let Some(base) = sides.first().map(|side| pick(&side.figures)) else {
+        return;
+    };
+    let mut head = vec![
+        "workloads",
+        title,
+        "p50, µs",
+        "p99, µs",
+        "p99.9, µs",
+        "p50, ratio",
+        "p99, ratio",
+    ];
+    let is_the_webhooks = base.cpu.iter().any(|cpu| *cpu > 0.0);
+    if is_the_webhooks {
+        head.extend(["webhook CPU, µs", "CPU, ratio"]);
+    }
+    let mut table = Table::new(head);
+    for side in sides {
+        let asked = pick(&side.figures);
+        let mut row = vec![
+            side.workloads.to_string(),
+            asked.all.count().to_string(),
+            asked.micros(0.5),
+            asked.micros(0.99),
+            asked.micros(0.999),
+            Ratio::of(&asked.p50, &base.p50).show(2, Better::Less),
+            asked.all.ratio(&base.all, 0.99),
+        ];
+        if is_the_webhooks {
+            row.extend([
                 spread(&asked.cpu).show(0),
                 Ratio::of(&asked.cpu, &base.cpu).show(2, Better::Less),
             ]);
         }
-        table.print();
-        println!();
+        table.row(row);
     }
-    memories(sides, first);
+    table.print();
+    println!();
 }
 
 fn memories(sides: &[Side], first: &Side) {

@@ -5,6 +5,7 @@
 
 use crate::load::ApiServer;
 pub use crate::side::Side;
+use crate::usage;
 use anyhow::{Context as _, bail};
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
@@ -119,13 +120,32 @@ impl Stage {
         Ok(processes)
     }
 
-    /// Removes all FlinkDeployments of the sides.
+    /// Removes all FlinkDeployments of the sides, and waits until what follows from it is done.
     pub async fn sweep(&self, sides: &[Side]) -> anyhow::Result<()> {
         for side in sides {
             let api = self.flink_deployments(*side);
             api.delete_collection(&DeleteParams::default(), &ListParams::default())
                 .await
                 .context("removing what was created")?;
+        }
+        self.settle().await
+    }
+
+    /// Waits until all processes together take less than a fifth of a core, or for five seconds: who watches deletes, and garbage collectors, go on
+    /// after the last one, and the side whose turn is next would pay for it.
+    async fn settle(&self) -> anyhow::Result<()> {
+        const LOOK: Duration = Duration::from_millis(100);
+        let processes = self.processes()?;
+        let used =
+            || -> anyhow::Result<Duration> { processes.values().map(|pid| usage::cpu(*pid)).sum() };
+        let mut before = used()?;
+        for _ in 0..50 {
+            tokio::time::sleep(LOOK).await;
+            let now = used()?;
+            if now.saturating_sub(before) < LOOK / 5 {
+                break;
+            }
+            before = now;
         }
         Ok(())
     }

@@ -8,16 +8,15 @@ pub struct Table {
 
 impl Table {
     /// A table with its head.
-    pub fn new<const N: usize>(head: [&str; N]) -> Self {
+    pub fn new<'h>(head: impl IntoIterator<Item = &'h str>) -> Self {
         Self {
-            rows: vec![head.map(str::to_owned).to_vec()],
+            rows: vec![head.into_iter().map(str::to_owned).collect()],
         }
     }
 
     /// Adds a row.
-    #[allow(clippy::needless_pass_by_value)] // rows are made where they are given
-    pub fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(cells.to_vec());
+    pub fn row(&mut self, cells: impl Into<Vec<String>>) {
+        self.rows.push(cells.into());
     }
 
     /// Prints it to standard output.
