@@ -1,9 +1,14 @@
 //! `chaos`: the run of `sluice-chaos` at length, one seed after the other. What is done and checked is in that crate.
 
+use crate::table::Table;
 use anyhow::{bail, ensure};
-use sluice_chaos::answers::Answer;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use sluice_chaos::answers::{Answer, Effect};
 use sluice_chaos::{Report, Rest, Settings};
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How long, and which.
@@ -21,6 +26,9 @@ pub struct Options {
     /// How many runs
     #[arg(long, default_value_t = 1)]
     runs: u64,
+    /// How many of them at once, each with a control plane of its own
+    #[arg(long, default_value = "1")]
+    at_once: NonZeroUsize,
     /// Clients at once
     #[arg(long, default_value_t = 12)]
     clients: usize,
@@ -52,44 +60,29 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
         .minutes
         .map(|minutes| Duration::from_secs(minutes * 60));
     let mut reports: Vec<Report> = Vec::new();
-    for number in 0.. {
+    let mut running = FuturesUnordered::new();
+    let mut seeds = options.seed..;
+    loop {
         let at_most = end.map(|end| end.saturating_sub(began.elapsed()));
-        let is_over = match at_most {
-            Some(left) => left.is_zero(),
-            None => number >= options.runs,
-        };
-        if is_over {
-            break;
+        let is_over = reports.iter().any(|report| !report.is_clean())
+            || match at_most {
+                Some(left) => left.is_zero(),
+                None => (reports.len() + running.len()) as u64 >= options.runs,
+            };
+        if !is_over
+            && running.len() < options.at_once.get()
+            && let Some(seed) = seeds.next()
+        {
+            let settings = options.settings(&sluice, seed, at_most);
+            running.push(async move { sluice_chaos::run(&settings).await });
+            continue;
         }
-        let seed = options.seed.wrapping_add(number);
-        let sabotage = options.sabotage.iter();
-        let settings = Settings {
-            sluice: sluice.clone(),
-            seed,
-            operations: options.operations,
-            clients: options.clients,
-            at_most,
-            assets: None,
-            env: sabotage
-                .map(|word| (sluice_policy::sabotage::VARIABLE.to_owned(), word.clone()))
-                .collect(),
-            rest: match options.sabotage {
-                Some(_) => Rest::Never,
-                None => Rest::Always,
-            },
-            keep: options.keep.clone(),
-            command: format!(
-                "cargo run --release -p sluice-bench -- chaos --operations {} --clients {} --seed {seed}",
-                options.operations, options.clients
-            ),
+        let Some(done) = running.next().await else {
+            break;
         };
-        let report = sluice_chaos::run(&settings).await?;
+        let report = done?;
         println!("{report}");
-        let clean = report.is_clean();
         reports.push(report);
-        if !clean {
-            break;
-        }
     }
     total(&reports);
     let broken = reports.iter().any(|report| !report.is_clean());
@@ -104,6 +97,32 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
         bail!("a promise was broken");
     }
     Ok(())
+}
+
+impl Options {
+    fn settings(&self, sluice: &Path, seed: u64, at_most: Option<Duration>) -> Settings {
+        let sabotage = self.sabotage.iter();
+        Settings {
+            sluice: sluice.to_owned(),
+            seed,
+            operations: self.operations,
+            clients: self.clients,
+            at_most,
+            assets: None,
+            env: sabotage
+                .map(|word| (sluice_policy::sabotage::VARIABLE.to_owned(), word.clone()))
+                .collect(),
+            rest: match self.sabotage {
+                Some(_) => Rest::Never,
+                None => Rest::Always,
+            },
+            keep: self.keep.clone(),
+            command: format!(
+                "cargo run --release -p sluice-bench -- chaos --operations {} --clients {} --seed {seed}",
+                self.operations, self.clients
+            ),
+        }
+    }
 }
 
 fn judge(histories: &[PathBuf]) -> anyhow::Result<()> {
@@ -132,22 +151,78 @@ fn judge(histories: &[PathBuf]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What all runs come to, as it stands in `docs/benchmarks.md`.
 fn total(reports: &[Report]) {
-    let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
-    println!(
-        "Together: {} runs, {} operations ({} done, {} refused by Sluice, {} refused by the sibling, {} met a component that was away), \
-         {} faults, {} changes checked, {} increases, {} sums, {} set aside, {} violations.",
-        reports.len(),
-        sum(|report| report.operations),
-        sum(|report| report.answered(|answer| *answer == Answer::Done)),
-        sum(|report| report.answered(|answer| matches!(answer, Answer::Refused { .. }))),
-        sum(|report| report.answered(|answer| *answer == Answer::Sibling)),
-        sum(|report| report.answered(Answer::is_trouble)),
-        sum(|report| report.faults.values().sum()),
-        sum(|report| report.verdict.changes),
-        sum(|report| report.verdict.increases),
-        sum(|report| report.verdict.sums),
-        sum(|report| report.verdict.set_aside),
-        sum(|report| report.violations().len() as u64),
-    );
+    let mut table = Table::new(["", "in all", "least in a run", "most in a run"]);
+    let mut counted = |what: &str, of: &dyn Fn(&Report) -> u64| {
+        let each = || reports.iter().map(of);
+        table.row([
+            what.to_owned(),
+            each().sum::<u64>().to_string(),
+            each().min().unwrap_or_default().to_string(),
+            each().max().unwrap_or_default().to_string(),
+        ]);
+    };
+    counted("operations", &|report| report.operations);
+    let increases = "increases through admission where limits are enforced";
+    counted(increases, &|report| report.verdict.increases);
+    counted("increases elsewhere", &|report| report.verdict.lenient);
+    for (what, status) in [
+        ("refused by a quota for good (403)", 403),
+        ("refused for now (429)", 429),
+    ] {
+        counted(what, &|report| {
+            report.answered(|answer| {
+                matches!(answer, Answer::Refused { code, rule } if *code == status && rule.starts_with("quota/"))
+            })
+        });
+    }
+    for effect in [Effect::Rise, Effect::Same, Effect::Lower] {
+        let what = format!("no webhook answered what {effect}");
+        counted(&what, &|report| {
+            report.unheard.get(&effect).copied().unwrap_or_default()
+        });
+    }
+    counted("API server or etcd in trouble, or no answer", &|report| {
+        report.answered(|answer| matches!(answer, Answer::ApiServer(_) | Answer::Silence))
+    });
+    counted("refused by the sibling", &|report| {
+        report.answered(|answer| *answer == Answer::Sibling)
+    });
+    counted("faults", &|report| report.faults.values().sum());
+    counted("changes checked", &|report| report.verdict.changes);
+    counted("sums compared with a limit", &|report| report.verdict.sums);
+    counted("set aside", &|report| report.verdict.set_aside);
+    counted("violations", &|report| report.violations().len() as u64);
+    let mut measured = |what: &str, of: &dyn Fn(&Report) -> f64| {
+        let each = || reports.iter().map(of);
+        let least = each().min_by(f64::total_cmp).unwrap_or_default();
+        let most = each().max_by(f64::total_cmp).unwrap_or_default();
+        table.row([
+            what.to_owned(),
+            String::new(),
+            format!("{least:.0}"),
+            format!("{most:.0}"),
+        ]);
+    };
+    measured("longest hold, s", &|report| {
+        let fates = report.holds.values().map(|fate| fate.longest);
+        fates.max_by(f64::total_cmp).unwrap_or_default()
+    });
+    measured("minutes", &|report| report.took.as_secs_f64() / 60.0);
+    measured("at rest after, s", &|report| {
+        report.rest.map_or(f64::INFINITY, |rest| rest.as_secs_f64())
+    });
+    table.print();
+    println!();
+
+    let mut faults: BTreeMap<&str, u64> = BTreeMap::new();
+    for (fault, times) in reports.iter().flat_map(|report| &report.faults) {
+        *faults.entry(fault).or_default() += times;
+    }
+    let mut table = Table::new(["fault", "times in all"]);
+    for (fault, times) in faults {
+        table.row([fault.to_owned(), times.to_string()]);
+    }
+    table.print();
 }

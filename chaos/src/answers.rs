@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// What an operation does to the charge, as computed from the very object that it replaces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effect {
     /// It lowers it.
     Lower,
@@ -27,6 +27,16 @@ impl Effect {
     }
 }
 
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Effect::Lower => "would have lowered a charge",
+            Effect::Same => "would have left it",
+            Effect::Rise => "would have raised it",
+        })
+    }
+}
+
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Answer {
@@ -41,7 +51,7 @@ pub enum Answer {
         /// The rule at the end of the message.
         rule: String,
     },
-    /// Refused by the sibling webhook.
+    /// Refused by the sibling webhook, or not answered by it in time.
     Sibling,
     /// Somebody else was first, or the object came or went.
     Conflict,
@@ -78,10 +88,11 @@ impl Answer {
             return Answer::Silence;
         };
         let message = &status.message;
-        if message.contains(sibling::REFUSAL) {
+        let is_unheard = message.contains("failed calling webhook");
+        if message.contains(sibling::REFUSAL) || is_unheard && message.contains(sibling::NAME) {
             return Answer::Sibling;
         }
-        if message.contains("failed calling webhook") {
+        if is_unheard {
             return Answer::NoWebhook;
         }
         if message.contains("sluice.dev\" denied the request") {
@@ -146,6 +157,8 @@ const TOO_EARLY: &str = "request/too-early";
 /// What an operation changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
+    /// Nothing but levers that work with every webhook dead, if they lower: of a session cluster, and a deletion.
+    Unasked,
     /// Nothing but the kind's levers.
     Levers,
     /// A figure that the charge goes by and that is no lever of the kind, as the parallelism of a FlinkDeployment: it is judged as a whole,
@@ -155,9 +168,9 @@ pub enum Reach {
     More,
 }
 
-/// The broken promise, if an answer is one: a decrease is never refused. Where a component is away (a 5xx of the API server's own, no
-/// answer, a review that did not arrive) it is none, that is counted by cause; neither is a frozen field, or a decrease that another field
-/// rides on.
+/// The broken promise, if an answer is one: a decrease is never refused, and some wait for no webhook. Where another component is away (a
+/// 5xx of the API server's own, no answer, a review that did not arrive) it is none, that is counted by cause; neither is a frozen field,
+/// or a decrease that another field rides on.
 pub fn judge(
     operation: u64,
     what: &str,
@@ -165,8 +178,12 @@ pub fn judge(
     reach: Reach,
     answer: &Answer,
 ) -> Option<Violation> {
-    let Answer::Refused { code, rule } = answer else {
-        return None;
+    let (code, rule) = match answer {
+        Answer::Refused { code, rule } => (code, rule),
+        Answer::NoWebhook if effect == Effect::Lower && reach == Reach::Unasked => {
+            return Some(broken(operation, what, answer));
+        }
+        _ => return None,
     };
     let is_decrease = effect != Effect::Rise;
     let is_refusal = matches!(code, 400..600) && rule != SLOW;
@@ -175,12 +192,16 @@ pub fn judge(
     let raced = rule == "request/stale-parent";
     let put_off = rule == TOO_EARLY && reach == Reach::Figure;
     let counts = (reach != Reach::More || rule.starts_with("quota/")) && !raced && !put_off;
-    (is_decrease && is_refusal && counts).then(|| Violation {
+    (is_decrease && is_refusal && counts).then(|| broken(operation, what, answer))
+}
+
+fn broken(operation: u64, what: &str, answer: &Answer) -> Violation {
+    Violation {
         promise: Promise::DecreasesPass,
         revision: None,
         operation: Some(operation),
         seen: format!("{what}: {answer}"),
-    })
+    }
 }
 
 /// Answers by verb.
@@ -188,13 +209,18 @@ pub fn judge(
 pub struct Tally {
     /// How many times which verb had which answer.
     pub counts: BTreeMap<(&'static str, Answer), u64>,
+    /// What those would have done that no webhook answered.
+    pub unheard: BTreeMap<Effect, u64>,
     /// Broken promises among them.
     pub violations: Vec<Violation>,
 }
 
 impl Tally {
     /// One more.
-    pub fn count(&mut self, verb: &'static str, answer: Answer) {
+    pub fn count(&mut self, verb: &'static str, effect: Effect, answer: Answer) {
+        if answer == Answer::NoWebhook {
+            *self.unheard.entry(effect).or_default() += 1;
+        }
         *self.counts.entry((verb, answer)).or_default() += 1;
     }
 }
@@ -240,6 +266,8 @@ mod tests {
         assert!(!figure(refused(503, TOO_EARLY)));
         assert!(figure(refused(403, "quota/cpu")));
         assert!(!broken(Effect::Lower, true, Answer::NoWebhook));
+        let unheard = |effect| judge(3, "stop", effect, Reach::Unasked, &Answer::NoWebhook);
+        assert!(unheard(Effect::Lower).is_some() && unheard(Effect::Rise).is_none());
         assert!(!broken(Effect::Lower, true, Answer::Sibling));
         let seen = judge(
             3,
@@ -279,6 +307,8 @@ mod tests {
             ),
             Answer::NoWebhook
         );
+        let silent = format!("failed calling webhook \"{}\": EOF", sibling::NAME);
+        assert_eq!(of(500, &silent), Answer::Sibling);
         assert_eq!(of(409, "the object has been modified"), Answer::Conflict);
         assert_eq!(
             of(500, "etcdserver: leader changed"),

@@ -202,10 +202,10 @@ impl User {
                 if self.look(&operation.place).await?.is_none() {
                     self.book
                         .tally()
-                        .count(operation.verb.name(), Answer::Nothing);
+                        .count(operation.verb.name(), Effect::Same, Answer::Nothing);
                 } else {
                     let send = Send::delete(operation.place.path());
-                    self.tell(operation, Effect::Lower, Reach::Levers, send)
+                    self.tell(operation, Effect::Lower, Reach::Unasked, send)
                         .await;
                 }
                 if operation.verb == Verb::Recreate {
@@ -292,6 +292,7 @@ impl User {
         let reach = match operation.verb {
             Verb::Upgrade => Reach::More,
             Verb::Count(_) | Verb::Scale(_) if kind == Kind::FlinkDeployment => Reach::Figure,
+            _ if kind == Kind::SessionCluster => Reach::Unasked,
             _ => Reach::Levers,
         };
         let send = match operation.verb {
@@ -326,7 +327,7 @@ impl User {
             let broken = judge(operation.index, &what, effect, reach, &answer);
             let mut tally = self.book.tally();
             tally.violations.extend(broken);
-            tally.count(verb, answer);
+            tally.count(verb, effect, answer);
         }
         if pause {
             sleep(PAUSE).await;

@@ -182,6 +182,7 @@ async fn play(settings: &Settings, stage: &Arc<Stage>) -> anyhow::Result<Report>
         Arc::clone(&ended),
         Arc::clone(&book),
         reader.clone(),
+        settings.seed,
     ));
     let mut users = JoinSet::new();
     for _ in 0..settings.clients {
@@ -242,6 +243,7 @@ async fn play(settings: &Settings, stage: &Arc<Stage>) -> anyhow::Result<Report>
     }
     drop(tape);
     report.answers = tally.counts;
+    report.unheard = tally.unheard;
     report.faults = std::mem::take(&mut *counts.lock().unwrap_or_else(PoisonError::into_inner));
     for (name, member) in ["webhook", "controller"]
         .into_iter()
@@ -256,7 +258,13 @@ async fn play(settings: &Settings, stage: &Arc<Stage>) -> anyhow::Result<Report>
 }
 
 /// Starts again what ends by itself, and tells how it goes.
-async fn tend(stage: Arc<Stage>, ended: Arc<Mutex<u64>>, book: Arc<Book>, reader: Reader) {
+async fn tend(
+    stage: Arc<Stage>,
+    ended: Arc<Mutex<u64>>,
+    book: Arc<Book>,
+    reader: Reader,
+    seed: u64,
+) {
     let mut told = Instant::now();
     loop {
         let now = (Instant::now().into_std(), reader.revision());
@@ -271,7 +279,7 @@ async fn tend(stage: Arc<Stage>, ended: Arc<Mutex<u64>>, book: Arc<Book>, reader
         if told.elapsed() > PROGRESS && begun != u64::MAX {
             told = Instant::now();
             eprintln!(
-                "chaos: {begun} operations, etcd's revision {}",
+                "chaos: seed {seed}: {begun} operations, etcd's revision {}",
                 reader.revision()
             );
         }

@@ -167,6 +167,8 @@ pub const LONG: Duration = Duration::from_secs(40);
 
 /// So many operations make a stretch; limits and where most of the work is differ from one to the next.
 const STRETCH: u64 = 200;
+/// In one of so many stretches something stands still for long.
+const FREEZES: u64 = 12;
 /// The ordeal of a stretch begins with this operation of it, when it has got going.
 const ORDEAL: u64 = 30;
 
@@ -342,6 +344,7 @@ fn ordeal(seed: u64, number: u64) -> Vec<Fault> {
             .map(|webhook| What::Stale(Target::Webhook(webhook), 50, seconds(5)))
             .collect(),
     };
+    let whats = whats.into_iter().chain(long_freeze(number, one));
     (0..)
         .zip(whats)
         .map(|(step, what)| Fault {
@@ -349,6 +352,17 @@ fn ordeal(seed: u64, number: u64) -> Vec<Fault> {
             what,
         })
         .collect()
+}
+
+/// By turns each sort of process, so that a run of ten thousand operations sees all of them.
+fn long_freeze(stretch: u64, one: usize) -> Option<What> {
+    let target = match stretch / FREEZES % 4 {
+        0 => Target::ApiServer,
+        1 => Target::Webhook(one),
+        2 => Target::Etcd,
+        _ => Target::Controller(one % 2),
+    };
+    (stretch % FREEZES == FREEZES / 2).then_some(What::Freeze(target, LONG))
 }
 
 fn fault(dice: &mut Dice) -> What {
@@ -433,6 +447,10 @@ mod tests {
             "SIGKILL controller",
             "slow etcd",
             "SIGSTOP webhook",
+            "SIGSTOP webhook (40 s)",
+            "SIGSTOP controller (40 s)",
+            "SIGSTOP kube-apiserver (40 s)",
+            "SIGSTOP etcd (40 s)",
             "watches of a webhook stale",
             "half of the watches of a controller stale",
             "two leaders, most of their watches stale",

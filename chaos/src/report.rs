@@ -1,6 +1,6 @@
 //! What a run comes to, as text.
 
-use crate::answers::Answer;
+use crate::answers::{Answer, Effect};
 use crate::check::{Promise, Verdict, Violation};
 use crate::faults::Counts;
 use crate::holds::Fate;
@@ -22,6 +22,8 @@ pub struct Report {
     pub operations: u64,
     /// Answers by verb.
     pub answers: BTreeMap<(&'static str, Answer), u64>,
+    /// What those would have done that no webhook answered.
+    pub unheard: BTreeMap<Effect, u64>,
     /// Faults by kind.
     pub faults: Counts,
     /// Processes that ended by themselves.
@@ -151,6 +153,13 @@ impl Report {
         }
         for (answer, count) in answers {
             writeln!(f, "| {answer} | {count} | {:.1} |", share(count))?;
+        }
+        for (effect, count) in &self.unheard {
+            let share = share(*count);
+            writeln!(
+                f,
+                "| no webhook answered what {effect} | {count} | {share:.1} |"
+            )?;
         }
         Ok(())
     }
