@@ -77,6 +77,35 @@ fn below_a_long_key() -> Value {
     object
 }
 
+/// The same below a name that is spelled in many ways.
+fn below_spellings() -> Value {
+    let spelled = |parts: usize| vec!["a"; parts].join(".");
+    let many: Map<String, Value> = (0..10_000).map(|n| (format!("k{n}"), json!(1))).collect();
+    let mut nested: Map<String, Value> = Map::new();
+    for first in 1..16 {
+        let mut below: Map<String, Value> = Map::new();
+        for second in 1..16 {
+            let others = match (first, second) {
+                (1, 1) => Value::Object(many.clone()),
+                _ => json!({ format!("of-{first}-{second}"): 1 }),
+            };
+            below.insert(
+                spelled(second),
+                json!({ spelled(117 - first - second): others }),
+            );
+        }
+        nested.insert(spelled(first), Value::Object(below));
+    }
+    let mut object = deployment(&json!({}), &json!({}));
+    let spec = object
+        .get_mut("spec")
+        .and_then(Value::as_object_mut)
+        .unwrap();
+    let nested = json!({ "high-availability.type": nested });
+    spec.insert("flinkConfiguration".to_owned(), nested);
+    object
+}
+
 /// A text that is longer in a message than in its JSON.
 fn memory(text: &str) -> Value {
     let mut object = deployment(&json!({}), &json!({}));
@@ -149,6 +178,10 @@ fn a_text_within_an_object_is_not_made_into_a_hundred_times_its_length() {
             ),
         ),
         ("many options below a long key", below_a_long_key()),
+        (
+            "many options below many spellings of a key",
+            below_spellings(),
+        ),
         (
             "many names in a template",
             ingress(

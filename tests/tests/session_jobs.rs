@@ -55,8 +55,8 @@ async fn until<T: std::fmt::Debug>(what: &str, mut look: impl AsyncFnMut() -> (b
     }
 }
 
-/// Serves one file at every path.
-async fn serve(file: &Path) -> String {
+/// Serves one file at every path, and remembers who has asked for it.
+async fn serve(file: &Path, asked: Arc<Mutex<Vec<String>>>) -> String {
     let body = std::fs::read(file).unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -64,9 +64,13 @@ async fn serve(file: &Path) -> String {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
             let body = body.clone();
+            let asked = Arc::clone(&asked);
             tokio::spawn(async move {
                 let mut request = [0; 4096];
-                let _ = stream.read(&mut request).await;
+                let length = stream.read(&mut request).await.unwrap_or_default();
+                let line = String::from_utf8_lossy(&request[..length]);
+                let line = line.lines().next().unwrap_or_default();
+                asked.lock().unwrap().push(line.to_owned());
                 let head = format!(
                     "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
                     body.len()
@@ -85,6 +89,8 @@ struct Scene {
     client: Client,
     address: Arc<Mutex<String>>,
     jar: String,
+    /// Requests for it.
+    asked: Arc<Mutex<Vec<String>>>,
     begun: Instant,
 }
 
@@ -240,9 +246,11 @@ async fn session_jobs_run_on_a_real_flink() {
     let (cluster, flink) = (cluster.unwrap(), flink.unwrap());
     let client = cluster.client().await.unwrap();
     install(&client).await;
+    let asked = Arc::default();
     let scene = Scene {
         address: Arc::new(Mutex::new(flink.address())),
-        jar: format!("{}/jobs.jar", serve(&here.jobs).await),
+        jar: format!("{}/jobs.jar", serve(&here.jobs, Arc::clone(&asked)).await),
+        asked,
         client: client.clone(),
         begun: Instant::now(),
     };
@@ -278,9 +286,15 @@ async fn session_jobs_run_on_a_real_flink() {
                     || !died.lock().unwrap().insert(format!("{state:?} {point}"))
             }))
     };
+    let meanwhile: Arc<Mutex<Meanwhile>> = Arc::default();
     let controller = {
         let ended = Arc::clone(&ended);
+        let meanwhile = Arc::clone(&meanwhile);
+        let all = scene.jobs();
         jobs.probe(Arc::new(move |job, point| {
+            if job.name_any() == "labelled" {
+                meanwhile.lock().unwrap().happens(&all, point);
+            }
             let status = job.status.clone().unwrap_or_default();
             job.name_any() != "mortal"
                 || !ended.lock().unwrap().insert(format!(
@@ -306,6 +320,7 @@ async fn session_jobs_run_on_a_real_flink() {
     last_state(&scene, &flink).await;
     fails(&scene).await;
     let version = finishes(&scene, &flink).await;
+    is_labelled_meanwhile(&scene, &meanwhile).await;
     dies_everywhere(&scene, &flink, &ended).await;
     let finished = scene.jobs().get("finishing").await.unwrap();
     assert_eq!(
@@ -632,6 +647,63 @@ async fn finishes(scene: &Scene, flink: &LocalFlink) -> Option<String> {
     assert_eq!(at_the_end(flink, &run_id(&job), "count").await, 20);
     scene.told("a bounded job finishes");
     job.resource_version()
+}
+
+/// What a job goes through that is given a label while its jar is on its way, which takes two seconds.
+#[derive(Default)]
+struct Meanwhile {
+    /// When it had come, each time, in seconds since 1970.
+    uploaded: Vec<i64>,
+    /// What was stored as the begin of the submission when Flink had answered.
+    begun: Option<i64>,
+}
+
+impl Meanwhile {
+    fn happens(&mut self, jobs: &Api<SessionJob>, point: &str) {
+        let now = tokio::runtime::Handle::current();
+        tokio::task::block_in_place(|| match point {
+            "jar uploaded" => {
+                std::thread::sleep(Duration::from_secs(2));
+                let since = std::time::UNIX_EPOCH.elapsed().unwrap();
+                self.uploaded.push(since.as_secs().try_into().unwrap());
+                if self.uploaded.len() == 1 {
+                    let label = json!({"metadata": {"labels": {"team": "a"}}});
+                    let label = Patch::Merge(&label);
+                    let edit = jobs.patch("labelled", &PatchParams::default(), &label);
+                    now.block_on(edit).unwrap();
+                }
+            }
+            "jar run" => {
+                let stored = now.block_on(jobs.get("labelled")).unwrap();
+                let operation = stored.status.and_then(|status| status.operation);
+                let begun = operation.and_then(|operation| operation.started_at);
+                self.begun = begun.map(|begun| begun.0.as_second());
+            }
+            _ => {}
+        });
+    }
+}
+
+/// An edit that is none of the job's spec costs no second fetch; and what is stored when Flink is asked is when it was asked, however long
+/// the jar took.
+async fn is_labelled_meanwhile(scene: &Scene, meanwhile: &Mutex<Meanwhile>) {
+    let jar = scene.jar.replace("jobs.jar", "labelled.jar");
+    let job = json!({"entryClass": "dev.sluice.jobs.CountingJob", "jarUri": jar});
+    scene
+        .create("labelled", json!({"sessionClusterName": "c", "job": job}))
+        .await;
+    scene.becomes("labelled", DeploymentState::Running).await;
+    let fetched = scene.asked.lock().unwrap().clone();
+    let fetched = fetched.iter().filter(|line| line.contains("labelled.jar"));
+    assert_eq!(fetched.count(), 1, "the jar stayed");
+    {
+        let seen = meanwhile.lock().unwrap();
+        assert_eq!(seen.uploaded.len(), 2);
+        assert!(seen.begun >= seen.uploaded.last().copied());
+    }
+    scene.told("a label that is set while a jar comes does not bring it twice");
+    scene.patch("labelled", json!({"state": "CANCELLED"})).await;
+    scene.becomes("labelled", DeploymentState::Cancelled).await;
 }
 
 /// A job whose controller dies after every single write and call: never submitted twice, and no savepoint lost.

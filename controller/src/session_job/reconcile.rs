@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::Api;
 use kube::runtime::reflector::Store;
 use kube::{Client, Resource, ResourceExt};
@@ -21,6 +22,7 @@ use super::submit;
 use super::submit::Jars;
 use crate::flink::{FlinkHttp, StopAnswer};
 use crate::runtime::call::{CallError, call};
+use crate::runtime::conditions::whole_second;
 use crate::runtime::events::Events;
 use crate::runtime::status::{self, Written};
 
@@ -80,13 +82,13 @@ impl Context {
     pub async fn reconcile(&self, job: &SessionJob) -> Result<Again, Error> {
         let read = self.read(job).await?;
         let plan = decide(&observed(job, &read, None));
-        let Some((job, again)) = self.apply(job.clone(), &plan).await? else {
+        let Some((mut job, again)) = self.apply(job.clone(), &plan).await? else {
             return Ok(Some(OUTDATED));
         };
         let Some(step) = plan.step else {
             return Ok(again);
         };
-        let answer = self.act(&job, &step).await?;
+        let answer = self.act(&mut job, &step).await?;
         tracing::debug!(job = job.name_any(), ?answer, "Flink was asked");
         let plan = decide(&observed(&job, &read, Some(answer)));
         Ok(match self.apply(job, &plan).await? {
@@ -151,16 +153,45 @@ impl Context {
         Ok(Some((job, plan.again)))
     }
 
-    async fn is_newest(&self, job: &SessionJob) -> Result<bool, Error> {
+    async fn newest(&self, job: &SessionJob) -> Result<Option<SessionJob>, Error> {
         let api: Api<SessionJob> =
             Api::namespaced(self.client.clone(), &job.namespace().unwrap_or_default());
         let now = api.get_opt(&job.name_any()).await;
-        let now = now.map_err(call("reading the SessionJob"))?;
+        Ok(now.map_err(call("reading the SessionJob"))?)
+    }
+
+    async fn is_newest(&self, job: &SessionJob) -> Result<bool, Error> {
+        let now = self.newest(job).await?;
         Ok(now.is_some_and(|now| now.resource_version() == job.resource_version()))
     }
 
+    /// Stores that Flink is asked from now on, so that whoever reads it next knows how long it may be at it; `false` if somebody else has
+    /// written meanwhile.
+    async fn begins_now(&self, job: &mut SessionJob) -> Result<bool, Error> {
+        let status = job.status.as_mut();
+        if let Some(operation) = status.and_then(|status| status.operation.as_mut()) {
+            operation.started_at = Some(Time(whole_second(Timestamp::now())));
+        }
+        let written = status::put(&self.client, job).await;
+        match written.map_err(call("writing the status"))? {
+            Written::Stored(stored) => *job = *stored,
+            Written::Outdated => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Whether the jar that was brought for it will be asked for again.
+    async fn needs_its_jar(&self, job: &SessionJob) -> Result<bool, Error> {
+        let now = self.newest(job).await?;
+        Ok(now.is_some_and(|now| {
+            now.uid() == job.uid()
+                && now.metadata.generation == job.metadata.generation
+                && now.metadata.deletion_timestamp.is_none()
+        }))
+    }
+
     /// Asks Flink for what was decided.
-    async fn act(&self, job: &SessionJob, step: &Step) -> Result<Answer, Error> {
+    async fn act(&self, job: &mut SessionJob, step: &Step) -> Result<Answer, Error> {
         let uid = job
             .status
             .as_ref()
@@ -182,8 +213,10 @@ impl Context {
                 };
                 self.probed(job, "jar uploaded")?;
                 // A jar may take minutes to come; what was asked for meanwhile is what counts.
-                if !self.is_newest(job).await? {
-                    submit::clean_up(&flink, &jar, submission).await;
+                if !self.begins_now(job).await? {
+                    if !self.needs_its_jar(job).await? {
+                        submit::clean_up(&flink, &jar, submission).await;
+                    }
                     return Ok(Answer::NotSent("Something newer is asked for.".to_owned()));
                 }
                 let answer = submit::run(&flink, &jar, submission).await;

@@ -91,9 +91,10 @@ pub fn start(mut draft: Draft<'_>, reason: &str) -> Plan {
 
 /// Submits the run that is pending (again).
 pub fn again(mut draft: Draft<'_>) -> Plan {
+    // What the last try has written into the status brings the job here at once.
     let failures = draft.next.operation.as_ref().and_then(|all| all.failures);
-    let left = backoff(failures.unwrap_or_default()).saturating_sub(draft.operation_age());
-    if failures.is_some() && !left.is_zero() {
+    let left = backoff(failures.unwrap_or(1)).saturating_sub(draft.operation_age());
+    if !left.is_zero() {
         return draft.plan(None, Some(left.max(Duration::from_millis(100))));
     }
     let Target::Ready(ready) = draft.observed.target.clone() else {
@@ -252,9 +253,14 @@ pub fn answered(mut draft: Draft<'_>, answer: &Answer) -> Plan {
             draft.plan(None, Some(backoff(failures)))
         }
         Answer::NotSent(reason) => {
-            let failures = draft.next.operation.as_ref().and_then(|all| all.failures);
+            // This attempt was none. One before it may be under way still.
+            let begun = draft
+                .next
+                .attempts
+                .as_ref()
+                .and_then(|all| all.job_creation);
             draft.next.attempts = Some(Attempts {
-                job_creation: Some(failures.unwrap_or_default()),
+                job_creation: Some(begun.unwrap_or_default().saturating_sub(1).max(0)),
                 ..Attempts::default()
             });
             draft.moving(reasons::STARTING, reason);

@@ -325,6 +325,41 @@ fn four_refusals_are_a_failure_and_transient_trouble_is_none() {
     );
 }
 
+/// Eight jars are fetched at once; whoever finds no room has changed nothing of what was asked before.
+#[test]
+fn a_submission_that_was_not_sent_leaves_an_earlier_one_under_way_and_comes_again_later() {
+    let spec = json!({});
+    let begun = |attempts: i32, now: &Value| {
+        let status = json!({"state": "TRANSITIONING", "flinkState": null, "startTime": null,
+            "operation": {"kind": "Start", "startedAt": "2026-11-21T09:59:59Z"}, "attempts": {"jobCreation": attempts}});
+        job(now.clone(), live(&spec, status))
+    };
+    for attempts in [1, 2] {
+        let plan = decide(&Observed {
+            answer: Some(Answer::NotSent("no room".into())),
+            ..see(&begun(attempts, &spec))
+        });
+        let left = plan.status.attempts.unwrap().job_creation;
+        assert_eq!(left, Some(attempts - 1));
+    }
+    let unsent = begun(0, &spec);
+    let plan = decide(&Observed {
+        flink: Some(Flink::NoSuchJob),
+        ..see(&unsent)
+    });
+    assert_eq!(
+        (&plan.step, plan.again, Some(&plan.status)),
+        (&None, Some(Duration::from_secs(1)), unsent.status.as_ref()),
+        "no hot loop"
+    );
+    let cancelled = begun(1, &json!({"state": "CANCELLED"}));
+    let plan = decide(&Observed {
+        flink: Some(Flink::NoSuchJob),
+        ..see(&cancelled)
+    });
+    assert_eq!(state(&plan), DeploymentState::Transitioning);
+}
+
 /// A jar may take minutes to come; only then is Flink asked, and it may be at it for as long as after any other call.
 #[test]
 fn a_call_without_an_answer_may_be_under_way_however_long_its_jar_took() {

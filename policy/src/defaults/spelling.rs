@@ -17,7 +17,7 @@ pub(super) struct Spellings {
     look_ups: Cell<usize>,
 }
 
-/// The most names that are looked up by one [`Spellings`]. What users write decides how many keys are searched for and how many maps spell
+/// The most names that are looked up by one [`Spellings`], a long one counted once for each 64 bytes. What users write decides how many keys are searched for and how many maps spell
 /// their beginnings. Searching for a thousand keys of ten parts in an object that nests none of them takes a hundredth of it; what
 /// takes more was written to take long.
 const LOOK_UPS: usize = 1 << 20;
@@ -147,7 +147,10 @@ impl Search<'_> {
         room: usize,
         at_top: bool,
     ) {
-        let Some(left) = self.look_ups.get().checked_sub(1) else {
+        // A long name takes long to look up.
+        let price = 1 + rest.len() / 64;
+        let Some(left) = self.look_ups.get().checked_sub(price) else {
+            self.look_ups.set(0);
             return;
         };
         self.look_ups.set(left);
@@ -204,6 +207,21 @@ mod tests {
             spellings.given(&json!({"spec": {"other": {"a": 1}}}), &elsewhere),
             Some(&json!(1))
         );
+    }
+
+    #[test]
+    fn a_search_for_a_long_name_is_given_up_sooner() {
+        let map = FieldPath::of("spec.conf");
+        let nested = json!({"b": {"c": {}}, "b.c": {}});
+        let object = json!({"spec": {"conf": {"a": nested, "a.b": {"c": {}}, "a.b.c": {}}}});
+        let left_after = |name: &str| {
+            let spellings = Spellings::of(Some(map.clone()));
+            spellings.places(&object, &map.key(&format!("a.b.c.{name}")));
+            LOOK_UPS - spellings.look_ups.get()
+        };
+        let few = left_after("d");
+        assert!(few < 20, "{few}");
+        assert!(left_after(&"d".repeat(250_000)) > few * 1000);
     }
 
     #[test]

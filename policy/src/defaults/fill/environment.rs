@@ -7,7 +7,7 @@ use crate::defaults::spelling::other_names;
 use crate::flink::LONGEST_BEGINNING;
 use crate::path::FieldPath;
 use serde_json::{Map, Value};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Calls `visit` for every leaf, and for a map that has a beginning in front of it in which there is no `room` for an option's name.
 fn each_option(
@@ -102,30 +102,48 @@ impl Filler<'_, '_, '_> {
         self.draft.remove(place);
         let beginning = place.last_key().map_or(0, str::len);
         let room = LONGEST_BEGINNING.saturating_sub(beginning);
+        // One name may be spelled in thousands of ways, so what belongs below it is put there once.
+        let mut maps: BTreeMap<FieldPath, Map<String, Value>> = BTreeMap::new();
         each_option(&mut place.clone(), room, &nested, &mut |path, value| {
             let dotted = self.spellings.dotted(path);
             if let Value::Object(below) = value {
-                self.merge(&dotted, below);
+                add_missing(maps.entry(dotted.into_owned()).or_default(), below);
             } else if self.prevails(&dotted, path, value) {
-                for place in self.places(&dotted) {
-                    self.draft.set(&place, value.clone());
-                }
+                self.give(&dotted, value);
             }
         });
+        for (dotted, below) in maps {
+            self.merge(&dotted, below);
+        }
+    }
+
+    /// Gives a key a value in all its spellings, or a list, which may be long where these are many, in one of them.
+    fn give(&mut self, dotted: &FieldPath, value: &Value) {
+        let mut places = self.places(dotted);
+        if value.is_array() {
+            for place in places.iter().skip(1) {
+                self.draft.remove(place);
+            }
+            places.truncate(1);
+        }
+        for place in places {
+            self.draft.set(&place, value.clone());
+        }
     }
 
     /// Puts a map, whose leaves' names are too long to be options', under its dotted name. What stands there stands behind it in a stored
     /// map, and so wins.
-    fn merge(&mut self, dotted: &FieldPath, below: &Map<String, Value>) {
-        match given(self.draft.object(), dotted) {
-            None => self.draft.set(dotted, Value::Object(below.clone())),
+    fn merge(&mut self, dotted: &FieldPath, below: Map<String, Value>) {
+        let merged = match given(self.draft.object(), dotted) {
+            None => below,
             Some(Value::Object(there)) => {
                 let mut merged = there.clone();
-                add_missing(&mut merged, below);
-                self.draft.set(dotted, Value::Object(merged))
+                add_missing(&mut merged, &below);
+                merged
             }
             Some(_) => return,
         };
+        self.draft.set(dotted, Value::Object(merged));
     }
 
     /// Whether a value from a nested map takes its key's place: a dotted one beside it that equals the stored one is what was once made of
