@@ -141,7 +141,7 @@ pub struct QuotaStatus {
     /// starts from (0 for a create), the attempt, and the user who asked
     /// (0->3000 flinkdeployments.flink.apache.org/team-a/etl uid=6f1c base=0 id=r1-7 by=ann).
     // Lines, not objects: the API server copies, prunes, validates and encodes every field of every entry some ten times a write,
-    // which made holds six times as dear (docs/benchmarks.md).
+    // which made 30 holds five to six times as dear (docs/benchmarks.md).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MAX_PENDING))]
     pub pending: Vec<String>,
