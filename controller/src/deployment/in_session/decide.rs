@@ -14,7 +14,7 @@ use sluice_api::{
 };
 
 use super::build::{self, named};
-use super::gone::{going, is_untold, remembered};
+use super::gone::{going, is_unclear, is_untold, remembered};
 use super::tell::Telling;
 use crate::deployment::sight::{Again, Stored};
 use crate::deployment::snapshot::{choose, restore_kind};
@@ -121,7 +121,20 @@ pub fn takes(deployment: &Deployment) -> bool {
             || status.allocated_milli.unwrap_or_default() != 0
             || status.target_namespace.is_some()
     });
-    named(deployment).is_some() && Wish::of(deployment) == Wish::Run && !has_own_cluster
+    named(deployment).is_some()
+        && Wish::of(deployment) == Wish::Run
+        && !has_own_cluster
+        && !has_stopped_unclear(deployment)
+}
+
+/// Whether its cluster was lost before it had told of its last savepoint, and nobody has changed the Deployment since: on a session cluster it
+/// would be started from an older one unasked.
+fn has_stopped_unclear(deployment: &Deployment) -> bool {
+    deployment.status.as_ref().is_some_and(|status| {
+        status.state == Some(DeploymentState::Failed)
+            && is_unclear(status.failure.as_ref())
+            && status.observed_generation == deployment.metadata.generation
+    })
 }
 
 /// Decides.

@@ -90,7 +90,8 @@ fn is_left_by(stored: &Stored, stop: &Operation) -> bool {
     stored.origin == SavepointOrigin::Suspend && is_where
 }
 
-fn is_unclear(failure: Option<&Failure>) -> bool {
+/// Whether this is what nobody knows of a stop.
+pub(super) fn is_unclear(failure: Option<&Failure>) -> bool {
     failure.is_some_and(|failure| failure.reason == STOP_UNCLEAR)
 }
 

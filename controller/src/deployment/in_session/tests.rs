@@ -155,6 +155,12 @@ fn a_recovery_and_a_nonce_never_make_the_same_number() {
     assert_eq!(all.len(), 60);
 }
 
+/// It has failed on a cluster of its own, of which nothing is left, and this is the generation that was seen last.
+fn failed_alone(reason: &str, seen: i64) -> Value {
+    json!({"status": {"state": "FAILED", "observedGeneration": seen, "sessionJob": null, "allocatedMilli": 0,
+        "failure": {"reason": reason, "message": "why"}}})
+}
+
 /// Which way a Deployment goes: onto a session cluster only when nothing of a cluster of its own is left, and off it only when its
 /// SessionJob is gone.
 #[rstest]
@@ -167,6 +173,10 @@ fn a_recovery_and_a_nonce_never_make_the_same_number() {
 #[case::has_pods(json!({"status": {"sessionJob": null, "allocatedMilli": 2000}}), false)]
 #[case::is_being_made(json!({"status": {"sessionJob": null, "targetNamespace": "team-a"}}), false)]
 #[case::something_under_way(json!({"status": {"sessionJob": null, "operation": {"kind": "Suspend"}}}), false)]
+// What an unclear stop has left may be newer than every snapshot that is known.
+#[case::stop_unclear(failed_alone("StopUnclear", 3), false)]
+#[case::stop_unclear_and_changed_since(failed_alone("StopUnclear", 2), true)]
+#[case::failed_otherwise(failed_alone("JobCreationFailed", 3), true)]
 fn the_ways_part_in_one_place(#[case] more: Value, #[case] expected: bool) {
     assert_eq!(takes(&deployment(&more)), expected);
 }
