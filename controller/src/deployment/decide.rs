@@ -16,7 +16,7 @@ use super::halt::{self, Purpose};
 use super::health;
 use super::over::{over, remove};
 use super::rest::at_rest;
-use super::settle::{Known, Life, Settled, run_id, settle};
+use super::settle::{Known, Life, Settled, keep_checkpoint, run_id, settle};
 use super::sight::{Again, Answer, Decision, Finalizer, Flink, Observed, Plan, Step};
 use super::start::{self, WAIT, Which};
 use crate::flink::JobState;
@@ -158,8 +158,9 @@ fn may_have_run(draft: &Draft<'_>) -> bool {
     is_mute && !is_stuck && draft.operation_age() > SHORT
 }
 
-/// A run that has never run is given up: it has no state of its own.
+/// A run that was never seen to run is given up. It may have run all the same, while nobody looked: what it has left is kept.
 fn abandon(mut draft: Draft<'_>) -> Decision {
+    keep_checkpoint(&mut draft);
     draft.begin(operations::CANCEL);
     draft.moving(
         reasons::STOPPING,

@@ -896,6 +896,35 @@ fn what_a_run_leaves_is_kept_before_anything_follows() {
     );
 }
 
+/// The controller may have died before it saw all tasks run, and come back when they run no more.
+#[test]
+fn a_run_that_is_given_up_before_it_was_seen_to_run_leaves_its_checkpoint() {
+    let starting = Scene::running()
+        .with(&json!({"state": "TRANSITIONING", "running": null, "operation": {"kind": "Start", "startedAt": ago(600)}}))
+        .run_is(&json!({"state": "STARTING", "startTime": null}));
+    for asked in [
+        json!({"state": "SUSPENDED"}),
+        json!({"state": "CANCELLED"}),
+        json!({"restartNonce": 7}),
+    ] {
+        let given_up = |flink: Flink| {
+            let scene = Scene {
+                flink,
+                ..starting.clone().asked(&asked)
+            };
+            let plan = scene.with(&json!({"observedGeneration": 2})).decide();
+            assert_eq!(shown(&plan), "TRANSITIONING/Cancel -, job TERMINATED");
+            plan.savepoint
+        };
+        let kept = given_up(with_checkpoint(JobState::Restarting)).unwrap();
+        assert_eq!(
+            (kept.origin, kept.location.as_str()),
+            (SavepointOrigin::RetainedCheckpoint, "s3://b/ck/chk-7")
+        );
+        assert_eq!(given_up(says(JobState::Restarting)), None);
+    }
+}
+
 #[test]
 fn a_job_manager_is_made_once_and_its_loss_ends_the_run() {
     let mut scene = Scene::running();
