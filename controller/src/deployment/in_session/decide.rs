@@ -291,6 +291,9 @@ fn followed(mut telling: Telling<'_>, wish: Wish, claim: &InSession, job: &Sessi
             // Somebody has changed the Deployment, and nothing of it alters the job: it is tried once more all the same.
             return again(telling, claim);
         }
+    } else if let Some(claim) = &mut telling.next.session_job {
+        // A change that did not alter the job was made before whatever fails later, and asks for no other try.
+        claim.written_for = telling.deployment.metadata.generation;
     }
     telling.tell(status);
     telling.plan(None, Again::After(LOOK))

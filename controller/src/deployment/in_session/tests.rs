@@ -401,6 +401,26 @@ fn another_failure_stays_until_somebody_changes_the_deployment() {
     assert_eq!((claim.recoveries, claim.written_for), (Some(1), Some(4)));
 }
 
+/// A label that was changed long before is no wish to start what somebody has cancelled at Flink since.
+#[test]
+fn a_change_that_came_before_a_failure_is_no_reason_to_try_again() {
+    let mut one = deployment(&json!({"metadata": {"generation": 4}}));
+    let with = |status: Value| job(&deployment(&json!({})), DesiredState::Running, status);
+    let plan = decided(&one, Found::Ours(&with(says("RUNNING", "RUNNING"))));
+    let claim = plan.status.session_job.clone().unwrap();
+    assert_eq!((step(&plan).as_str(), claim.written_for), ("-", Some(4)));
+    one.status = Some(plan.status);
+    let cancelled = with(given_up("Cancelled", "2026-11-21T11:00:00Z"));
+    let plan = decided(&one, Found::Ours(&cancelled));
+    assert_eq!(plan.status.state, Some(DeploymentState::Failed));
+    let claim = plan.status.session_job.unwrap();
+    assert_eq!((claim.recoveries, claim.written_for), (None, Some(4)));
+    // A change that is made now is one.
+    one.metadata.generation = Some(5);
+    let claim = decided(&one, Found::Ours(&cancelled)).status.session_job;
+    assert_eq!(claim.unwrap().recoveries, Some(1));
+}
+
 /// Off the session cluster: the run ends as an upgrade does, then the SessionJob goes, and only then the other way begins.
 #[rstest]
 #[case::stateful("RUNNING", "STATEFUL", "RUNNING", "RUNNING", "replace SUSPENDED")]
