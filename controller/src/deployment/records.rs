@@ -126,7 +126,8 @@ impl Context {
     /// The Deployment's complete Savepoint objects, past every cache.
     pub(super) async fn savepoints(&self, deployment: &Deployment) -> Result<Vec<Stored>, Error> {
         let (namespace, name) = place(deployment);
-        let found = history::restorable(&self.client, &namespace, Of::Deployment(&name)).await;
+        let (of, uid) = (Of::Deployment(&name), deployment.metadata.uid.as_deref());
+        let found = history::restorable(&self.client, &namespace, of, uid).await;
         found.map_err(kube("listing Savepoints"))
     }
 

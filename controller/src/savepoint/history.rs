@@ -146,16 +146,39 @@ pub async fn all(client: &Client, namespace: &str, of: Of<'_>) -> kube::Result<V
 }
 
 /// Those that can be restored from: a start must not miss the one that was stored just now, nor the one that a user has just brought in.
+/// `owner` is the uid of the object that Sluice's own savepoints of the job belong to.
 ///
 /// # Errors
 /// What the API server says.
-pub async fn restorable(client: &Client, namespace: &str, of: Of<'_>) -> kube::Result<Vec<Stored>> {
+pub async fn restorable(
+    client: &Client,
+    namespace: &str,
+    of: Of<'_>,
+    owner: Option<&str>,
+) -> kube::Result<Vec<Stored>> {
     let mut found = Vec::new();
-    for savepoint in all(client, namespace, of).await? {
+    let all = all(client, namespace, of).await?;
+    for savepoint in all.into_iter().filter(|one| stays(one, owner)) {
         let savepoint = brought_in(client, savepoint).await?;
         found.extend(Stored::of(&savepoint));
     }
     Ok(found)
+}
+
+/// Whether it is the job's for good. What an earlier object of the same name has left goes with that one, as soon as the garbage collector gets to
+/// it: a start must not depend on when that is.
+fn stays(savepoint: &Savepoint, owner: Option<&str>) -> bool {
+    let owners = savepoint.owner_references().iter();
+    let mut jobs = owners.filter(|one| is_job(one)).peekable();
+    let is_free = jobs.peek().is_none();
+    let is_its = jobs.any(|job| Some(job.uid.as_str()) == owner);
+    savepoint.metadata.deletion_timestamp.is_none() && (is_free || is_its)
+}
+
+/// Whether it is a Deployment or SessionJob of Sluice's.
+fn is_job(owner: &OwnerReference) -> bool {
+    owner.api_version.split('/').next() == Some(sluice_api::GROUP)
+        && matches!(owner.kind.as_str(), "Deployment" | "SessionJob")
 }
 
 /// A snapshot that exists and that a user names can be restored from at once; its status says so.
@@ -213,4 +236,48 @@ fn status_of(savepoint: &Savepoint, location: &str, at: Timestamp) -> SavepointS
     let generation = savepoint.metadata.generation;
     let before = SavepointStatus::default();
     completed(before, location, at, generation, Timestamp::now())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::played::ApiServer;
+
+    fn savepoint(name: &str, more: &Value) -> Value {
+        let mut savepoint = json!({"metadata": {"name": name, "namespace": "n"}, "spec": {"deploymentName": "d"},
+            "status": {"state": "COMPLETED", "location": "s3://b/sp", "completionTime": "2026-11-21T10:00:00Z"}});
+        for (key, value) in more.as_object().unwrap() {
+            savepoint["metadata"][key] = value.clone();
+        }
+        savepoint
+    }
+
+    fn owned(api: &str, kind: &str, uid: &str) -> Value {
+        json!({"ownerReferences": [{"apiVersion": api, "kind": kind, "name": "d", "uid": uid}]})
+    }
+
+    /// `kubectl replace --force`: what the one before has left may still stand, or may not.
+    #[tokio::test]
+    async fn a_job_that_was_made_again_does_not_start_from_what_its_predecessor_has_left() {
+        let own = "sluice.dev/v1alpha1";
+        let all = [
+            savepoint("brought", &json!({})),
+            savepoint("kept", &owned(own, "Deployment", "u2")),
+            savepoint("of-a-helm-chart", &owned("v1", "ConfigMap", "u1")),
+            savepoint("before", &owned(own, "Deployment", "u1")),
+            savepoint("of-a-session-job", &owned(own, "SessionJob", "u3")),
+            savepoint(
+                "deleted",
+                &json!({"deletionTimestamp": "2026-11-21T10:00:00Z"}),
+            ),
+        ];
+        let list =
+            json!({"apiVersion": own, "kind": "SavepointList", "metadata": {}, "items": all});
+        let server = ApiServer::answering(move |_| (200, list.clone())).await;
+        let found = restorable(&server.client, "n", Of::Deployment("d"), Some("u2")).await;
+        let found: Vec<String> = found.unwrap().into_iter().map(|one| one.name).collect();
+        assert_eq!(found, ["brought", "kept", "of-a-helm-chart"]);
+    }
 }

@@ -15,7 +15,9 @@ impl Context {
     /// The job's complete Savepoint objects, past every cache.
     pub(super) async fn savepoints(&self, job: &SessionJob) -> Result<Vec<Stored>, Error> {
         let (namespace, name) = (job.namespace().unwrap_or_default(), job.name_any());
-        let found = history::restorable(&self.client, &namespace, of(job, &name)).await;
+        let owner = owner(job).map(|owner| owner.uid);
+        let of = of(job, &name);
+        let found = history::restorable(&self.client, &namespace, of, owner.as_deref()).await;
         Ok(found.map_err(call("listing Savepoints"))?)
     }
 
@@ -23,16 +25,7 @@ impl Context {
     /// unless somebody goes on from it.
     pub(super) async fn keep(&self, job: &SessionJob, record: &Record) -> Result<(), Error> {
         let name = job.name_any();
-        let owner = match of_deployment(job) {
-            // The Deployment outlives this object.
-            Some(owner) => Some(OwnerReference {
-                controller: None,
-                block_owner_deletion: None,
-                ..owner.clone()
-            }),
-            None => job.owner_ref(&()),
-        };
-        let object = record.object(job.namespace(), of(job, &name), owner);
+        let object = record.object(job.namespace(), of(job, &name), owner(job));
         let made = history::create(&self.client, &object).await;
         let refused = made
             .as_ref()
@@ -92,6 +85,19 @@ fn of<'n>(job: &SessionJob, name: &'n str) -> Of<'n> {
     match of_deployment(job) {
         Some(_) => Of::Deployment(name),
         None => Of::SessionJob(name),
+    }
+}
+
+/// What they go with.
+fn owner(job: &SessionJob) -> Option<OwnerReference> {
+    match of_deployment(job) {
+        // The Deployment outlives this object.
+        Some(owner) => Some(OwnerReference {
+            controller: None,
+            block_owner_deletion: None,
+            ..owner.clone()
+        }),
+        None => job.owner_ref(&()),
     }
 }
 
@@ -185,6 +191,31 @@ mod tests {
                 "{code} {metadata}: {kept:?} {:?}",
                 server.asked()
             );
+        }
+    }
+
+    /// What a Deployment's job leaves is the Deployment's, and is found again by whichever SessionJob comes next.
+    #[tokio::test]
+    async fn a_job_finds_what_it_has_left_itself() {
+        let owner = json!([{"apiVersion": "sluice.dev/v1alpha1", "kind": "Deployment", "name": "j", "uid": "d", "controller": true}]);
+        for metadata in [json!({}), json!({"ownerReferences": owner})] {
+            let job = job(&metadata);
+            let record = Record {
+                name: "j-1-savepoint".to_owned(),
+                origin: SavepointOrigin::Suspend,
+                job: JobId::from_bytes([7; 16]),
+                location: "s3://b/sp".to_owned(),
+                completed: jiff::Timestamp::UNIX_EPOCH,
+            };
+            let mut left = record.object(job.namespace(), of(&job, "j"), super::owner(&job));
+            left.status = serde_json::from_value(
+                json!({"state": "COMPLETED", "location": "s3://b/sp", "completionTime": "2026-11-21T10:00:00Z"}),
+            )
+            .unwrap();
+            let list = json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "SavepointList", "metadata": {}, "items": [left]});
+            let server = ApiServer::answering(move |_| (200, list.clone())).await;
+            let found = context(&server).savepoints(&job).await.unwrap();
+            assert_eq!(found.len(), 1, "{metadata}");
         }
     }
 }
