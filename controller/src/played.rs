@@ -8,12 +8,18 @@ use kube::Client;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-/// A client of a server that answers every request so.
-pub async fn client_of<T: 'static>(answer: impl Handler<T, ()>) -> Client {
+/// Address of a server that answers every request so.
+pub async fn address_of<T: 'static>(answer: impl Handler<T, ()>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let router = axum::Router::new().fallback(answer);
     tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+/// A client of a server that answers every request so.
+pub async fn client_of<T: 'static>(answer: impl Handler<T, ()>) -> Client {
+    let address = address_of(answer).await;
     let mut config = kube::Config::new(address.parse().unwrap());
     config.default_retry = false;
     Client::try_from(config).unwrap()

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sluice_api::conditions::{reasons, types};
 use sluice_api::events::EventReason;
@@ -42,7 +43,8 @@ pub fn decide(observed: &Observed<'_>) -> Plan {
         Request::Nothing => return draft.done(),
         Request::BringIn => {
             let location = observed.savepoint.spec.savepoint_location.clone();
-            return draft.complete(&location.unwrap_or_default());
+            // The newest from now on, whenever it was taken.
+            return draft.complete(&location.unwrap_or_default(), observed.now);
         }
         Request::Take => {}
     }
@@ -123,15 +125,10 @@ impl<'a> Draft<'a> {
         self.done()
     }
 
-    fn complete(mut self, location: &str) -> Plan {
+    fn complete(mut self, location: &str, at: Timestamp) -> Plan {
         let (now, generation) = (self.observed.now, self.generation());
-        self.status = completed(
-            std::mem::take(&mut self.status),
-            location,
-            now,
-            generation,
-            now,
-        );
+        let before = std::mem::take(&mut self.status);
+        self.status = completed(before, location, at, generation, now);
         self.notes.push(Note::new(
             EventReason::SavepointCompleted,
             format!("The savepoint is at {location}."),
@@ -253,10 +250,13 @@ impl<'a> Draft<'a> {
             (_, None) if sight.place.is_some() => Some("Another run has begun.".to_owned()),
             _ => None,
         };
-        match &self.observed.told {
-            Some(Told::Stands(Snapshot::Completed(location)) | Told::Found(location)) => {
-                let location = location.clone();
-                self.complete(&location)
+        let observed = self.observed;
+        match &observed.told {
+            Some(Told::Found(location, at)) => self.complete(location, *at),
+            Some(Told::Stands(Snapshot::Completed(location))) => {
+                // Sluice may have been away since. Were it told too late, it would be restored from before a checkpoint that is newer.
+                let asked = self.status.start_time.as_ref().map(|time| time.0);
+                self.complete(location, asked.unwrap_or(observed.now))
             }
             Some(Told::Stands(Snapshot::Failed(why))) => {
                 let why = why.clone();

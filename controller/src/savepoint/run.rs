@@ -19,11 +19,13 @@ use super::decide::decide;
 use super::object::{Request, request};
 use super::place::{is_of, trigger_id};
 use super::sight::{Answer, Ask, Life, Observed, Place, Plan, Sight, Told, Whose};
+use crate::flink::types::Latest;
 use crate::flink::{FlinkClient, FlinkError, FlinkHttp, JobId, Snapshot, StopAnswer, TriggerId};
 use crate::metrics::metrics;
 use crate::runtime::call::{CallError, call};
 use crate::runtime::events::Events;
 use crate::runtime::status::{self, Written};
+use crate::session_job::snapshot::millis;
 
 /// Savepoints that are seen to at once.
 const AT_ONCE: u16 = 16;
@@ -220,6 +222,7 @@ impl Savepoints {
         let told = match &status.trigger_id {
             Some(id) => match flink.snapshot(&job, &TriggerId(id.clone())).await {
                 Ok(Snapshot::Unknown) => written(&flink, &job, &uid).await,
+                Ok(Snapshot::Completed(location)) => Ok(timed(&flink, &job, location).await),
                 Ok(stands) => Ok(Told::Stands(stands)),
                 Err(error) => Err(error),
             },
@@ -283,16 +286,23 @@ async fn written(flink: &FlinkClient, job: &JobId, uid: &str) -> Result<Told, Fl
         Err(error) if error.is_transient() => return Err(error),
         Err(_) => return Ok(Told::Stands(Snapshot::Unknown)),
     };
-    let location = latest
-        .savepoint
-        .as_ref()
-        .and_then(|savepoint| savepoint.location())
-        .filter(|location| is_of(location, &trigger_id(uid)));
-    Ok(
-        location.map_or(Told::Stands(Snapshot::Unknown), |location| {
-            Told::Found(location.to_owned())
-        }),
-    )
+    let found = found(&latest, |location| is_of(location, &trigger_id(uid)));
+    Ok(found.unwrap_or(Told::Stands(Snapshot::Unknown)))
+}
+
+/// The savepoint at this location, with the time at which it was complete as far as Flink still tells: its answer to the request has none.
+async fn timed(flink: &FlinkClient, job: &JobId, location: String) -> Told {
+    let latest = flink.checkpoints(job).await.ok();
+    let found = latest.and_then(|latest| found(&latest, |other| other == location));
+    found.unwrap_or(Told::Stands(Snapshot::Completed(location)))
+}
+
+/// The job's newest savepoint, if it is this one.
+fn found(latest: &Latest, is_it: impl Fn(&str) -> bool) -> Option<Told> {
+    let savepoint = latest.savepoint.as_ref()?;
+    let location = savepoint.location().filter(|location| is_it(location))?;
+    let completed = millis(savepoint.latest_ack_timestamp);
+    Some(Told::Found(location.to_owned(), completed))
 }
 
 fn observed(
@@ -348,4 +358,35 @@ fn again_after(savepoint: Arc<Savepoint>, error: &Error, _: Arc<Savepoints>) -> 
         "a savepoint could not be seen to; it is tried again"
     );
     Action::requeue(RETRY)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::flink::Timeouts;
+    use crate::played::address_of;
+
+    /// It may have been complete for long when Sluice comes to ask, and newer checkpoints beside it.
+    #[tokio::test]
+    async fn a_savepoint_is_as_old_as_flink_says() {
+        let checkpoints = json!({"latest": {"savepoint": {"external_path": "s3://b/sp/x", "latest_ack_timestamp": 1_800_000_000_500_i64}}});
+        let address = address_of(async move || checkpoints.to_string()).await;
+        let flink = FlinkHttp::new(Timeouts::default()).unwrap();
+        let flink = flink.at(&address).unwrap();
+        let job = JobId::from_bytes([7; 16]);
+        assert_eq!(
+            timed(&flink, &job, "s3://b/sp/x".into()).await,
+            Told::Found(
+                "s3://b/sp/x".into(),
+                Timestamp::from_second(1_800_000_000).unwrap()
+            )
+        );
+        // Another one has been taken since.
+        assert_eq!(
+            timed(&flink, &job, "s3://b/sp/w".into()).await,
+            Told::Stands(Snapshot::Completed("s3://b/sp/w".into()))
+        );
+    }
 }

@@ -72,8 +72,8 @@ pub enum Told {
     Silent(String),
     /// How it stands.
     Stands(Snapshot),
-    /// The request is not known by an id (any more), but here is its savepoint.
-    Found(String),
+    /// Here is its savepoint, and when Flink had it complete.
+    Found(String, Timestamp),
 }
 
 /// What came of asking for a savepoint.

@@ -270,10 +270,26 @@ fn what_was_written_is_found_without_an_id() {
     let done = plan(
         &begun,
         Some(runs()),
-        Some(Told::Found("s3://b/sp/y".into())),
+        Some(Told::Found("s3://b/sp/y".into(), now())),
     );
     assert_eq!(done.status.state, Some(SavepointState::Completed));
     assert_eq!(done.status.location.as_deref(), Some("s3://b/sp/y"));
+}
+
+/// The newest snapshot is restored from, and a checkpoint may have been complete between a savepoint and the moment Sluice hears of it.
+#[test]
+fn a_savepoint_is_not_told_to_be_newer_than_it_is() {
+    let begun = savepoint(of_job(), started(400));
+    let at = |seconds| now() - jiff::SignedDuration::from_secs(seconds);
+    let completed = |told| {
+        let done = plan(&begun, Some(runs()), Some(told));
+        assert_eq!(done.status.state, Some(SavepointState::Completed));
+        done.status.completion_time.unwrap().0
+    };
+    let location = || "s3://b/sp/y".to_owned();
+    assert_eq!(completed(Told::Found(location(), at(390))), at(390));
+    let untimed = Told::Stands(Snapshot::Completed(location()));
+    assert_eq!(completed(untimed), at(400), "when it was asked for");
 }
 
 #[test]
