@@ -2,6 +2,7 @@
 //! alike after a crash.
 
 use serde_json::{Value, json};
+use sluice_api::names::labels;
 use sluice_api::{Deployment, Job, SavepointOrigin};
 
 use crate::flink::{JobId, TriggerId};
@@ -25,10 +26,16 @@ pub fn job_id(job: &Job) -> Option<JobId> {
     JobId::parse(&job.metadata.uid.as_deref()?.replace('-', ""))
 }
 
-/// Whether a Job object is of this very Deployment.
+/// Whether a Job object is of this very Deployment. Its label says so still when the garbage collector has taken the reference away, as it does where
+/// a Deployment is deleted without what belongs to it.
 pub fn is_of(job: &Job, deployment: &Deployment) -> bool {
+    let Some(uid) = &deployment.metadata.uid else {
+        return false;
+    };
     let mut owners = job.metadata.owner_references.iter().flatten();
-    owners.any(|owner| Some(&owner.uid) == deployment.metadata.uid.as_ref())
+    let mut labels = job.metadata.labels.iter().flatten();
+    owners.any(|owner| owner.uid == *uid)
+        || labels.any(|(key, value)| key == labels::OWNER_UID && value == uid)
 }
 
 /// Id of an attempt at stopping a run.

@@ -1,9 +1,11 @@
 //! The records of a Deployment: its Job objects, one a run, and its Savepoint objects. Read past every cache, written under names that
 //! follow from the run, pruned to a history. What they say is decided elsewhere.
 
+use std::collections::BTreeMap;
+
 use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, PostParams};
 use kube::{Resource, ResourceExt};
-use sluice_api::names::{field_managers, finalizers};
+use sluice_api::names::{field_managers, finalizers, labels};
 use sluice_api::{Deployment, Job, JobSpec, JobStatus, Savepoint, SavepointOrigin};
 
 use super::identity::is_of;
@@ -52,25 +54,7 @@ impl Context {
         name: &str,
         spec: &JobSpec,
     ) -> Result<Answer, Error> {
-        let mut job = Job::new(name, spec.clone());
-        let template = deployment.spec.template.as_ref();
-        let metadata = template.and_then(|template| template.metadata.as_ref());
-        let map = |object: Option<&sluice_api::Object>| {
-            let texts = texts(object).into_iter();
-            texts
-                .filter_map(|(key, value)| Some((key, value.as_str()?.to_owned())))
-                .collect()
-        };
-        job.metadata = ObjectMeta {
-            name: Some(name.to_owned()),
-            namespace: deployment.namespace(),
-            labels: metadata.map(|metadata| map(metadata.labels.as_ref())),
-            annotations: metadata.map(|metadata| map(metadata.annotations.as_ref())),
-            owner_references: Some(deployment.controller_owner_ref(&()).into_iter().collect()),
-            // Until its run is over.
-            finalizers: Some(vec![finalizers::TEARDOWN.to_owned()]),
-            ..ObjectMeta::default()
-        };
+        let job = object(deployment, name, spec);
         let answer = match self.jobs(deployment).create(&params(), &job).await {
             Ok(_) => Answer::Recorded,
             Err(kube::Error::Api(refused)) if refused.code == 409 => {
@@ -231,6 +215,34 @@ impl Context {
     }
 }
 
+/// The Job object of a run, to be created.
+fn object(deployment: &Deployment, name: &str, spec: &JobSpec) -> Job {
+    let template = deployment.spec.template.as_ref();
+    let metadata = template.and_then(|template| template.metadata.as_ref());
+    let map = |object: Option<&sluice_api::Object>| -> BTreeMap<String, String> {
+        let texts = texts(object).into_iter();
+        texts
+            .filter_map(|(key, value)| Some((key, value.as_str()?.to_owned())))
+            .collect()
+    };
+    let own = deployment.uid();
+    let own = own.map(|uid| (labels::OWNER_UID.to_owned(), uid));
+    let mut all = map(metadata.and_then(|metadata| metadata.labels.as_ref()));
+    all.extend(own);
+    let mut job = Job::new(name, spec.clone());
+    job.metadata = ObjectMeta {
+        name: Some(name.to_owned()),
+        namespace: deployment.namespace(),
+        labels: Some(all),
+        annotations: metadata.map(|metadata| map(metadata.annotations.as_ref())),
+        owner_references: Some(deployment.controller_owner_ref(&()).into_iter().collect()),
+        // Until its run is over.
+        finalizers: Some(vec![finalizers::TEARDOWN.to_owned()]),
+        ..ObjectMeta::default()
+    };
+    job
+}
+
 async fn remove<K>(api: &Api<K>, object: &K) -> Result<(), Error>
 where
     K: Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned,
@@ -318,5 +330,26 @@ mod tests {
                 ["POST /apis/sluice.dev/v1alpha1/namespaces/n/savepoints"]
             );
         }
+    }
+
+    /// `kubectl delete --cascade=orphan`: a run that nobody finds any more would neither be cancelled nor let go of.
+    #[tokio::test]
+    async fn a_run_whose_owner_the_garbage_collector_has_taken_away_is_found_all_the_same() {
+        let deployment = |uid: &str| -> Deployment {
+            serde_json::from_value(json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "Deployment",
+                "metadata": {"name": "d", "namespace": "n", "uid": uid}, "status": {"jobName": "d-1"},
+                "spec": {"template": {"metadata": {"labels": {"team": "a", "sluice.dev/owner-uid": "mine"}}}}}))
+            .unwrap()
+        };
+        let mut run = object(&deployment("u"), "d-1", &JobSpec::default());
+        assert_eq!(run.labels()["team"], "a");
+        run.metadata.owner_references = None;
+        let run = serde_json::to_value(run).unwrap();
+        let server = ApiServer::answering(move |_| (200, run.clone())).await;
+        let context = context(&server);
+        let found = context.newest_run(&deployment("u")).await.unwrap();
+        assert_eq!(found.unwrap().name_any(), "d-1");
+        let of_another = context.newest_run(&deployment("u2")).await.unwrap();
+        assert!(of_another.is_none(), "{of_another:?}");
     }
 }
