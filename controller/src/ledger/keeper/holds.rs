@@ -72,7 +72,7 @@ impl Keeper<'_> {
             Ok(written) => {
                 metrics().expired();
                 show(&written);
-                tracing::info!(quota = %key, hold = hold.id, object = hold.object.name, "dropped the hold of a create that never came");
+                tracing::info!(quota = %key, hold = hold.id, object = hold.object.name, "dropped the hold of a write that can no longer come");
                 if let Some(known) = self.quotas.get_mut(key) {
                     known.take(written);
                 }
