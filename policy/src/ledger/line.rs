@@ -8,6 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::book::{Hold, ObjectKey, Revision};
+use crate::dialect::own::name::is_dns_label;
 use crate::quantity::MilliCpu;
 
 /// A line that is no hold of this version.
@@ -58,6 +59,33 @@ fn read(line: &str) -> Option<Hold> {
     })
 }
 
+/// What of a hold no API server can have given, if anything: whoever reaches the webhook past it may send any text. A blank would
+/// leave a line that nobody reads again, and an object of an impossible name is never looked for.
+pub fn impossible(object: &ObjectKey, uid: &str) -> Option<&'static str> {
+    let is_name = object.name.len() <= 253 && object.name.split('.').all(is_part_of_name);
+    if !is_uid(uid) {
+        Some("metadata.uid")
+    } else if !is_dns_label(&object.namespace) {
+        Some("the namespace")
+    } else if !is_name {
+        Some("the name")
+    } else {
+        None
+    }
+}
+
+fn is_uid(uid: &str) -> bool {
+    (1..=64).contains(&uid.len()) && uid.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+}
+
+/// Like a DNS label, of any length, as the API server has it.
+fn is_part_of_name(part: &str) -> bool {
+    let fits = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
+    part.bytes().all(|c| fits(c) || c == b'-')
+        && part.bytes().next().is_some_and(fits)
+        && part.bytes().next_back().is_some_and(fits)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,6 +130,60 @@ mod tests {
         ] {
             let line = LINE.replace(find, put);
             assert_eq!(line.parse::<Hold>(), Err(UnreadableHold), "{line}");
+        }
+    }
+
+    fn hold(namespace: &str, name: &str, uid: &str) -> Hold {
+        Hold {
+            object: ObjectKey {
+                resource: "flinkdeployments.flink.apache.org".into(),
+                namespace: namespace.into(),
+                name: name.into(),
+            },
+            uid: uid.into(),
+            base: Revision(u64::MAX),
+            id: "r1-1".into(),
+            by: "ann lee\n".into(),
+            from: MilliCpu(0),
+            to: MilliCpu(u64::MAX),
+        }
+    }
+
+    #[test]
+    fn whatever_an_api_server_gives_is_possible_and_can_be_read_again() {
+        let (long, label) = ("a".repeat(253), "b".repeat(63));
+        for (namespace, name, uid) in [
+            ("team-a", "etl", "6f1c1f0e-0000-4000-8000-00000000000A"),
+            ("0", "0-a.b-1.c", "x"),
+            (&label, &long, &"f".repeat(64)),
+        ] {
+            let hold = hold(namespace, name, uid);
+            assert_eq!(impossible(&hold.object, &hold.uid), None, "{hold}");
+            assert_eq!(hold.to_string().parse(), Ok(hold));
+        }
+    }
+
+    #[test]
+    fn what_would_break_the_line_or_is_no_name_of_an_object_is_impossible() {
+        let long = "a".repeat(254);
+        for (namespace, name, uid, what) in [
+            ("team-a", "etl", "", "metadata.uid"),
+            ("team-a", "etl", "a b", "metadata.uid"),
+            ("team-a", "etl", "a\u{a0}b", "metadata.uid"),
+            ("team-a", "etl", &long[..65], "metadata.uid"),
+            ("", "etl", "x", "the namespace"),
+            ("team a", "etl", "x", "the namespace"),
+            ("team/a", "etl", "x", "the namespace"),
+            ("team-a", "", "x", "the name"),
+            ("team-a", "e tl", "x", "the name"),
+            ("team-a", "e/tl", "x", "the name"),
+            ("team-a", "etl?x=y", "x", "the name"),
+            ("team-a", "..", "x", "the name"),
+            ("team-a", "a%20b", "x", "the name"),
+            ("team-a", &long, "x", "the name"),
+        ] {
+            let hold = hold(namespace, name, uid);
+            assert_eq!(impossible(&hold.object, uid), Some(what), "{hold}");
         }
     }
 }

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use sluice_api::events::EventReason;
 use sluice_policy::admit::{Rise, settle};
 use sluice_policy::ledger::{
-    self, Enforcement, ObjectKey, Over, QUOTA_CPU, QuotaKey, Revision, Why,
+    self, Enforcement, ObjectKey, Over, QUOTA_CPU, QuotaKey, Revision, Why, line,
 };
 use sluice_policy::{Code, KindInfo, Mode, Modes, Refusal};
 use std::sync::Arc;
@@ -40,9 +40,14 @@ impl ByLedger {
             let why = format!("metadata.resourceVersion \"{}\" is no number", ask.base);
             return unknown(&ask, &why);
         };
+        let wanted = reserve(&ask, base);
+        if let Some(what) = line::impossible(&wanted.object, &wanted.uid) {
+            let why = format!("{what} is none that an API server gives");
+            return unknown(&ask, &why);
+        }
         let (mut verdict, mut untold) = self
             .ledger
-            .reserve_untold(&keys, reserve(&ask, base), deadline)
+            .reserve_untold(&keys, wanted.clone(), deadline)
             .await;
         let until = deadline.min(Instant::now() + second_look::WITHIN);
         for _ in 0..second_look::LOOKS {
@@ -54,7 +59,7 @@ impl ByLedger {
             }
             (verdict, untold) = self
                 .ledger
-                .reserve_untold(&keys, reserve(&ask, base), deadline)
+                .reserve_untold(&keys, wanted.clone(), deadline)
                 .await;
         }
         let mut answer = Answer {
