@@ -166,8 +166,7 @@ pub fn validate(review: &Review<'_>, world: &dyn World) -> Judgement {
     }
     let modes = world.modes(review.namespace);
     let mut findings = Findings::default();
-    // What is stored and cannot be read cannot run, so it counts as nothing.
-    let before = old.and_then(|old| read_workload(review, old, world).ok().flatten());
+    let before = old.and_then(|old| stored_workload(review.dialect, old, world));
     let (after, unreadable) = match read_workload(review, review.object, world) {
         Ok(after) => (after, Vec::new()),
         Err(causes) => (None, causes),
@@ -220,15 +219,30 @@ pub fn settle(modes: Modes, refusal: Refusal, warnings: &mut Vec<String>) -> Opt
     }
 }
 
-/// The charge of a stored object, as the ledger counts it; unreadable objects cost nothing, since they cannot run.
+/// The charge of a stored object, as the ledger counts it. One that cannot be read starts nothing, and costs what its pods hold
+/// where its status tells.
 pub fn charge(dialect: &dyn crate::Dialect, object: &Value, world: &dyn World) -> MilliCpu {
-    if dialect.class() == Class::Configuration || dialect.is_exempt(object) {
+    if dialect.is_exempt(object) {
         return MilliCpu::ZERO;
     }
-    dialect
-        .workload(object, world)
+    stored_workload(dialect, object, world)
         .map(|workload| workload.charge())
         .unwrap_or_default()
+}
+
+/// The count and the judgement of an update must see the same, or to correct what cannot be read would be a start of what runs.
+fn stored_workload(
+    dialect: &dyn crate::Dialect,
+    object: &Value,
+    world: &dyn World,
+) -> Option<Workload> {
+    match dialect.class() {
+        Class::Configuration => None,
+        Class::Workload => dialect
+            .workload(object, world)
+            .ok()
+            .or_else(|| dialect.unread(object)),
+    }
 }
 
 fn read_workload(

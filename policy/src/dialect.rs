@@ -221,6 +221,12 @@ pub trait Dialect: Send + Sync {
     /// The workload that the object is. An error names the field that cannot be read.
     fn workload(&self, object: &Value, world: &dyn World) -> Result<Workload, Vec<Cause>>;
 
+    /// A stored workload that cannot be read, as far as its status tells: what runs may run on. `None`: nothing is told, so it
+    /// costs nothing.
+    fn unread(&self, _object: &Value) -> Option<Workload> {
+        None
+    }
+
     /// What [`Dialect::validate`] and [`Dialect::workload`] look at beside the object. Whoever does not know that yet admits nothing of
     /// this kind but what only lowers.
     fn sources(&self) -> &'static [Source] {

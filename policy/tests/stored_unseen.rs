@@ -6,7 +6,9 @@ mod admins;
 use admins::Admins;
 use serde_json::{Value, json};
 use sluice_policy::world::EmptyWorld;
-use sluice_policy::{Operation, Part, Review, World, dialect_for, mutate, validate};
+use sluice_policy::{
+    Demand, MilliCpu, Operation, Part, Review, Rise, World, dialect_for, mutate, validate,
+};
 
 /// Found by fuzzing: the number was brought into form by one step and taken back by another, because a running cluster is
 /// frozen; the patch that did nothing made every update look incomplete, so that the cluster could not be scaled.
@@ -259,5 +261,88 @@ fn both_calls_agree_on_what_was_stored_unseen() {
                 }
             }
         }
+    }
+}
+
+/// What runs on two TaskManagers of so much CPU, and holds 7 CPU as its status tells.
+fn sized(kind: &str, cpu: &Value) -> Value {
+    let resources = json!({
+        "jobmanager": {"cpu": 1, "memory": "2Gi"}, "taskmanager": {"cpu": cpu, "memory": "2Gi"},
+    });
+    let cluster = json!({"numberOfTaskManagers": 2, "resources": resources});
+    let mut spec = if kind == "Deployment" {
+        let artifact = json!({"flinkVersion": "1.20", "jarUri": "s3://b/a.jar"});
+        let mut template = json!({"artifact": artifact, "parallelism": 2});
+        merge(&mut template, &cluster);
+        json!({"template": {"spec": template}})
+    } else {
+        let mut spec = json!({"flinkVersion": "1.20"});
+        merge(&mut spec, &cluster);
+        spec
+    };
+    spec["state"] = json!("RUNNING");
+    let mut object = running(kind, &spec);
+    object["metadata"]["generation"] = json!(2);
+    object["status"]["allocatedMilli"] = json!(7000);
+    object
+}
+
+/// Found by tracing the code: the quota gave away what ran on beside a typo.
+#[test]
+fn what_runs_beside_a_spec_that_cannot_be_read_costs_what_its_pods_hold() {
+    for kind in ["SessionCluster", "Deployment"] {
+        let dialect = dialect_for("sluice.dev", kind).unwrap();
+        let charge = |object: &Value| sluice_policy::admit::charge(dialect, object, &EmptyWorld);
+        let mut stored = sized(kind, &json!("2 cores"));
+        assert!(dialect.workload(&stored, &EmptyWorld).is_err(), "{kind}");
+        assert_eq!(charge(&stored), MilliCpu(7000), "{kind}");
+        stored["status"]["allocatedMilli"] = Value::Null;
+        assert_eq!(charge(&stored), MilliCpu::ZERO, "{kind}");
+    }
+}
+
+/// Found by tracing the code: to correct a typo beside what runs was a start, which a full quota refused.
+#[test]
+fn to_correct_what_could_not_be_read_asks_for_nothing_but_what_grows() {
+    let stored = sized("Deployment", &json!("2 cores"));
+    let judged = |cpu: Value| {
+        let sent = sized("Deployment", &cpu);
+        let mutation = mutate(&update(&sent, &stored), &EmptyWorld);
+        let mut made = mutation.object.into_owned();
+        made["metadata"]["generation"] = json!(3);
+        validate(&update(&made, &stored), &EmptyWorld)
+    };
+    for cpu in [json!(3), json!(1)] {
+        let judgement = judged(cpu);
+        assert_eq!((judgement.refusal, judgement.demand), (None, None));
+    }
+    let growth = Demand {
+        from: MilliCpu(7000),
+        to: MilliCpu(9000),
+        rise: Rise::Growth,
+    };
+    assert_eq!(judged(json!(4)).demand, Some(growth));
+    let judgement = judged(json!("3 cores"));
+    let field = judgement.refusal.unwrap().causes[0].field.to_string();
+    assert_eq!(field, "spec.template.spec.resources.taskmanager.cpu");
+    assert_eq!(judgement.demand, None);
+}
+
+/// However little of it can be read, before or afterwards, what runs can be stopped.
+#[test]
+fn what_cannot_be_read_can_be_stopped() {
+    for (kind, stop) in [("SessionCluster", "STOPPED"), ("Deployment", "CANCELLED")] {
+        let stored = sized(kind, &json!("2 cores"));
+        let mut stopped = stored.clone();
+        stopped["spec"]["state"] = json!(stop);
+        stopped["metadata"]["generation"] = json!(3);
+        let mutation = mutate(&update(&stopped, &stored), &EmptyWorld);
+        assert_eq!(mutation.refusal, None, "{kind}");
+        let judgement = validate(&update(&mutation.object, &stored), &EmptyWorld);
+        assert_eq!(
+            (judgement.refusal, judgement.demand),
+            (None, None),
+            "{kind}"
+        );
     }
 }

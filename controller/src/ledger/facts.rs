@@ -135,8 +135,8 @@ impl Facts {
         }
     }
 
-    /// The charge of an object, by its dialect. One that cannot be read costs nothing here: admission lets none in, and
-    /// nothing can run from it.
+    /// The charge of an object, by its dialect. Admission lets in none that cannot be read, and nothing starts from it: one that
+    /// was stored unseen costs what its status says that its pods hold.
     pub fn charge(&self, resource: &Resource, object: &Value) -> MilliCpu {
         let Some(dialect) = dialect_for_resource(&resource.group, &resource.plural) else {
             return MilliCpu::ZERO;

@@ -1,6 +1,6 @@
 //! What an update changes: nothing, something that only lowers, or a charge that rises.
 
-use super::{Demand, Rise, read_workload};
+use super::{Demand, Rise, read_workload, stored_workload};
 use crate::charge::{Desired, Workload};
 use crate::defaults;
 use crate::draft::Draft;
@@ -34,9 +34,11 @@ pub(super) fn is_same_as_stored(review: &Review<'_>) -> bool {
 /// Whether an update is let through whatever is wrong with the object: what was stored while nobody judged it, and would be
 /// refused today, can still be stopped.
 pub(super) fn lets_go(review: &Review<'_>, world: &dyn World) -> bool {
-    let read = |object| read_workload(review, object, world).ok().flatten();
-    let before = review.old().and_then(read);
-    only_lowers(review, before.as_ref(), read(review.object).as_ref())
+    let before = review
+        .old()
+        .and_then(|old| stored_workload(review.dialect, old, world));
+    let after = read_workload(review, review.object, world).ok().flatten();
+    only_lowers(review, before.as_ref(), after.as_ref())
 }
 
 /// A change of nothing but levers that lowers the charge, or leaves it, and starts nothing; or one that stops what has a charge that cannot

@@ -242,6 +242,10 @@ impl Dialect for Deployment {
             settled,
         })
     }
+
+    fn unread(&self, object: &Value) -> Option<Workload> {
+        status::unread(object, status::desired(object, "CANCELLED"))
+    }
 }
 
 /// Whether what runs is left as it is, whatever the spec asks for meanwhile.

@@ -198,21 +198,29 @@ impl Dialect for SessionCluster {
             .and_then(|task_managers| demand::of_cluster(spec, &at, task_managers, &RULES));
         let demand = status::asked(object, demand)?;
         Ok(Workload {
-            desired: if desired_word(object) == "RUNNING" && !is_being_deleted(object) {
-                Desired::Running
-            } else {
-                Desired::Stopped
-            },
+            desired: desired(object),
             demand,
             allocated: status::allocated(object),
             settled: status::is_settled(object, AT_REST),
         })
     }
 
+    fn unread(&self, object: &Value) -> Option<Workload> {
+        status::unread(object, desired(object))
+    }
+
     fn facts(&self, object: &Value) -> Option<Value> {
         Some(json!({"spec": {
             "flinkVersion": json::get(object, &["spec", "flinkVersion"]),
         }}))
+    }
+}
+
+fn desired(object: &Value) -> Desired {
+    if desired_word(object) == "RUNNING" && !is_being_deleted(object) {
+        Desired::Running
+    } else {
+        Desired::Stopped
     }
 }
 

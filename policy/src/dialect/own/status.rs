@@ -1,7 +1,7 @@
 //! What the status of a stored object tells policy. Anyone may have written it: what cannot be read counts as absent.
 
 use super::shape::canonical_word;
-use crate::charge::Desired;
+use crate::charge::{Desired, Workload};
 use crate::finding::Cause;
 use crate::json;
 use crate::quantity::MilliCpu;
@@ -19,6 +19,16 @@ pub(crate) fn allocated(object: &Value) -> Option<MilliCpu> {
         .as_u64()
         .filter(|milli| *milli <= MilliCpu::MAX_ACCEPTED.0)
         .map(MilliCpu)
+}
+
+/// A workload whose spec cannot be read: it was stored while nobody judged it, and its controller keeps the pods.
+pub(crate) fn unread(object: &Value, desired: Desired) -> Option<Workload> {
+    Some(Workload {
+        desired,
+        demand: MilliCpu::ZERO,
+        allocated: Some(allocated(object)?),
+        settled: false,
+    })
 }
 
 /// A count in the status.
