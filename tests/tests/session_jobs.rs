@@ -29,6 +29,7 @@ use sluice_controller::fetch::Reach;
 use sluice_controller::flink::{FlinkHttp, Timeouts};
 use sluice_controller::savepoint::Savepoints;
 use sluice_controller::session_cluster;
+use sluice_controller::session_job::reconcile::Probe;
 use sluice_controller::session_job::run::SessionJobs;
 use sluice_tests::{FlinkHere, LocalFlink};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -287,23 +288,11 @@ async fn session_jobs_run_on_a_real_flink() {
             }))
     };
     let meanwhile: Arc<Mutex<Meanwhile>> = Arc::default();
-    let controller = {
-        let ended = Arc::clone(&ended);
-        let meanwhile = Arc::clone(&meanwhile);
-        let all = scene.jobs();
-        jobs.probe(Arc::new(move |job, point| {
-            if job.name_any() == "labelled" {
-                meanwhile.lock().unwrap().happens(&all, point);
-            }
-            let status = job.status.clone().unwrap_or_default();
-            job.name_any() != "mortal"
-                || !ended.lock().unwrap().insert(format!(
-                    "{:?} {:?} {point}",
-                    job.metadata.generation,
-                    status.operation.and_then(|operation| operation.kind)
-                ))
-        }))
-    };
+    let controller = jobs.probe(probe(
+        scene.jobs(),
+        Arc::clone(&meanwhile),
+        Arc::clone(&ended),
+    ));
     let (clusters, watch_clusters) = session_cluster::run::all(client.clone());
     let running = tokio::spawn(async move {
         tokio::select! {
@@ -334,6 +323,26 @@ async fn session_jobs_run_on_a_real_flink() {
     running.abort();
     flink.stop().await;
     cluster.stop().await.unwrap();
+}
+
+/// What happens to jobs by their names while the controller is at work on them.
+fn probe(
+    jobs: Api<SessionJob>,
+    meanwhile: Arc<Mutex<Meanwhile>>,
+    ended: Arc<Mutex<BTreeSet<String>>>,
+) -> Probe {
+    Arc::new(move |job, point| {
+        if job.name_any() == "labelled" {
+            meanwhile.lock().unwrap().happens(&jobs, point);
+        }
+        let status = job.status.clone().unwrap_or_default();
+        job.name_any() != "mortal"
+            || !ended.lock().unwrap().insert(format!(
+                "{:?} {:?} {point}",
+                job.metadata.generation,
+                status.operation.and_then(|operation| operation.kind)
+            ))
+    })
 }
 
 /// A job waits for its session cluster, and says so; without jarUri its class comes from the cluster's class path.
@@ -669,8 +678,9 @@ impl Meanwhile {
                 if self.uploaded.len() == 1 {
                     let label = json!({"metadata": {"labels": {"team": "a"}}});
                     let label = Patch::Merge(&label);
-                    let edit = jobs.patch("labelled", &PatchParams::default(), &label);
-                    now.block_on(edit).unwrap();
+                    let params = PatchParams::default();
+                    now.block_on(jobs.patch("labelled", &params, &label))
+                        .unwrap();
                 }
             }
             "jar run" => {
