@@ -59,6 +59,29 @@ pub fn fill(
     old: Option<&Value>,
     layers: &Layers,
 ) -> Vec<Filled> {
+    let Some((old, frozen)) = old.and_then(|old| Some((old, dialect.frozen(old)?))) else {
+        return fill_in_front_of(None, draft, dialect, old, layers);
+    };
+    let stored = &Record::of(old);
+    if is_made_anew(dialect, &frozen, old, stored, draft.object()) {
+        let mut anew = draft.clone();
+        let filled = fill_in_front_of(None, &mut anew, dialect, Some(old), layers);
+        // What the user left out may have come back as it was, and then nothing is made anew.
+        if is_made_anew(dialect, &frozen, old, stored, anew.object()) {
+            *draft = anew;
+            return filled;
+        }
+    }
+    fill_in_front_of(Some(frozen), draft, dialect, Some(old), layers)
+}
+
+fn fill_in_front_of(
+    frozen: Option<Frozen>,
+    draft: &mut Draft<'_>,
+    dialect: &dyn Dialect,
+    old: Option<&Value>,
+    layers: &Layers,
+) -> Vec<Filled> {
     let sent = draft.snapshot();
     let sent = sent.as_ref();
     let owned = if old.is_some() {
@@ -92,7 +115,7 @@ pub fn fill(
         spellings,
         imposed,
         only_levers: layers.only_levers,
-        frozen: old.and_then(|old| frozen(dialect, old, &stored, sent)),
+        frozen,
         stored: &stored,
         sent_record,
         record: Record::default(),
@@ -145,12 +168,21 @@ pub(super) fn frozen(
     sent: &Value,
 ) -> Option<Frozen> {
     let frozen = dialect.frozen(old)?;
+    (!is_made_anew(dialect, &frozen, old, stored, sent)).then_some(frozen)
+}
+
+fn is_made_anew(
+    dialect: &dyn Dialect,
+    frozen: &Frozen,
+    old: &Value,
+    stored: &Record,
+    sent: &Value,
+) -> bool {
     let is_users = |change: &Change| change.new.is_some() || !stored.has(&change.path);
-    let is_made_anew = frozen.is_overridden(sent)
+    frozen.is_overridden(sent)
         && spec_changes(dialect, old, sent)
             .iter()
-            .any(|change| !frozen.lets(&change.path) && is_users(change));
-    (!is_made_anew).then_some(frozen)
+            .any(|change| !frozen.lets(&change.path) && is_users(change))
 }
 
 struct Filler<'d, 'o, 's> {

@@ -409,6 +409,26 @@ fn leaving_a_default_out_makes_nothing_anew() {
     assert_eq!(made["spec"]["serviceAccount"], "theirs");
 }
 
+/// Found by fuzzing: what came back made nothing anew for the second call, which then kept what the first had taken out.
+#[test]
+fn leaving_out_what_a_default_gives_back_makes_nothing_anew() {
+    let world =
+        defaults(json!({"serviceAccount": "flink", "flinkConfiguration": {"a.b": [{"c": 1}]}}));
+    let made = admitted(&session(), None, &world);
+    assert_eq!(made["spec"]["serviceAccount"], "flink");
+    let running = deployed(&made);
+    let sent = merged(
+        &running,
+        &json!({"metadata": {"annotations": {"sluice.dev/allow-recreate": "true"}}, "spec": {"serviceAccount": null}}),
+    );
+    let nested = json!({"b": [{"c": 1, "": null}]});
+    let mut sent = sent;
+    sent["spec"]["flinkConfiguration"]["a"] = nested;
+    let made = admitted(&sent, Some(&running), &world);
+    assert_eq!(made["spec"]["serviceAccount"], "flink");
+    assert_eq!(made["spec"]["flinkConfiguration"]["a.b"], json!([{"c": 1}]));
+}
+
 /// Flink reads the newest name of an option, so an older one beside it would go unheard.
 #[test]
 fn an_option_is_one_by_all_its_names() {
