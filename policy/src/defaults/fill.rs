@@ -62,8 +62,12 @@ pub fn fill(
     let Some((old, frozen)) = old.and_then(|old| Some((old, dialect.frozen(old)?))) else {
         return fill_in_front_of(None, draft, dialect, old, layers);
     };
-    let stored = &Record::of(old);
-    if is_made_anew(dialect, &frozen, old, stored, draft.object()) {
+    // Looked at first, since few say so and records are read for it.
+    let stored = frozen
+        .is_overridden(draft.object())
+        .then(|| Record::of(old))
+        .filter(|stored| is_made_anew(dialect, &frozen, old, stored, draft.object()));
+    if let Some(stored) = &stored {
         let mut anew = draft.clone();
         let filled = fill_in_front_of(None, &mut anew, dialect, Some(old), layers);
         // What the user left out may have come back as it was, and then nothing is made anew.
