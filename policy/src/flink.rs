@@ -16,6 +16,8 @@ pub use version::FlinkVersion;
 pub enum Scheduler {
     /// Waits for as many slots as the job's parallelism asks for.
     Default,
+    /// Runs the tasks of a batch job in turns, with the slots that there are: its exchanges are blocking.
+    Batch,
     /// Runs with the slots that there are.
     Adaptive,
     /// Adaptive, and uses every slot that there is.
@@ -30,6 +32,7 @@ pub(crate) const LONGEST_BEGINNING: usize = 256;
 pub const SLOTS: &str = "taskmanager.numberOfTaskSlots";
 const SCHEDULER: &str = "jobmanager.scheduler";
 const SCHEDULER_MODE: &str = "scheduler-mode";
+const RUNTIME_MODE: &str = "execution.runtime-mode";
 
 /// What only the processes of the cluster read, by prefix of the key.
 const CLUSTER_ONLY: [&str; 21] = [
@@ -87,12 +90,17 @@ impl Options<'_> {
         if reactive {
             return Ok(Scheduler::Reactive);
         }
+        let unnamed = match self.text(RUNTIME_MODE) {
+            Some(mode) if !mode.eq_ignore_ascii_case("streaming") => Scheduler::Batch,
+            _ => Scheduler::Default,
+        };
         let Some(name) = self.text(SCHEDULER) else {
-            return Ok(Scheduler::Default);
+            return Ok(unnamed);
         };
         match name.to_ascii_lowercase().as_str() {
             "adaptive" => Ok(Scheduler::Adaptive),
-            "default" | "ng" | "adaptivebatch" => Ok(Scheduler::Default),
+            "adaptivebatch" => Ok(Scheduler::Batch),
+            "default" | "ng" => Ok(unnamed),
             _ => Err(OptionFault::new(
                 SCHEDULER,
                 format!(
@@ -142,6 +150,9 @@ mod tests {
     #[case(json!({"jobmanager.scheduler": "Adaptive"}), Scheduler::Adaptive)]
     #[case(json!({"jobmanager.scheduler": "default"}), Scheduler::Default)]
     #[case(json!({"scheduler-mode": "REACTIVE"}), Scheduler::Reactive)]
+    #[case(json!({"jobmanager.scheduler": "AdaptiveBatch"}), Scheduler::Batch)]
+    #[case(json!({"execution.runtime-mode": "BATCH"}), Scheduler::Batch)]
+    #[case(json!({"execution.runtime-mode": "STREAMING"}), Scheduler::Default)]
     fn schedulers(#[case] configuration: serde_json::Value, #[case] expected: Scheduler) {
         assert_eq!(
             Options::of(Some(&configuration), None).scheduler(),

@@ -243,7 +243,7 @@ impl Dialect for Deployment {
         })
     }
 
-    fn unread(&self, object: &Value) -> Option<Workload> {
+    fn unread(&self, object: &Value, _world: &dyn World) -> Option<Workload> {
         status::unread(object, status::desired(object, "CANCELLED"))
     }
 }
@@ -434,6 +434,10 @@ fn slots(cluster: &Value, at: &At<'_>, judge: &mut Judge<'_>) {
                 "{what}; set numberOfTaskManagers to {needed} or leave it out, or raise taskmanager.numberOfTaskSlots"
             ),
         ),
+        Scheduler::Batch => judge.findings.warn(format!(
+            "{}: {what}; a batch job runs its tasks in turns",
+            place.path()
+        )),
         Scheduler::Adaptive | Scheduler::Reactive => judge.findings.warn(format!(
             "{}: {what}; the adaptive scheduler runs it with fewer",
             place.path()

@@ -177,7 +177,7 @@ fn crowded(scheduler: Value) -> Findings {
 }
 
 #[test]
-fn parallelism_above_slots_is_refused_by_default_and_only_warned_of_with_the_adaptive_scheduler() {
+fn parallelism_above_slots_is_refused_by_default_and_only_warned_of_where_the_scheduler_makes_do() {
     assert_eq!(
         causes(&crowded(Value::Null)),
         [format!(
@@ -192,6 +192,15 @@ fn parallelism_above_slots_is_refused_by_default_and_only_warned_of_with_the_ada
         [format!(
             "{SPEC}.parallelism: 5 needs more than the 4 slots of 2 TaskManagers with 2 each; the adaptive scheduler runs it \
              with fewer"
+        )]
+    );
+    let findings = crowded(json!("AdaptiveBatch"));
+    assert_eq!(causes(&findings), [""; 0]);
+    assert_eq!(
+        findings.warnings,
+        [format!(
+            "{SPEC}.parallelism: 5 needs more than the 4 slots of 2 TaskManagers with 2 each; a batch job runs its tasks in \
+             turns"
         )]
     );
     let object = with(&short(), "/spec/template/spec/parallelism", json!(4));
