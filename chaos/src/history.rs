@@ -6,7 +6,7 @@ use crate::place::{Kind, Place, Quota};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sluice_api::quota::QuotaStatus;
-use sluice_policy::ledger::{Book, Hold};
+use sluice_policy::ledger::{Book, CHARGE_FN, Hold};
 use std::collections::BTreeMap;
 
 /// Annotation by which a client says which operation a write belongs to.
@@ -192,7 +192,7 @@ fn limit(object: &Value, namespaces: Option<Vec<String>>) -> anyhow::Result<Limi
         .map(|status| serde_json::from_value(status.clone()))
         .transpose()?;
     let ledger = match &status {
-        Some(status) if status.charge_fn == Some(1) => {
+        Some(status) if status.charge_fn == Some(CHARGE_FN) => {
             let book = Book::read(Some(status))?;
             Some(Told {
                 observed: book.observed_generation,

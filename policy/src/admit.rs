@@ -241,7 +241,7 @@ fn stored_workload(
         Class::Workload => dialect
             .workload(object, world)
             .ok()
-            .or_else(|| dialect.unread(object)),
+            .or_else(|| dialect.unread(object, world)),
     }
 }
 

@@ -223,7 +223,7 @@ pub trait Dialect: Send + Sync {
 
     /// A stored workload that cannot be read, as far as its status tells: what runs may run on. `None`: nothing is told, so it
     /// costs nothing.
-    fn unread(&self, _object: &Value) -> Option<Workload> {
+    fn unread(&self, _object: &Value, _world: &dyn World) -> Option<Workload> {
         None
     }
 

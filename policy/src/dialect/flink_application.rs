@@ -126,11 +126,14 @@ impl Dialect for CmfApplication {
 
     fn workload(&self, object: &Value, world: &dyn World) -> Result<Workload, Vec<Cause>> {
         let operator = world.operator_configuration();
-        let namespace = json::text(object, &["metadata", "namespace"]).unwrap_or("");
-        charge::workload(object, charge::Kind::Cluster, |object| {
-            let conf = deployment::effective(object, namespace, operator.as_deref());
-            charge::cluster(object, &conf)
-        })
+        let demand = charge::of_cluster(object, operator.as_deref());
+        charge::workload(object, charge::Kind::Cluster, demand)
+    }
+
+    fn unread(&self, object: &Value, world: &dyn World) -> Option<Workload> {
+        let operator = world.operator_configuration();
+        let demand = charge::of_cluster(object, operator.as_deref());
+        charge::unread(object, charge::Kind::Cluster, demand)
     }
 }
 

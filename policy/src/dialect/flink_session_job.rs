@@ -8,7 +8,7 @@ use crate::json;
 use crate::path::FieldPath;
 use crate::review::Review;
 use crate::rule::Rule;
-use crate::world::{Source, World};
+use crate::world::{Lookup, Source, World};
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -92,18 +92,25 @@ impl Dialect for FlinkSessionJob {
 
     fn workload(&self, object: &Value, world: &dyn World) -> Result<Workload, Vec<Cause>> {
         let operator = world.operator_configuration();
-        let namespace = json::text(object, &["metadata", "namespace"]).unwrap_or("");
-        let cluster = session_job::cluster(object, namespace, world);
-        let cluster = cluster.found();
-        charge::workload(object, charge::Kind::SessionJob, |object| {
-            let its = session_job::its(cluster, namespace, operator.as_deref());
-            let conf = session_job::over(its.clone(), object);
-            charge::session_job(object, cluster, &its, &conf)
-        })
+        let cluster = cluster_of(object, world);
+        let demand = charge::of_session_job(object, cluster.found(), operator.as_deref());
+        charge::workload(object, charge::Kind::SessionJob, demand)
+    }
+
+    fn unread(&self, object: &Value, world: &dyn World) -> Option<Workload> {
+        let operator = world.operator_configuration();
+        let cluster = cluster_of(object, world);
+        let demand = charge::of_session_job(object, cluster.found(), operator.as_deref());
+        charge::unread(object, charge::Kind::SessionJob, demand)
     }
 
     fn facts(&self, _object: &Value) -> Option<Value> {
         // A snapshot only asks whether its job exists.
         Some(Value::Object(serde_json::Map::new()))
     }
+}
+
+fn cluster_of(object: &Value, world: &dyn World) -> Lookup {
+    let namespace = json::text(object, &["metadata", "namespace"]).unwrap_or("");
+    session_job::cluster(object, namespace, world)
 }

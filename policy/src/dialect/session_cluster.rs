@@ -205,7 +205,7 @@ impl Dialect for SessionCluster {
         })
     }
 
-    fn unread(&self, object: &Value) -> Option<Workload> {
+    fn unread(&self, object: &Value, _world: &dyn World) -> Option<Workload> {
         status::unread(object, desired(object))
     }
 

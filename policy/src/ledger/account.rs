@@ -205,7 +205,7 @@ mod tests {
     fn a_status_goes_out_as_it_came_in() {
         let status = json!({
             "hard": "100", "used": "40", "reserved": "8", "free": "52",
-            "observedGeneration": 3, "chargeFn": 1, "confirmedMilli": 40000,
+            "observedGeneration": 3, "chargeFn": 2, "confirmedMilli": 40000,
             "snapshot": {"sessionclusters.sluice.dev": "1234567"},
             "pending": ["0->8000 sessionclusters.sluice.dev/team-a/analytics uid=u base=0 id=r1-1 by=ann"],
         });

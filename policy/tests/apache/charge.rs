@@ -167,78 +167,6 @@ fn cpu_comes_from_the_first_place_that_says_it() {
 }
 
 #[test]
-fn one_line_of_configuration_does_not_walk_round_a_quota() {
-    assert_eq!(
-        milli(
-            application(),
-            json!({"flinkConfiguration": {"taskmanager.cpu.cores": "8"}})
-        ),
-        1000 + 2 * 8000
-    );
-    let standalone = |configuration: Value| {
-        milli(
-            application(),
-            json!({"mode": "standalone", "flinkConfiguration": configuration}),
-        )
-    };
-    assert_eq!(
-        standalone(json!({"taskmanager.cpu.cores": "8"})),
-        1000 + 2 * 1500,
-        "native only"
-    );
-    assert_eq!(
-        standalone(json!({"kubernetes.internal.taskmanager.replicas": 10})),
-        1000 + 10 * 1500
-    );
-    assert_eq!(
-        standalone(json!({"pipeline.jobvertex-parallelism-overrides": "a:10,b:20"})),
-        1000 + 10 * 1500
-    );
-    let native = |configuration: Value| {
-        milli(
-            application(),
-            json!({ "flinkConfiguration": configuration }),
-        )
-    };
-    assert_eq!(
-        native(json!({"kubernetes.internal.taskmanager.replicas": 10})),
-        1000 + 2 * 1500
-    );
-    assert_eq!(
-        native(json!({"slotmanager.redundant-taskmanager-num": 3})),
-        1000 + 5 * 1500
-    );
-    assert_eq!(
-        native(json!({"slotmanager.number-of-slots.min": 20})),
-        1000 + 10 * 1500
-    );
-    for (least, pods) in [(json!("14.9"), 10), (json!(2), 2), (json!(0), 2)] {
-        let conf = json!({"slotmanager.min-total-resource.cpu": least});
-        assert_eq!(native(conf.clone()), 1000 + pods * 1500);
-    }
-    let idle =
-        |configuration: Value| milli(session(), json!({ "flinkConfiguration": configuration }));
-    assert_eq!(
-        idle(json!({"slotmanager.min-total-resource.cpu": 2})),
-        1000 + 2 * 1500
-    );
-    assert_eq!(
-        idle(
-            json!({"slotmanager.number-of-slots.min": 4, "slotmanager.redundant-taskmanager-num": 1})
-        ),
-        1000 + 3 * 1500
-    );
-    let operator = Known {
-        operator: Some(json!({"taskmanager.cpu.cores": 4})),
-        ..Known::default()
-    };
-    assert_eq!(
-        workload_in(&application(), &operator).charge().0,
-        1000 + 2 * 4000
-    );
-}
-
-#[test]
 fn numbers_of_pods() {
     assert_eq!(
         milli(application(), json!({"job": {"parallelism": 5}})),
@@ -359,34 +287,6 @@ fn what_a_pod_asks_for_as_a_whole_counts_where_it_is_more() {
 }
 
 #[test]
-fn an_autoscaled_job_is_charged_what_its_autoscaler_keeps_to() {
-    let with = |configuration: Value| {
-        milli(
-            application(),
-            json!({ "flinkConfiguration": configuration }),
-        )
-    };
-    assert_eq!(
-        with(json!({"job.autoscaler.enabled": true, "job.autoscaler.quota.cpu": "30"})),
-        1000 + 30_000
-    );
-    assert_eq!(
-        with(json!({"kubernetes.operator.job.autoscaler": {"enabled": "true", "quota.cpu": 30}})),
-        1000 + 30_000
-    );
-    assert_eq!(
-        with(json!({"job.autoscaler.enabled": true, "job.autoscaler.quota.cpu": "0.5"})),
-        1000 + 3000,
-        "at least what it asks for"
-    );
-    assert_eq!(
-        with(json!({"job.autoscaler.quota.cpu": "30"})),
-        1000 + 3000,
-        "the autoscaler is off"
-    );
-}
-
-#[test]
 fn a_session_job_pays_for_the_taskmanagers_of_its_native_cluster() {
     let mut cluster = session();
     let job = session_job();
@@ -437,11 +337,29 @@ fn a_session_job_pays_for_the_taskmanagers_of_its_native_cluster() {
         &job,
         &json!({"spec": {"flinkConfiguration": {"job.autoscaler.enabled": true, "job.autoscaler.quota.cpu": 15}}}),
     );
-    assert_eq!(on(&cluster, &own), 10 * 2500);
+    assert_eq!(on(&cluster, &own), 11 * 2500);
+    for (configuration, pods) in [
+        (json!({"taskmanager.numberOfTaskSlots": 40}), 110),
+        (json!({"kubernetes.taskmanager.cpu.amount": "0.5"}), 31),
+    ] {
+        let own = merged(
+            &own,
+            &json!({"spec": {"flinkConfiguration": configuration}}),
+        );
+        assert_eq!(on(&cluster, &own), pods * 2500, "the autoscaler goes by it");
+    }
     // Wherever the widths of single vertices are written.
     let wide = json!({"spec": {"flinkConfiguration": {"pipeline.jobvertex-parallelism-overrides": "a:40"}}});
     assert_eq!(on(&cluster, &merged(&job, &wide)), 10 * 2500);
     assert_eq!(on(&merged(&cluster, &wide), &job), 10 * 2500);
+    let wide = json!({"spec": {"flinkConfiguration": {"pipeline.jobvertex-parallelism-overrides": {"a": 40}}}});
+    assert_eq!(on(&cluster, &merged(&job, &wide)), 10 * 2500);
+    let arguments = json!({"spec": {"flinkConfiguration": {"kubernetes.jobmanager.entrypoint.args": "-Dparallelism.default=16"}}});
+    let unsaid = json!({"spec": {"job": {"parallelism": null}}});
+    assert_eq!(
+        on(&merged(&cluster, &arguments), &merged(&job, &unsaid)),
+        4 * 2500
+    );
 }
 
 /// The operator logs such a value and changes nothing; what a job runs with, runs on.

@@ -297,3 +297,34 @@ fn another_way_to_merge_pod_templates_gives_nothing_back_of_what_runs() {
         1000 + 10_000 + 1500 + 100
     );
 }
+
+/// The operator runs on with the spec that it has recorded; to correct the other one is no start of what runs.
+#[test]
+fn what_runs_beside_a_spec_that_cannot_be_read_costs_what_is_recorded() {
+    let large = json!({"spec": {"job": {"parallelism": 40}}});
+    for (object, cost) in [(application(), 31_000), (session_job(), 20 * 1500)] {
+        let world = Known {
+            objects: vec![session()],
+            ..Known::default()
+        };
+        let running = deployed(&merged(&object, &large));
+        let unreadable = json!({"spec": {"job": {"parallelism": null}, "flinkConfiguration": {
+            "taskmanager.numberOfTaskSlots": "many", "parallelism.default": "many"}}});
+        let stored = merged(&running, &unreadable);
+        let dialect = dialect_of(&stored);
+        assert!(dialect.workload(&stored, &world).is_err());
+        let unread = dialect.unread(&stored, &world).unwrap();
+        assert_eq!(unread.charge().0, cost);
+        assert_eq!(unread.desired, Desired::Running);
+        let corrected = updated(&stored, &running, &world);
+        assert_eq!(corrected.refusal, None);
+        assert_eq!(corrected.demand, None, "no start");
+        // What nobody has deployed, and what has gone, costs nothing.
+        assert_eq!(dialect.unread(&merged(&object, &unreadable), &world), None);
+        let gone = merged(
+            &stored,
+            &json!({"status": {"lifecycleState": "SUSPENDED", "jobManagerDeploymentStatus": "MISSING"}}),
+        );
+        assert_eq!(dialect.unread(&gone, &world), None);
+    }
+}

@@ -13,6 +13,8 @@
 mod admins;
 mod changes;
 mod charge;
+mod charge_hidden;
+mod charge_scaled;
 mod charge_state;
 mod filling;
 mod other_kinds;

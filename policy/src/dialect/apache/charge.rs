@@ -1,22 +1,28 @@
 //! What a Flink cluster of Apache's kinds asks for in CPU, by the operator's own derivation. Exact, no floats.
 //!
 //! [`cpu`] reads one process, [`pods`] adds what pod templates bring along, [`count`] tells how many TaskManagers there
-//! are, [`state`] what of it exists now.
+//! are, [`scaled`] how many the autoscaler may make of them, [`arguments`] what the JobManager's command line says over all that,
+//! [`state`] what of it exists now.
 
+mod arguments;
 mod count;
 mod cpu;
 mod pods;
+mod scaled;
 mod state;
 
-pub(crate) use state::{Kind, wish, workload};
+pub(crate) use arguments::judge as judge_arguments;
+pub(crate) use scaled::{judge as judge_quota, warn_of_quota, warn_of_quota_of_job};
+pub(crate) use state::{Kind, unread, wish, workload};
 
 use super::conf::Conf;
 use super::resources::Role;
-use super::{Mode, autoscaler};
+use super::{Mode, deployment, session_job as jobs};
 use crate::finding::{Cause, Findings};
 use crate::json;
 use crate::quantity::MilliCpu;
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// CPU of one JobManager or TaskManager pod.
 struct PodCpu {
@@ -35,38 +41,76 @@ fn pod(spec: &Value, role: Role, mode: Mode, conf: &Conf<'_>) -> Result<PodCpu, 
     Ok(PodCpu { main, whole })
 }
 
+/// Whose `pipeline.jobvertex-parallelism-overrides` stand in a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Overrides {
+    /// The user's: as wide is what is asked for.
+    OfUser,
+    /// The autoscaler's, which it writes into the recorded spec only. They count where it has a quota, which was paid for; without one what
+    /// is declared is charged, or a status write would raise the charge.
+    OfAutoscaler,
+}
+
+/// What a spec of a FlinkDeployment or FlinkApplication in the namespace of `object` asks for. `operator`: the operator's own configuration.
+pub(crate) fn of_cluster<'o>(
+    object: &'o Value,
+    operator: Option<&'o Value>,
+) -> impl Fn(&Value, Overrides) -> Result<MilliCpu, Cause> + 'o {
+    let namespace = json::text(object, &["metadata", "namespace"]).unwrap_or("");
+    move |object, overrides| {
+        let conf = deployment::effective(object, namespace, operator);
+        cluster(object, &conf, overrides)
+    }
+}
+
+/// What a spec of a FlinkSessionJob in the namespace of `object` asks for, on `cluster`.
+pub(crate) fn of_session_job<'o>(
+    object: &'o Value,
+    cluster: Option<&'o Value>,
+    operator: Option<&'o Value>,
+) -> impl Fn(&Value, Overrides) -> Result<MilliCpu, Cause> + 'o {
+    let namespace = json::text(object, &["metadata", "namespace"]).unwrap_or("");
+    move |object, overrides| {
+        let its = jobs::its(cluster, namespace, operator);
+        session_job(object, cluster, &its, overrides)
+    }
+}
+
 /// CPU of an application or of a session cluster without its jobs. `object`: something with a `spec`.
-pub(crate) fn cluster(object: &Value, conf: &Conf<'_>) -> Result<MilliCpu, Cause> {
+fn cluster(object: &Value, conf: &Conf<'_>, overrides: Overrides) -> Result<MilliCpu, Cause> {
     let Some(spec) = object.get("spec").filter(|spec| spec.is_object()) else {
         return Ok(MilliCpu::ZERO); // refused for its shape
     };
     let mode = super::mode(object);
     let job_manager = pod(spec, Role::JobManager, mode, conf)?;
     let job_managers = job_manager.whole.times(count::job_managers(object, conf)?);
-    let is_application = json::present(object, &["spec", "job"]).is_some();
-    let task_manager = pod(spec, Role::TaskManager, mode, conf)?;
-    let task_managers = if is_application {
-        count::application(object, mode, task_manager.main, conf)?
+    let runs_with = arguments::over(conf, mode);
+    let task_manager = pod(spec, Role::TaskManager, mode, &runs_with)?;
+    let task_managers = if json::present(object, &["spec", "job"]).is_some() {
+        let asked = count::application(object, mode, task_manager.main, &runs_with, overrides)?;
+        let slots = count::slots(&runs_with)?;
+        let declared = asked.max(arguments::parallelism(conf, mode).div_ceil(slots));
+        let view = scaled::View {
+            cpu: cpu::said(spec, Role::TaskManager, conf)?,
+            slots: count::slots(conf)?,
+        };
+        let beside = count::redundant(mode, &runs_with)?;
+        let most = scaled::most(&view, &task_manager, slots, conf);
+        most.map_or(declared, |most| declared.max(most.saturating_add(beside)))
     } else {
-        count::session(object, mode, task_manager.main, conf)?
+        count::session(object, mode, task_manager.main, &runs_with)?
     };
-    let declared = task_manager.whole.times(task_managers);
-    let charged = if is_application {
-        autoscaled(declared, &task_manager, conf)
-    } else {
-        declared
-    };
-    Ok(job_managers.plus(charged))
+    Ok(job_managers.plus(task_manager.whole.times(task_managers)))
 }
 
-/// CPU of the TaskManagers that a job makes its native session cluster start. `cluster`: its facts, with the configuration that it runs with;
-/// without them, the operator's and Flink's defaults. `conf`: what the job itself is submitted with. Its TaskManagers are the cluster's: slots
-/// and CPU that a job writes into its own configuration change nothing about them.
-pub(crate) fn session_job(
+/// CPU of the TaskManagers that a job makes its native session cluster start. `cluster`: its facts, `cluster_conf` the configuration that
+/// it runs with; without facts, the operator's and Flink's defaults. A job's TaskManagers are the cluster's: slots and CPU that it writes
+/// into its own configuration change nothing about them, but its autoscaler goes by what stands there.
+fn session_job(
     object: &Value,
     cluster: Option<&Value>,
     cluster_conf: &Conf<'_>,
-    conf: &Conf<'_>,
+    overrides: Overrides,
 ) -> Result<MilliCpu, Cause> {
     let empty = Value::Object(serde_json::Map::new());
     let (spec, mode) = match cluster {
@@ -76,10 +120,25 @@ pub(crate) fn session_job(
     if mode == Mode::Standalone {
         return Ok(MilliCpu::ZERO); // the cluster has paid for its TaskManagers
     }
-    let task_manager = pod(spec, Role::TaskManager, mode, cluster_conf)?;
-    let task_managers = count::session_job(object, cluster_conf, conf)?;
-    let declared = task_manager.whole.times(task_managers);
-    Ok(autoscaled(declared, &task_manager, conf))
+    let runs_with = arguments::over(cluster_conf, mode);
+    let task_manager = pod(spec, Role::TaskManager, mode, &runs_with)?;
+    let slots = count::slots(&runs_with)?;
+    let conf = jobs::over(cluster_conf.clone(), object);
+    let parallelism = match &runs_with {
+        Cow::Borrowed(its) => count::session_job(object, its, &conf, overrides)?,
+        Cow::Owned(its) => {
+            let conf = jobs::over(its.clone(), object);
+            count::session_job(object, its, &conf, overrides)?
+        }
+    };
+    let declared = parallelism.div_ceil(slots);
+    let view = scaled::View {
+        cpu: scaled::cpu_of_job(object, spec, cluster_conf)?,
+        slots: count::slots(&conf).unwrap_or(slots),
+    };
+    let most = scaled::most(&view, &task_manager, slots, &conf);
+    let task_managers = most.map_or(declared, |most| declared.max(most));
+    Ok(task_manager.whole.times(task_managers))
 }
 
 /// Refuses what cannot be read of that by which the jobs of a native session cluster are charged: nobody judges it again for them, and
@@ -88,30 +147,4 @@ pub(crate) fn judge_for_jobs(conf: &Conf<'_>, findings: &mut Findings) {
     for cause in count::unreadable_for_jobs(conf) {
         findings.causes.push(cause);
     }
-}
-
-/// Refuses a `job.autoscaler.quota.cpu` that cannot be read.
-pub(crate) fn judge_quota(conf: &Conf<'_>, findings: &mut Findings) {
-    if let Some((key, text)) = autoscaler::quota_cpu(conf)
-        && let Err(error) = cpu::double(text)
-    {
-        findings
-            .causes
-            .push(cpu::cause_of_double(super::conf::path(key), error));
-    }
-}
-
-/// An autoscaled job is charged the CPU that its autoscaler keeps to, unless it asks for more by itself. With a figure that cannot be read
-/// the autoscaler fails and changes nothing, and what is declared runs on; [`judge_quota`] refuses it.
-fn autoscaled(declared: MilliCpu, pod: &PodCpu, conf: &Conf<'_>) -> MilliCpu {
-    if !autoscaler::is_enabled(conf) {
-        return declared;
-    }
-    let quota = autoscaler::quota_cpu(conf).and_then(|(_, text)| cpu::double(text).ok());
-    let Some(quota) = quota else {
-        return declared;
-    };
-    let pods = quota.0.checked_div(pod.main.0).unwrap_or(0);
-    let beside = pod.whole.minus(pod.main).times(pods);
-    declared.max(quota.plus(beside))
 }

@@ -8,6 +8,7 @@ use crate::path::FieldPath;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 const NAMESPACE_DEFAULTS: &str = "kubernetes.operator.default-configuration.namespace.";
 const VERSION_DEFAULTS: &str = "kubernetes.operator.default-configuration.flink-version.";
@@ -113,6 +114,21 @@ impl<'a> Conf<'a> {
         std::iter::once(&option.key)
             .chain(option.older)
             .find_map(|key| self.entries.get(*key).map(|value| (*key, value.as_ref())))
+    }
+
+    /// The entries below an option's key, whole keys and texts: what is written as a nested map, or with a dot behind the key.
+    pub(crate) fn below(&self, option: Opt) -> Vec<(&str, &str)> {
+        let below = format!("{}.", option.key);
+        self.entries
+            .range::<str, _>((Bound::Included(below.as_str()), Bound::Unbounded))
+            .map(|(key, text)| (key.as_ref(), text.as_ref()))
+            .take_while(|(key, _)| key.starts_with(&below))
+            .collect()
+    }
+
+    /// Writes one entry, in place of what stood there.
+    pub(crate) fn set(&mut self, key: String, text: String) {
+        self.entries.insert(Cow::Owned(key), Cow::Owned(text));
     }
 
     /// Whether an option is missing or blank.

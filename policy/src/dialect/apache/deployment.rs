@@ -70,10 +70,14 @@ pub(crate) fn judge(
     autoscaler::judge(&conf, findings);
     if autoscaler::is_enabled(&conf) {
         charge::judge_quota(&conf, findings);
+        charge::warn_of_quota(review, namespace, operator, findings);
     }
     let is_session = json::present(object, &["spec", "job"]).is_none();
-    if is_session && super::mode(object) == Mode::Native {
-        charge::judge_for_jobs(&conf, findings);
+    if super::mode(object) == Mode::Native {
+        charge::judge_arguments(&conf, findings);
+        if is_session {
+            charge::judge_for_jobs(&conf, findings);
+        }
     }
 }
 

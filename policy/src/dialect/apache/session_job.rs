@@ -132,6 +132,9 @@ fn with_cluster(
     let conf = over(its, object);
     job::judge(object, None, &conf, findings);
     autoscaler::judge(&conf, findings);
+    if autoscaler::is_enabled(&conf) {
+        charge::warn_of_quota_of_job(review, cluster, operator, findings);
+    }
 }
 
 /// Only what the job says itself: its cluster's is refused there.

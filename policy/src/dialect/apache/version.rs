@@ -30,6 +30,12 @@ impl FlinkVersion {
     /// The oldest that the operator still runs.
     pub(crate) const OLDEST_SUPPORTED: FlinkVersion = Self(2);
 
+    /// The first that knows `kubernetes.taskmanager.cpu.amount`; older ones only `kubernetes.taskmanager.cpu`.
+    pub(crate) const NEW_CPU_KEYS: FlinkVersion = Self(4);
+
+    /// The first whose REST API tells slot sharing groups, by which the autoscaler keeps to its quota.
+    pub(crate) const SLOT_SHARING_GROUPS: FlinkVersion = Self(7);
+
     /// Reads `v1_20`, in exactly this spelling.
     pub(crate) fn parse(word: &str) -> Option<Self> {
         Self::ALL

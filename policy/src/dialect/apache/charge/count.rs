@@ -1,5 +1,6 @@
 //! How many JobManagers and TaskManagers there will be.
 
+use super::Overrides;
 use crate::dialect::apache::conf::{BadValue, Conf, Opt};
 use crate::dialect::apache::rules::CPU;
 use crate::dialect::apache::shape::whole;
@@ -16,7 +17,7 @@ const OVERRIDES: Opt = Opt::new(super::state::OVERRIDES_KEY, &[]);
 const REDUNDANT: Opt = Opt::new("slotmanager.redundant-taskmanager-num", &[]);
 const MIN_SLOTS: Opt = Opt::new("slotmanager.number-of-slots.min", &[]);
 const MIN_CPU: Opt = Opt::new("slotmanager.min-total-resource.cpu", &[]);
-const DEFAULT_PARALLELISM: Opt = Opt::new("parallelism.default", &[]);
+pub(super) const DEFAULT_PARALLELISM: Opt = Opt::new("parallelism.default", &[]);
 
 fn unreadable(bad: &BadValue) -> Cause {
     Cause {
@@ -54,12 +55,21 @@ fn kept(cpu: MilliCpu, conf: &Conf<'_>) -> Result<u64, Cause> {
     Ok(for_slots.max(least.0.div_ceil(cpu.0.max(1))))
 }
 
+/// TaskManagers that native Flink keeps beside those that it needs.
+pub(super) fn redundant(mode: Mode, conf: &Conf<'_>) -> Result<u64, Cause> {
+    match mode {
+        Mode::Native => number(conf, REDUNDANT, 0),
+        Mode::Standalone => Ok(0),
+    }
+}
+
 /// TaskManagers of an application; `cpu`: of one of them.
 pub(super) fn application(
     object: &Value,
     mode: Mode,
     cpu: MilliCpu,
     conf: &Conf<'_>,
+    whose: Overrides,
 ) -> Result<u64, Cause> {
     let replicas = whole(object, &["spec", "taskManager", "replicas"])
         .map(|replicas| u64::try_from(replicas).unwrap_or(0));
@@ -70,7 +80,7 @@ pub(super) fn application(
             let asked = replicas.unwrap_or_else(|| parallelism.div_ceil(slots));
             Ok(asked
                 .max(kept(cpu, conf)?)
-                .saturating_add(number(conf, REDUNDANT, 0)?))
+                .saturating_add(redundant(mode, conf)?))
         }
         Mode::Standalone => {
             if let Some(replicas) = replicas.filter(|replicas| *replicas > 0) {
@@ -82,7 +92,10 @@ pub(super) fn application(
             if replicas.is_some() {
                 return Ok(0);
             }
-            let overridden = overrides(conf)?;
+            let overridden = match whose {
+                Overrides::OfUser => overrides(conf)?,
+                Overrides::OfAutoscaler => None,
+            };
             Ok(overridden.unwrap_or(parallelism).div_ceil(slots))
         }
     }
@@ -96,7 +109,7 @@ pub(super) fn session(
     conf: &Conf<'_>,
 ) -> Result<u64, Cause> {
     match mode {
-        Mode::Native => Ok(kept(cpu, conf)?.saturating_add(number(conf, REDUNDANT, 0)?)),
+        Mode::Native => Ok(kept(cpu, conf)?.saturating_add(redundant(mode, conf)?)),
         Mode::Standalone => match whole(object, &["spec", "taskManager", "replicas"]) {
             Some(replicas) if replicas > 0 => Ok(u64::try_from(replicas).unwrap_or(0)),
             _ => number(conf, INTERNAL_REPLICAS, 1),
@@ -104,14 +117,18 @@ pub(super) fn session(
     }
 }
 
-/// TaskManagers that a job needs on a native session cluster.
+/// Parallelism of a job on a native session cluster.
 pub(super) fn session_job(
     object: &Value,
     cluster_conf: &Conf<'_>,
     conf: &Conf<'_>,
+    whose: Overrides,
 ) -> Result<u64, Cause> {
     // What cannot be read and comes from the cluster is refused there, and makes no job cheaper that runs already.
-    let own = |option: Opt| conf.raw(option) != cluster_conf.raw(option);
+    let own = |option: Opt| {
+        conf.raw(option) != cluster_conf.raw(option)
+            || conf.below(option) != cluster_conf.below(option)
+    };
     let parallelism = match at_least_nothing(whole(object, &["spec", "job", "parallelism"])) {
         0 => match number(conf, DEFAULT_PARALLELISM, 1) {
             Err(_) if !own(DEFAULT_PARALLELISM) => 1,
@@ -120,17 +137,16 @@ pub(super) fn session_job(
         parallelism => parallelism,
     };
     // Flink takes these of the cluster and of the job together.
-    let of_job = if own(OVERRIDES) {
+    let of_job = if whose == Overrides::OfUser && own(OVERRIDES) {
         overrides(conf)?
     } else {
         None
     };
     let of_cluster = overrides(cluster_conf).unwrap_or_default();
-    let widest = [of_cluster, of_job]
+    Ok([of_cluster, of_job]
         .into_iter()
         .flatten()
-        .fold(parallelism, u64::max);
-    Ok(widest.div_ceil(slots(cluster_conf)?))
+        .fold(parallelism, u64::max))
 }
 
 /// What cannot be read of that by which the jobs of a native session cluster are counted.
@@ -143,22 +159,39 @@ fn at_least_nothing(number: Option<i64>) -> u64 {
     number.map_or(0, |number| u64::try_from(number).unwrap_or(0))
 }
 
-/// The highest parallelism of `vertex:parallelism,...`; standalone clusters are sized by it, and a session job needs as much.
-fn overrides(conf: &Conf<'_>) -> Result<Option<u64>, Cause> {
+/// The highest parallelism of `vertex:parallelism,...`, or, as Flink reads options that are maps where there is no such text, of the keys
+/// below; standalone clusters are sized by it, and a session job needs as much.
+pub(super) fn overrides(conf: &Conf<'_>) -> Result<Option<u64>, Cause> {
     const EXPECTED: &str = "pairs such as vertex1:10,vertex2:20";
+    let parallelism = |text: &str| Some(u64::try_from(java::int(text)?).unwrap_or(0));
     let read = |text: &str| -> Option<u64> {
         let pairs = java::split_list(text, ',')?;
         pairs.iter().try_fold(0, |highest, pair| {
             let parts = java::split_list(pair, ':')?;
-            let [_, parallelism] = parts.as_slice() else {
+            let [_, of_vertex] = parts.as_slice() else {
                 return None;
             };
-            let parallelism = java::int(parallelism)?;
-            Some(highest.max(u64::try_from(parallelism).unwrap_or(0)))
+            Some(highest.max(parallelism(of_vertex)?))
         })
     };
-    let highest = conf
+    let highest = match conf
         .read(OVERRIDES, EXPECTED, read)
-        .map_err(|bad| unreadable(&bad))?;
-    Ok(highest.filter(|highest| *highest > 0))
+        .map_err(|bad| unreadable(&bad))?
+    {
+        Some(highest) => highest,
+        None => conf
+            .below(OVERRIDES)
+            .into_iter()
+            .try_fold(0, |highest, (key, text)| {
+                let of_vertex = parallelism(text).ok_or_else(|| {
+                    unreadable(&BadValue {
+                        key: key.to_owned(),
+                        value: text.to_owned(),
+                        expected: "a whole number such as 4",
+                    })
+                })?;
+                Ok(highest.max(of_vertex))
+            })?,
+    };
+    Ok(Some(highest).filter(|highest| *highest > 0))
 }

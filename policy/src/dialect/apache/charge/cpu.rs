@@ -4,6 +4,7 @@ use crate::dialect::apache::amount::Amount;
 use crate::dialect::apache::conf::{Conf, Opt};
 use crate::dialect::apache::resources::Role;
 use crate::dialect::apache::rules::CPU;
+use crate::dialect::apache::version::FlinkVersion;
 use crate::dialect::apache::{Mode, java};
 use crate::finding::{Cause, CauseReason};
 use crate::json;
@@ -19,20 +20,28 @@ const TASK_MANAGER: Opt = Opt::new(
     "kubernetes.taskmanager.cpu.amount",
     &["kubernetes.taskmanager.cpu"],
 );
+/// What Flink 1.16 and older read. They make their TaskManagers themselves in native mode; all other pods are made by the operator's own,
+/// newer client.
+const OLD_TASK_MANAGER: Opt = Opt::new("kubernetes.taskmanager.cpu", &[]);
 const CORES: Opt = Opt::new("taskmanager.cpu.cores", &[]);
 const ONE: MilliCpu = MilliCpu(1000);
 
 /// CPU of a JobManager process.
 pub(super) fn job_manager(spec: &Value, conf: &Conf<'_>) -> Result<MilliCpu, Cause> {
-    Ok(in_spec(spec, Role::JobManager)?
-        .or(configured(conf, JOB_MANAGER)?)
-        .unwrap_or(ONE))
+    Ok(said(spec, Role::JobManager, conf)?.unwrap_or(ONE))
 }
 
 /// CPU of a TaskManager process. Native Flink lets `taskmanager.cpu.cores` beat everything, and asks for one core a
 /// slot where nothing is said.
 pub(super) fn task_manager(spec: &Value, mode: Mode, conf: &Conf<'_>) -> Result<MilliCpu, Cause> {
-    let said = in_spec(spec, Role::TaskManager)?.or(configured(conf, TASK_MANAGER)?);
+    let is_old = json::text(spec, &["flinkVersion"])
+        .and_then(FlinkVersion::parse)
+        .is_some_and(|version| version < FlinkVersion::NEW_CPU_KEYS);
+    let said = if is_old && mode == Mode::Native {
+        said_under(spec, Role::TaskManager, OLD_TASK_MANAGER, conf)?
+    } else {
+        said(spec, Role::TaskManager, conf)?
+    };
     if mode == Mode::Standalone {
         return Ok(said.unwrap_or(ONE));
     }
@@ -42,6 +51,27 @@ pub(super) fn task_manager(spec: &Value, mode: Mode, conf: &Conf<'_>) -> Result<
     match said {
         Some(cpu) if cpu > MilliCpu::ZERO => Ok(cpu),
         _ => Ok(ONE.times(super::count::slots(conf)?)),
+    }
+}
+
+/// What the spec says, else the configuration: the operator writes the one over the other, so what it hides is never read.
+pub(super) fn said(spec: &Value, role: Role, conf: &Conf<'_>) -> Result<Option<MilliCpu>, Cause> {
+    let option = match role {
+        Role::JobManager => JOB_MANAGER,
+        Role::TaskManager => TASK_MANAGER,
+    };
+    said_under(spec, role, option, conf)
+}
+
+fn said_under(
+    spec: &Value,
+    role: Role,
+    option: Opt,
+    conf: &Conf<'_>,
+) -> Result<Option<MilliCpu>, Cause> {
+    match in_spec(spec, role)? {
+        Some(cpu) => Ok(Some(cpu)),
+        None => configured(conf, option),
     }
 }
 

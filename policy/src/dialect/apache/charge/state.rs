@@ -2,17 +2,20 @@
 //!
 //! Two properties of the ledger decide what counts: a status write never raises a charge, and nothing is given back
 //! before the pods are gone. So an object that runs undisturbed costs what its spec asks for, or would if its pod templates were merged as
-//! they were when it was deployed; from a change of the spec
+//! they were when it was deployed and it were as wide as its autoscaler has made it; from a change of the spec
 //! until the operator calls it stable, it costs the most of the spec, the recorded spec and the one to roll back to.
 
+use super::Overrides;
 use crate::charge::{Desired, Workload};
+use crate::dialect::apache::conf::flatten;
 use crate::dialect::apache::recorded::Recorded;
 use crate::dialect::apache::templates;
 use crate::finding::Cause;
 use crate::json;
 use crate::quantity::MilliCpu;
 use crate::review::is_being_deleted;
-use serde_json::Value;
+use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 /// What the autoscaler writes into the recorded spec only; the resource itself never has it from there.
 pub(super) const OVERRIDES_KEY: &str = "pipeline.jobvertex-parallelism-overrides";
@@ -30,10 +33,10 @@ pub(crate) enum Kind {
 pub(crate) fn workload(
     object: &Value,
     kind: Kind,
-    demand: impl Fn(&Value) -> Result<MilliCpu, Cause>,
+    demand: impl Fn(&Value, Overrides) -> Result<MilliCpu, Cause>,
 ) -> Result<Workload, Vec<Cause>> {
     let deleting = is_being_deleted(object);
-    let asked = demand(object);
+    let asked = demand(object, Overrides::OfUser);
     let asked = if deleting {
         asked.unwrap_or_default()
     } else {
@@ -83,19 +86,57 @@ pub(crate) fn wish(object: &Value) -> Desired {
     }
 }
 
-/// What the spec asks for with its pod templates merged as they were, if they would be merged in another way now.
+/// A stored workload whose spec cannot be read, as far as the records tell. The operator takes such a spec for an error, and what it has
+/// deployed runs on.
+pub(crate) fn unread(
+    object: &Value,
+    kind: Kind,
+    demand: impl Fn(&Value, Overrides) -> Result<MilliCpu, Cause>,
+) -> Option<Workload> {
+    let recorded = Recorded::of(object);
+    let is_gone = recorded == Recorded::Nothing
+        || has_finished(object, kind)
+        || pods_are_gone(object, kind, &recorded);
+    (!is_gone).then(|| Workload {
+        desired: wish(object),
+        demand: MilliCpu::ZERO,
+        allocated: Some(most_of_records(object, &recorded, MilliCpu::ZERO, demand)),
+        settled: false,
+    })
+}
+
+/// What the spec asks for with its pod templates merged as they were, if they would be merged in another way now, and as wide as the
+/// autoscaler has made the job: it takes back nothing because its quota is lowered.
 fn as_deployed(
     object: &Value,
     recorded: &Recorded,
-    demand: impl Fn(&Value) -> Result<MilliCpu, Cause>,
+    demand: impl Fn(&Value, Overrides) -> Result<MilliCpu, Cause>,
 ) -> Option<MilliCpu> {
-    let configuration = templates::as_deployed(object, || recorded.clone())?;
-    let mut deployed = serde_json::json!({ "spec": object.get("spec")? });
-    deployed
-        .get_mut("spec")?
-        .as_object_mut()?
-        .insert("flinkConfiguration".to_owned(), configuration);
-    demand(&deployed).ok()
+    let record = recorded.object()?;
+    let scaled = overrides(record).filter(|scaled| overrides(object) != Some(scaled));
+    let merged = templates::as_deployed(object, || recorded.clone());
+    if merged.is_none() && scaled.is_none() {
+        return None;
+    }
+    let spec = object.get("spec")?;
+    let configuration = merged.or_else(|| spec.get("flinkConfiguration").cloned());
+    let mut configuration = match configuration {
+        Some(Value::Object(map)) => map,
+        _ => Map::new(),
+    };
+    let whose = match scaled {
+        Some(scaled) => {
+            configuration.insert(OVERRIDES_KEY.to_owned(), scaled.clone());
+            Overrides::OfAutoscaler
+        }
+        None => Overrides::OfUser,
+    };
+    let mut deployed = serde_json::json!({ "spec": spec });
+    deployed.get_mut("spec")?.as_object_mut()?.insert(
+        "flinkConfiguration".to_owned(),
+        Value::Object(configuration),
+    );
+    demand(&deployed, whose).ok()
 }
 
 /// The most of what may be running: the recorded spec, and the stable one that the operator may roll back to.
@@ -103,28 +144,37 @@ fn most_of_records(
     object: &Value,
     recorded: &Recorded,
     asked: MilliCpu,
-    demand: impl Fn(&Value) -> Result<MilliCpu, Cause>,
+    demand: impl Fn(&Value, Overrides) -> Result<MilliCpu, Cause>,
 ) -> MilliCpu {
-    let own_overrides = has_overrides(object);
+    let whose = if has_overrides(object) {
+        Overrides::OfUser
+    } else {
+        Overrides::OfAutoscaler
+    };
     let of = |record: &Recorded| match record {
         Recorded::Nothing => MilliCpu::ZERO,
         Recorded::Unreadable => asked,
-        Recorded::Object(record) if own_overrides || !has_overrides(record) => {
-            demand(record).unwrap_or(asked)
-        }
-        Recorded::Object(record) => {
-            let mut record = record.clone();
-            if let Some(Value::Object(map)) = record.pointer_mut("/spec/flinkConfiguration") {
-                map.shift_remove(OVERRIDES_KEY);
-            }
-            demand(&record).unwrap_or(asked)
-        }
+        Recorded::Object(record) => demand(record, whose).unwrap_or(asked),
     };
     of(recorded).max(of(&Recorded::stable(object)))
 }
 
+/// The overrides as the autoscaler writes them.
+fn overrides(object: &Value) -> Option<&Value> {
+    json::present(object, &["spec", "flinkConfiguration", OVERRIDES_KEY])
+}
+
+/// Whether there are overrides in any spelling.
 fn has_overrides(object: &Value) -> bool {
-    json::present(object, &["spec", "flinkConfiguration", OVERRIDES_KEY]).is_some()
+    let mut found = false;
+    if let Some(configuration) = json::present(object, &["spec", "flinkConfiguration"]) {
+        flatten(configuration, Cow::Borrowed(""), &mut |key, _| {
+            found |= key
+                .strip_prefix(OVERRIDES_KEY)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        });
+    }
+    found
 }
 
 /// How many generations the object is ahead of the one that the operator has acted on, if that can be told; 0: it has acted on this

@@ -1,0 +1,197 @@
+//! What a manifest costs that says its CPU where few look.
+
+use crate::support::*;
+use serde_json::{Value, json};
+
+#[test]
+fn one_line_of_configuration_does_not_walk_round_a_quota() {
+    assert_eq!(
+        milli(
+            application(),
+            json!({"flinkConfiguration": {"taskmanager.cpu.cores": "8"}})
+        ),
+        1000 + 2 * 8000
+    );
+    let standalone = |configuration: Value| {
+        milli(
+            application(),
+            json!({"mode": "standalone", "flinkConfiguration": configuration}),
+        )
+    };
+    assert_eq!(
+        standalone(json!({"taskmanager.cpu.cores": "8"})),
+        1000 + 2 * 1500,
+        "native only"
+    );
+    assert_eq!(
+        standalone(json!({"kubernetes.internal.taskmanager.replicas": 10})),
+        1000 + 10 * 1500
+    );
+    assert_eq!(
+        standalone(json!({"pipeline.jobvertex-parallelism-overrides": "a:10,b:20"})),
+        1000 + 10 * 1500
+    );
+    let native = |configuration: Value| {
+        milli(
+            application(),
+            json!({ "flinkConfiguration": configuration }),
+        )
+    };
+    assert_eq!(
+        native(json!({"kubernetes.internal.taskmanager.replicas": 10})),
+        1000 + 2 * 1500
+    );
+    assert_eq!(
+        native(json!({"slotmanager.redundant-taskmanager-num": 3})),
+        1000 + 5 * 1500
+    );
+    assert_eq!(
+        native(json!({"slotmanager.number-of-slots.min": 20})),
+        1000 + 10 * 1500
+    );
+    for (least, pods) in [(json!("14.9"), 10), (json!(2), 2), (json!(0), 2)] {
+        let conf = json!({"slotmanager.min-total-resource.cpu": least});
+        assert_eq!(native(conf.clone()), 1000 + pods * 1500);
+    }
+    let idle =
+        |configuration: Value| milli(session(), json!({ "flinkConfiguration": configuration }));
+    assert_eq!(
+        idle(json!({"slotmanager.min-total-resource.cpu": 2})),
+        1000 + 2 * 1500
+    );
+    assert_eq!(
+        idle(
+            json!({"slotmanager.number-of-slots.min": 4, "slotmanager.redundant-taskmanager-num": 1})
+        ),
+        1000 + 3 * 1500
+    );
+    let operator = Known {
+        operator: Some(json!({"taskmanager.cpu.cores": 4})),
+        ..Known::default()
+    };
+    assert_eq!(
+        workload_in(&application(), &operator).charge().0,
+        1000 + 2 * 4000
+    );
+}
+
+/// The operator reads options that are maps in three spellings.
+#[test]
+fn overrides_count_as_a_text_a_nested_map_and_dotted_keys() {
+    const KEY: &str = "pipeline.jobvertex-parallelism-overrides";
+    let standalone = |configuration: Value| {
+        milli(
+            application(),
+            json!({"mode": "standalone", "flinkConfiguration": configuration}),
+        )
+    };
+    let dotted = format!("{KEY}.bc764cd8ddf7a0cff126f51c16239658");
+    for configuration in [
+        json!({ KEY: "a:10,b:20" }),
+        json!({ KEY: {"a": 10, "b": "20"} }),
+        json!({ dotted.clone(): 20 }),
+        json!({ KEY: "a:20", dotted.clone(): 200 }),
+    ] {
+        assert_eq!(
+            standalone(configuration.clone()),
+            1000 + 10 * 1500,
+            "{configuration}"
+        );
+    }
+    refuses(
+        &merged(
+            &application(),
+            &json!({"spec": {"mode": "standalone", "flinkConfiguration": {dotted.clone(): "many"}}}),
+        ),
+        "flink/cpu",
+        &format!("spec.flinkConfiguration[{dotted}]"),
+        422,
+        "a whole number",
+    );
+}
+
+/// A native JobManager makes its TaskManagers, and its command line goes over its configuration.
+#[test]
+fn arguments_of_the_jobmanager_do_not_walk_round_a_quota() {
+    const KEY: &str = "kubernetes.jobmanager.entrypoint.args";
+    let with = |mode: &str, arguments: &str| {
+        milli(
+            application(),
+            json!({"mode": mode, "flinkConfiguration": {KEY: arguments}}),
+        )
+    };
+    for (arguments, task_managers) in [
+        ("-Dtaskmanager.cpu.cores=8", 2 * 8000),
+        ("--flag x -D taskmanager.cpu.cores=8", 2 * 8000),
+        ("'-Dtaskmanager'.cpu.cores=8", 2 * 8000),
+        ("-Dparallelism.default=40", 20 * 1500),
+        ("-Dtaskmanager.numberOfTaskSlots=1", 4 * 1500),
+        (
+            "-Dslotmanager.redundant-taskmanager-num=20 -Denv.java.opts=x",
+            22 * 1500,
+        ),
+        ("--help me", 2 * 1500),
+    ] {
+        assert_eq!(
+            with("native", arguments),
+            1000 + task_managers,
+            "{arguments}"
+        );
+        assert_eq!(with("standalone", arguments), 1000 + 2 * 1500);
+    }
+    let session = merged(
+        &session(),
+        &json!({"spec": {"flinkConfiguration": {KEY: "-Dtaskmanager.cpu.cores=8"}}}),
+    );
+    let world = Known {
+        objects: vec![session],
+        ..Known::default()
+    };
+    assert_eq!(workload_in(&session_job(), &world).charge().0, 2 * 8000);
+    for arguments in ["-Dx=$Y", "`cat /x`", "-Dtask\\manager.x=1", "-D{a=1,b=2}"] {
+        refuses(
+            &configured(json!({ KEY: arguments })),
+            "flink/cpu",
+            &format!("spec.flinkConfiguration[{KEY}]"),
+            422,
+            "write the values themselves",
+        );
+    }
+}
+
+#[test]
+fn flink_before_1_17_makes_its_taskmanagers_by_the_older_key() {
+    let amount = |version: &str, mode: &str, configuration: Value| {
+        milli(
+            application(),
+            json!({"flinkVersion": version, "mode": mode, "taskManager": {"resource": {"cpu": null}}, "flinkConfiguration": configuration}),
+        )
+    };
+    let both =
+        json!({"kubernetes.taskmanager.cpu.amount": "0.1", "kubernetes.taskmanager.cpu": "8"});
+    assert_eq!(amount("v1_16", "native", both.clone()), 1000 + 2 * 8000);
+    assert_eq!(amount("v1_17", "native", both.clone()), 1000 + 2 * 100);
+    assert_eq!(amount("v1_16", "standalone", both), 1000 + 2 * 100);
+    let one = json!({"kubernetes.taskmanager.cpu.amount": "8"});
+    assert_eq!(
+        amount("v1_16", "native", one),
+        1000 + 2 * 2000,
+        "a core a slot"
+    );
+}
+
+/// The operator writes the spec's figure over the configuration's.
+#[test]
+fn what_the_spec_hides_need_not_be_readable() {
+    let hidden = json!({"kubernetes.taskmanager.cpu.amount": "500m", "kubernetes.jobmanager.cpu.amount": "1 or so"});
+    assert_eq!(
+        milli(application(), json!({"flinkConfiguration": hidden.clone()})),
+        4000
+    );
+    admits(&configured(hidden.clone()));
+    let operator = Known {
+        operator: Some(hidden),
+        ..Known::default()
+    };
+    assert_eq!(workload_in(&application(), &operator).charge().0, 4000);
+}
