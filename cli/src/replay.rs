@@ -1,16 +1,16 @@
 //! `sluice replay`: what settings would have made of requests that were recorded, as AdmissionReviews or as an API server's audit
-//! log, both in JSON lines. What a line says is in [`record`]; the gate is that of `sluice check`.
+//! log, both in JSON lines. What a line says is in [`record`], what is made of it in [`player`]; the gate is that of `sluice check`.
 
+mod player;
 mod record;
 
 use crate::exit::{self, Failure, Outcome};
-use crate::input::{self, Document, Folders};
+use crate::input::{self, Folders};
 use crate::offline::Gate;
-use crate::offline::manifest::ObjectId;
 use crate::offline::world::Knowledge;
 use crate::table;
 use clap::{Args, ValueEnum};
-use record::{Asked, Record};
+use player::{Found, Player, Refused};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -46,23 +46,6 @@ enum Format {
     Json,
 }
 
-/// A request that would have been refused.
-struct Refused {
-    at: String,
-    id: ObjectId,
-    user: String,
-    rule: &'static str,
-    message: String,
-}
-
-#[derive(Default)]
-struct Found {
-    judged: usize,
-    refused: Vec<Refused>,
-    /// Of kinds that never reach the gate, refused at the time, or without the object that they were about.
-    passed_over: usize,
-}
-
 /// Replays everything, then prints.
 ///
 /// # Errors
@@ -72,10 +55,11 @@ pub fn run(args: &ReplayArgs) -> Result<Outcome, Failure> {
     let mut gate = Gate::new("default", "sluice-replay", Knowledge::Partial);
     gate.settings(&input::read(&args.policy, Folders::Flat)?)?;
     gate.exists(&input::read(&args.inventory, Folders::Flat)?)?;
-    let mut found = Found::default();
+    let mut player = Player::new(gate);
     for path in &args.files {
-        replay(path, &mut gate, &mut found)?;
+        replay(path, &mut player)?;
     }
+    let found = player.found;
     let outcome = if found.refused.is_empty() {
         Outcome::Fine
     } else {
@@ -101,7 +85,7 @@ fn everything(found: &Found, out: &mut impl Write) -> Result<(), Failure> {
 }
 
 /// Line by line: a log of a week is larger than memory.
-fn replay(path: &Path, gate: &mut Gate, found: &mut Found) -> Result<(), Failure> {
+fn replay(path: &Path, player: &mut Player) -> Result<(), Failure> {
     let name = if path.as_os_str() == "-" {
         "standard input".to_owned()
     } else {
@@ -121,11 +105,13 @@ fn replay(path: &Path, gate: &mut Gate, found: &mut Found) -> Result<(), Failure
         }
         seen = true;
         let place = format!("{name}: line {}", number + 1);
-        let record =
+        let records =
             record::read(&line).map_err(|why| Failure::Input(format!("{place}: {why}")))?;
-        match record {
-            Some(record) => one(&place, record, gate, found)?,
-            None => found.passed_over += 1,
+        if records.is_empty() {
+            player.found.passed_over += 1;
+        }
+        for record in records {
+            player.play(&place, record)?;
         }
     }
     if seen {
@@ -135,47 +121,6 @@ fn replay(path: &Path, gate: &mut Gate, found: &mut Found) -> Result<(), Failure
             "{name}: there is no request in it; is this the right file?"
         )))
     }
-}
-
-fn one(place: &str, record: Record, gate: &mut Gate, found: &mut Found) -> Result<(), Failure> {
-    let document = |object: &serde_json::Value| Document {
-        file: place.into(),
-        root: object.into(),
-    };
-    let manifest = gate.manifest(&document(&record.object))?;
-    let Some(dialect) = manifest.dialect else {
-        found.passed_over += 1;
-        return Ok(());
-    };
-    gate.asked_by(&record.user);
-    match record.asked {
-        Asked::Delete => {
-            gate.delete(&manifest.id, dialect);
-            return Ok(());
-        }
-        // It was possible at the time, so what had this name was gone.
-        Asked::Create => drop(gate.delete(&manifest.id, dialect)),
-        Asked::Update(Some(old)) => gate.stored(&[document(&old)])?,
-        Asked::Update(None) => {
-            if !gate.updates(&manifest.id) {
-                // An audit log tells only what came out of it. It is known from here on.
-                gate.exists(&[document(&record.object)])?;
-                found.passed_over += 1;
-                return Ok(());
-            }
-        }
-    }
-    found.judged += 1;
-    if let Some(refused) = gate.judge(&manifest).refused {
-        found.refused.push(Refused {
-            at: record.at.unwrap_or_else(|| place.to_owned()),
-            id: manifest.id,
-            user: record.user,
-            rule: refused.rule,
-            message: refused.message,
-        });
-    }
-    Ok(())
 }
 
 fn summary(found: &Found, out: &mut impl Write) -> Result<(), Failure> {

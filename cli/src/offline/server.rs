@@ -62,7 +62,7 @@ pub fn before_storing(mut object: Value, id: &ObjectId, old: Option<&Value>) -> 
                 .and_then(|metadata| metadata.get("generation"))
                 .and_then(Value::as_i64)
                 .unwrap_or(1);
-            before.saturating_add(i64::from(rest(old) != rest(&object)))
+            before.saturating_add(i64::from(!is_of_one_generation(old, &object)))
         }
     };
     if let Some(metadata) = metadata(&mut object) {
@@ -84,6 +84,11 @@ pub fn scales_unseen(dialect: &dyn Dialect, parent: &Value, replicas: i64) -> bo
             ScaleDown::UnseenWhileItRuns => number(&RUNNING_REPLICAS).is_some_and(|runs| runs > 0),
             ScaleDown::Unseen => true,
         }
+}
+
+/// Whether two states of an object differ in metadata and status at most.
+pub fn is_of_one_generation(one: &Value, other: &Value) -> bool {
+    rest(one) == rest(other)
 }
 
 /// Everything that the generation counts.
