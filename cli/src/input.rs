@@ -10,6 +10,9 @@ use std::rc::Rc;
 /// The largest file that is read, in bytes. An inventory of 10,000 objects has some 30 MB.
 const MAX_BYTES: u64 = 256 << 20;
 
+/// Standard input, as messages name it.
+pub const STANDARD_INPUT: &str = "standard input";
+
 /// One document of a file.
 #[derive(Clone, Debug)]
 pub struct Document {
@@ -34,6 +37,8 @@ impl Document {
 pub enum Folders {
     /// The files in them.
     Flat,
+    /// The same, where `-R` could be given and is not.
+    FlatByDefault,
     /// Those of their folders too.
     Recursive,
 }
@@ -44,7 +49,7 @@ impl Folders {
         if recursive {
             Folders::Recursive
         } else {
-            Folders::Flat
+            Folders::FlatByDefault
         }
     }
 }
@@ -63,18 +68,20 @@ pub fn read(paths: &[PathBuf], folders: Folders) -> Result<Vec<Document>, Failur
                 .lock()
                 .take(MAX_BYTES + 1)
                 .read_to_end(&mut bytes)
-                .map_err(|error| Failure::Input(format!("standard input: {error}")))?;
-            documents.extend(filled("standard input", parse("standard input", &bytes)?)?);
+                .map_err(|error| Failure::Input(format!("{STANDARD_INPUT}: {error}")))?;
+            documents.extend(filled(parse(STANDARD_INPUT, &bytes)?, || {
+                nothing_in(STANDARD_INPUT)
+            })?);
         } else if path.is_dir() {
             let name = path.display().to_string();
             let mut all = Vec::new();
             for file in files_of(path, folders)? {
                 all.extend(parse_file(&file)?);
             }
-            documents.extend(filled(&name, all)?);
+            documents.extend(filled(all, || nothing_in_folder(&name, folders))?);
         } else {
             let name = path.display().to_string();
-            documents.extend(filled(&name, parse_file(path)?)?);
+            documents.extend(filled(parse_file(path)?, || nothing_in(&name))?);
         }
     }
     Ok(documents)
@@ -97,13 +104,28 @@ pub fn standard_input_once<'p>(
     Ok(())
 }
 
-fn filled(name: &str, documents: Vec<Document>) -> Result<Vec<Document>, Failure> {
+/// What was read with its lists taken apart, or what is to be said if it is nothing.
+fn filled(
+    documents: Vec<Document>,
+    nothing: impl Fn() -> String,
+) -> Result<Vec<Document>, Failure> {
     if documents.is_empty() {
-        return Err(Failure::Input(format!(
-            "{name}: line 1, column 1: there is no object in it; is this the right file?"
-        )));
+        return Err(Failure::Input(nothing()));
     }
     Ok(documents.into_iter().flat_map(take_apart).collect())
+}
+
+fn nothing_in(file: &str) -> String {
+    format!("{file}: line 1, column 1: there is no object in it; is this the right file?")
+}
+
+fn nothing_in_folder(folder: &str, folders: Folders) -> String {
+    let whose = match folders {
+        Folders::Flat => "this folder; is this the right folder?",
+        Folders::FlatByDefault => "this folder; -R reads the folders in it too",
+        Folders::Recursive => "this folder and the folders in it; is this the right folder?",
+    };
+    format!("{folder}: there is no object in the .yaml, .yml and .json files of {whose}")
 }
 
 fn files_of(folder: &Path, folders: Folders) -> Result<Vec<PathBuf>, Failure> {

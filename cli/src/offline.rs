@@ -7,6 +7,7 @@
 pub mod manifest;
 mod served;
 pub mod server;
+mod texts;
 pub mod usage;
 pub mod world;
 

@@ -87,7 +87,7 @@ fn everything(found: &Found, out: &mut impl Write) -> Result<(), Failure> {
 /// Line by line: a log of a week is larger than memory.
 fn replay(path: &Path, player: &mut Player) -> Result<(), Failure> {
     let name = if path.as_os_str() == "-" {
-        "standard input".to_owned()
+        input::STANDARD_INPUT.to_owned()
     } else {
         path.display().to_string()
     };

@@ -4,10 +4,12 @@
 //! Made of the events of the parser that serde-saphyr brings along. A typed deserialiser would do for `check`, but not
 //! for `convert`: once `1.10` has become a float, nobody knows that it was not `1.1`.
 //!
-//! [`read`] makes trees of text, [`scalar`] says what an unquoted word means, [`write`](mod@write) makes text of trees.
+//! [`read`] makes trees of text, [`stream`] takes JSON objects that follow one another apart, [`scalar`] says what an unquoted word means,
+//! [`write`](mod@write) makes text of trees.
 
 pub mod read;
 pub mod scalar;
+mod stream;
 pub mod write;
 
 use serde_json::{Map, Value};
@@ -20,6 +22,25 @@ pub struct Position {
     pub line: usize,
     /// The column.
     pub column: usize,
+}
+
+impl Position {
+    /// Where a text starts.
+    const START: Self = Self { line: 1, column: 1 };
+
+    /// The place in the whole text of a place in a part of it that starts here.
+    fn plus(self, within: Self) -> Self {
+        match within.line {
+            0 | 1 => Self {
+                line: self.line,
+                column: self.column + within.column.saturating_sub(1),
+            },
+            line => Self {
+                line: self.line + line - 1,
+                column: within.column,
+            },
+        }
+    }
 }
 
 impl fmt::Display for Position {

@@ -461,6 +461,49 @@ fn a_kind_that_nobody_serves_is_bad_input_that_names_the_right_one() {
     }
 }
 
+/// As an API server says "cannot unmarshal number into Go struct field ObjectMeta.metadata.labels of type string".
+#[test]
+fn labels_and_annotations_are_texts() {
+    let check = |metadata: &str| {
+        let more = format!("metadata:\n  name: a\n  {metadata}\n");
+        Files::new()
+            .give(
+                "-f",
+                &cluster("a", "STOPPED", 1).replace("metadata:\n  name: a\n", &more),
+            )
+            .run(&[])
+    };
+    for (metadata, said) in [
+        (
+            "labels: {version: 1.20}",
+            "line 5, column 21: metadata.labels.version is a number, not a text; quote it: \"1.20\"\n",
+        ),
+        (
+            "annotations: {a: b, prod: yes}",
+            "line 5, column 29: metadata.annotations.prod is a boolean, not a text; quote it: \"yes\"\n",
+        ),
+        (
+            "labels: {a.b/c: [x]}",
+            "line 5, column 19: metadata.labels[a.b/c] is a list, not a text\n",
+        ),
+        (
+            "labels: [x]",
+            "line 5, column 11: metadata.labels is a list, not a map of texts\n",
+        ),
+    ] {
+        let run = check(metadata).expect_code(2);
+        assert!(run.stderr.ends_with(said), "{said}: {}", run.stderr);
+        assert_eq!(run.stdout, "");
+    }
+    for metadata in [
+        "labels: {version: '1.20', empty: }",
+        "labels:",
+        "annotations: {a: null, b: ~, c: 1.2.3}",
+    ] {
+        check(metadata).expect_code(0);
+    }
+}
+
 #[test]
 fn lists_are_judged_item_by_item() {
     let item = |name: &str| json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "SessionCluster", "metadata": {"name": name}, "spec": {"flinkVersion": "1.20"}});
@@ -473,6 +516,77 @@ fn lists_are_judged_item_by_item() {
     assert_eq!(
         (&run.json()[0]["name"], &run.json()[1]["name"]),
         (&json!("a"), &json!("b"))
+    );
+}
+
+#[test]
+fn a_folder_without_manifests_is_told_how_its_folders_are_read() {
+    let folder = Folder::new();
+    let path = folder.path();
+    folder.file("below/a.yaml", cluster("a", "STOPPED", 1));
+    let said = |args: &[&str]| {
+        let run = sluice(args).expect_code(2);
+        run.stderr.trim_end().to_owned()
+    };
+    let nothing = format!(
+        "sluice: {path}: there is no object in the .yaml, .yml and .json files of this folder"
+    );
+    assert_eq!(
+        said(&["check", "-f", &path]),
+        format!("{nothing}; -R reads the folders in it too")
+    );
+    sluice(&["check", "-R", "-f", &path]).expect_code(0);
+    let empty = Folder::new();
+    assert_eq!(
+        said(&["check", "-R", "-f", &empty.path()]),
+        format!(
+            "{} and the folders in it; is this the right folder?",
+            nothing.replace(&path, &empty.path())
+        )
+    );
+    // Where there is no -R, none is offered.
+    let log = folder.file("log", "");
+    assert_eq!(
+        said(&["replay", "-f", &log, "--policy", &path]),
+        format!("{nothing}; is this the right folder?")
+    );
+}
+
+/// `kubectl get … -o json | jq '.items[]' | sluice check -f -`, as kubectl apply takes it.
+#[test]
+fn json_objects_may_follow_one_another() {
+    let item = |name: &str| {
+        format!(
+            "{{\n  \"apiVersion\": \"sluice.dev/v1alpha1\", \"kind\": \"SessionCluster\", \"metadata\": {{\"name\": \"{name}\"}},\n  \
+             \"spec\": {{\"flinkVersion\": \"1.20\"}}\n}}"
+        )
+    };
+    let stdin = |text: &str| sluice_with(text.as_bytes(), &["check", "-f", "-", "-o", "github"]);
+    let three = format!("{}\n{}{}\n", item("a"), item("b"), item("c"));
+    let run = sluice_with(three.as_bytes(), &["check", "-f", "-", "-o", "json"]).expect_code(0);
+    let verdicts = run.json();
+    let names: Vec<&Value> = verdicts
+        .as_array()
+        .expect("one array")
+        .iter()
+        .map(|verdict| &verdict["name"])
+        .collect();
+    assert_eq!(names, ["a", "b", "c"]);
+    let wrong = three.replace("\"c\"", "7");
+    let run = stdin(&wrong).expect_code(2);
+    assert!(
+        run.stderr
+            .contains("standard input: line 9, column 87: metadata.name is a number"),
+        "{}",
+        run.stderr
+    );
+    let cut = three.trim_end().trim_end_matches('}');
+    let run = stdin(cut).expect_code(2);
+    assert!(
+        run.stderr
+            .contains("standard input: line 8, column 2: unclosed bracket '{'"),
+        "{}",
+        run.stderr
     );
 }
 

@@ -1,6 +1,6 @@
 //! A document as an object of Kubernetes: what it is called, where it lives, which dialect speaks about it.
 
-use super::served;
+use super::{served, texts};
 use crate::input::Document;
 use crate::yaml::{Node, Position};
 use serde_json::Value;
@@ -80,6 +80,8 @@ impl Manifest {
                 format_args!("metadata is missing; {kind} needs at least metadata.name"),
             ));
         };
+        let is_namespace = group.is_empty() && kind == "Namespace";
+        texts::check(document, metadata, is_namespace)?;
         let name = match metadata.get("name").filter(|name| !name.is_null()) {
             Some(name) => name.as_text().map(str::to_owned).ok_or_else(|| {
                 document.fault(
@@ -132,7 +134,7 @@ impl Manifest {
             None => Some(default_namespace.to_owned()),
         };
         let mut object = root.to_json();
-        if group.is_empty() && kind == "Namespace" {
+        if is_namespace {
             // `sluice.dev/quota: off` is a boolean to YAML; here it can only mean the word.
             for entry in metadata
                 .get("labels")

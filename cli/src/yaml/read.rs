@@ -1,6 +1,7 @@
 //! From text to trees: syntax, duplicate keys, anchors and merge keys, and the limits that keep a hostile file from
 //! filling the memory. What the trees mean is not decided here.
 
+use super::stream::{self, Part};
 use super::{Content, Entry, Node, Position, scalar};
 use serde_saphyr::granit_parser::{
     self, ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, Tag,
@@ -25,11 +26,13 @@ pub struct ReadError {
 
 /// Reads every document of a text; documents without content (only comments, or null) are left out.
 pub fn read(text: &str) -> Result<Vec<Node>, ReadError> {
-    let options = granit_parser::options! { emit_comments: false };
     let mut builder = Builder::default();
-    for next in Parser::new_from_str_with_options(text, options) {
-        let (event, span) = next.map_err(|error| syntax(text, &error))?;
-        builder.take(event, position(&span.start))?;
+    for Part { text, start } in stream::parts(text) {
+        let options = granit_parser::options! { emit_comments: false };
+        for next in Parser::new_from_str_with_options(text, options) {
+            let (event, span) = next.map_err(|error| syntax(text, start, &error))?;
+            builder.take(event, start.plus(position(&span.start)))?;
+        }
     }
     Ok(builder.documents)
 }
@@ -65,14 +68,15 @@ fn position(marker: &Marker) -> Position {
     }
 }
 
-fn syntax(text: &str, error: &ScanError) -> ReadError {
-    let at = position(error.marker());
+fn syntax(text: &str, start: Position, error: &ScanError) -> ReadError {
+    let within = position(error.marker());
+    let at = start.plus(within);
     if matches!(error.kind(), ErrorKind::RecursionLimitExceeded) {
         return too_deep(at);
     }
     let line = text
         .lines()
-        .nth(at.line.saturating_sub(1))
+        .nth(within.line.saturating_sub(1))
         .unwrap_or_default();
     let indent = line.len() - line.trim_start_matches([' ', '\t']).len();
     let mut message = error.info();
