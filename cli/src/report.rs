@@ -2,8 +2,10 @@
 //! subcommands' to say ([`crate::check`], [`crate::testing`]).
 
 use crate::exit::Failure;
+use crate::input::STANDARD_INPUT;
 use crate::yaml::Position;
 use clap::ValueEnum;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -119,7 +121,7 @@ pub(crate) fn sarif(cases: &[Case], out: &mut impl Write) -> Result<(), Failure>
                 "level": finding.level.word(),
                 "message": {"text": format!("{}: {}", case.name, finding.message)},
                 "locations": [{"physicalLocation": {
-                    "artifactLocation": {"uri": case.file},
+                    "artifactLocation": {"uri": uri(&case.file)},
                     "region": {"startLine": finding.at.line.max(1), "startColumn": finding.at.column.max(1)},
                 }}],
             }));
@@ -148,6 +150,20 @@ pub(crate) fn sarif(cases: &[Case], out: &mut impl Write) -> Result<(), Failure>
     serde_json::to_writer_pretty(&mut *out, &log).map_err(std::io::Error::from)?;
     writeln!(out)?;
     Ok(())
+}
+
+/// A path as a reference to a URI. Standard input gets a name: code scanning turns the whole log down if one result has no file.
+fn uri(file: &str) -> String {
+    const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_')
+        .remove(b'~')
+        .remove(b'/');
+    if file == STANDARD_INPUT {
+        return "stdin".to_owned();
+    }
+    utf8_percent_encode(file, ESCAPED).to_string()
 }
 
 /// Workflow commands, which GitHub shows beside the lines.
@@ -183,6 +199,18 @@ fn property(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_uri_of_sarif_is_one() {
+        for (file, expected) in [
+            ("apps/a-b_c.~1.yaml", "apps/a-b_c.~1.yaml"),
+            ("/x/my app#1?.yaml", "/x/my%20app%231%3F.yaml"),
+            ("a:b/100%é.yaml", "a%3Ab/100%25%C3%A9.yaml"),
+            ("standard input", "stdin"),
+        ] {
+            assert_eq!(uri(file), expected);
+        }
+    }
 
     #[test]
     fn what_ends_a_workflow_command_is_escaped() {

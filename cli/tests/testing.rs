@@ -3,7 +3,8 @@
 
 mod support;
 
-use support::{Folder, Run, code_unread, sluice};
+use serde_json::Value;
+use support::{Folder, Run, code_unread, sluice, sluice_with};
 
 const CLUSTER: &str = "apiVersion: sluice.dev/v1alpha1\nkind: SessionCluster\nmetadata: {name: a}\nspec: {state: RUNNING, flinkVersion: '1.20'}\n";
 const QUOTA: &str = "apiVersion: sluice.dev/v1alpha1\nkind: CpuQuota\nmetadata: {name: q, namespace: default}\nspec: {hard: {cpu: 3}, onGrowth: Enforce}\n";
@@ -284,6 +285,24 @@ fn check_speaks_to_ci_servers_too() {
         run["tool"]["driver"]["rules"][0]["id"],
         "session-cluster/flink-version"
     );
+    let place = |result: &Value| {
+        result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"].clone()
+    };
+    let odd = folder.file("my app#1.yaml", CLUSTER.replace("'1.20'", "1.20"));
+    let sarif = sluice(&["check", "-f", &odd, "-o", "sarif"])
+        .expect_code(1)
+        .json();
+    let uri = place(&sarif["runs"][0]["results"][0]);
+    assert!(
+        uri.as_str()
+            .is_some_and(|uri| uri.ends_with("/my%20app%231.yaml")),
+        "{uri}"
+    );
+    let text = std::fs::read(&odd).expect("the file");
+    let sarif = sluice_with(&text, &["check", "-f", "-", "-o", "sarif"])
+        .expect_code(1)
+        .json();
+    assert_eq!(place(&sarif["runs"][0]["results"][0]), "stdin");
     let junit = sluice(&["check", "-f", &file, "-o", "junit"])
         .expect_code(1)
         .stdout;
