@@ -119,28 +119,51 @@ fn label(family: Family) -> &'static str {
 }
 
 fn unknown(wanted: &str, rules: &[&'static Rule]) -> String {
-    let last = |id: &str| {
-        id.rsplit('/')
-            .next()
-            .unwrap_or_default()
-            .to_ascii_lowercase()
-    };
-    let nearest = rules
+    let wanted = wanted.trim_end_matches('/');
+    let ids: Vec<&str> = rules.iter().map(|rule| rule.id).collect();
+    let family: Vec<&str> = ids
         .iter()
-        .map(|rule| {
-            (
-                distance(wanted, rule.id).min(distance(&last(wanted), &last(rule.id)) + 1),
-                rule.id,
-            )
+        .copied()
+        .filter(|id| split(id).0.eq_ignore_ascii_case(wanted))
+        .collect();
+    let found = if wanted.is_empty() {
+        String::new()
+    } else if !family.is_empty() {
+        format!(" those of {wanted} are {};", family.join(", "))
+    } else {
+        match nearest(wanted, &ids).as_slice() {
+            [] => String::new(),
+            near => format!(" did you mean {}?", near.join(" or ")),
+        }
+    };
+    format!("there is no rule \"{wanted}\";{found} `sluice rules` lists all of them")
+}
+
+/// The rules that were meant most likely; several where nothing tells them apart. The name alone may be near; which of the rules of that
+/// name it is, the family tells.
+fn nearest<'r>(wanted: &str, ids: &[&'r str]) -> Vec<&'r str> {
+    let (family, name) = split(wanted);
+    let far = |id: &str| {
+        let (of, last) = split(id);
+        let near = distance(wanted, id).min(distance(name, last) + 1);
+        let shorter = wanted.len().min(id.len());
+        (near <= shorter / 2).then(|| {
+            let begins = of
+                .get(..family.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(family));
+            (near, if begins { 0 } else { distance(family, of) })
         })
-        .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, id)| *distance <= id.len() / 2);
-    match nearest {
-        Some((_, id)) => format!(
-            "there is no rule \"{wanted}\"; did you mean {id}? `sluice rules` lists all of them"
-        ),
-        None => format!("there is no rule \"{wanted}\"; `sluice rules` lists all of them"),
-    }
+    };
+    let Some(least) = ids.iter().filter_map(|id| far(id)).min() else {
+        return Vec::new();
+    };
+    let all = ids.iter().copied();
+    all.filter(|id| far(id) == Some(least)).collect()
+}
+
+/// The family and the name of a rule; a word alone is a name.
+fn split(id: &str) -> (&str, &str) {
+    id.rsplit_once('/').unwrap_or(("", id))
 }
 
 /// Levenshtein's distance in characters, case ignored. Long words are cut: only near misses matter.

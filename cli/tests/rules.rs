@@ -91,3 +91,37 @@ fn every_rule_in_the_sources_is_listed_and_explained() {
         assert!(run.stdout.contains("Source: "), "{}", run.stdout);
     }
 }
+
+#[test]
+fn a_rule_that_is_misspelt_is_told_the_one_that_was_meant() {
+    for (wanted, said) in [
+        ("quta/cpu", " did you mean quota/cpu?"),
+        ("qouta/cpu", " did you mean quota/cpu?"),
+        ("[quota/cup]", " did you mean quota/cpu?"),
+        ("sessioncluster/cpu", " did you mean session-cluster/cpu?"),
+        ("Session/CPU", " did you mean session-cluster/cpu?"),
+        (
+            "sessioncluster/flink-version",
+            " did you mean session-cluster/flink-version?",
+        ),
+        (
+            "flink-version",
+            " did you mean deployment/flink-version or flink/version or session-cluster/flink-version?",
+        ),
+        ("quota", " those of quota are quota/cpu;"),
+        ("Modes/", " those of Modes are modes/guarded;"),
+        ("", ""),
+        (" / ", ""),
+        ("xyz", ""),
+        ("é/ü", ""),
+    ] {
+        let run = sluice(&["explain", wanted]).expect_code(2);
+        let shown = wanted.trim().trim_matches(['[', ']', '/']);
+        assert_eq!(
+            run.stderr,
+            format!(
+                "sluice: there is no rule \"{shown}\";{said} `sluice rules` lists all of them\n"
+            )
+        );
+    }
+}
