@@ -3,8 +3,11 @@
 //! An increase is admitted without a hold where no quota covers its namespace. Which ones do is known from a watch, and a watch
 //! can hang without a word: the connection is up, nothing comes. So every [`COMPARE`] the quotas that exist are listed
 //! (metadata only, past every cache) and compared with what the watch has brought. Where that lacks one, or has an older spec,
-//! it is doubted: nothing rises in that replica, and it is not ready, until all quotas are listed anew. The same where
-//! no list succeeds for [`UNPROVEN`].
+//! it is doubted: nothing rises in that replica, and it is not ready, until all quotas are listed anew. The same where no list succeeds for
+//! [`UNPROVEN`].
+//!
+//! Doubted is only what was there before the watch had its time and is there after it: a quota that is deleted while lists are compared is
+//! in a list that was asked for earlier, and rightly not in the cache.
 //!
 //! A process that stands still compares nothing, and when it goes on, requests may be judged before anything else has a turn: by what was
 //! known before, or half of what the watch brings then. So whoever judges an increase looks at the clock ([`stale`]), and the clock of a
@@ -17,6 +20,7 @@
 use super::store::{State, Store};
 use super::watch;
 use serde::Deserialize;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
@@ -80,21 +84,14 @@ pub async fn keep_fresh(client: kube::Client, store: Arc<Store>, stop: Cancellat
             continue; // whoever fills it proves it
         }
         let asked = Instant::now();
-        let listed = timeout(CALL, list(&client, &store)).await;
-        match listed.unwrap_or_else(|_| Err("the API server did not answer in time".to_owned())) {
-            Ok(listed) => {
-                if !knows(&store, &listed) {
-                    sleep(SETTLES).await;
-                }
-                if knows(&store, &listed) {
-                    store.prove(asked);
-                } else {
-                    tracing::warn!(
-                        resource = store.name(),
-                        "the watch has fallen behind; listing anew"
-                    );
-                    store.doubt("the watch has fallen behind");
-                }
+        match is_behind(&client, &store).await {
+            Ok(false) => store.prove(asked),
+            Ok(true) => {
+                tracing::warn!(
+                    resource = store.name(),
+                    "the watch has fallen behind; listing anew"
+                );
+                store.doubt("the watch has fallen behind");
             }
             Err(why) if store.unproven_for() > UNPROVEN => {
                 tracing::warn!(
@@ -126,16 +123,39 @@ pub fn stale(store: &Store) -> Option<String> {
     })
 }
 
-/// Whether the cache has each of these in this spec or a newer one.
-fn knows(store: &Store, listed: &[Listed]) -> bool {
-    listed.iter().all(|listed| {
-        store
-            .quota(&listed.namespace, &listed.name)
-            .is_some_and(|known| known.uid == listed.uid && known.generation >= listed.generation)
-    })
+/// Whether the cache lacks, or has in an older spec, what existed all the time that a healthy watch takes to bring it.
+async fn is_behind(client: &kube::Client, store: &Store) -> Result<bool, String> {
+    let mut lacking = list(client, store).await?;
+    lacking.retain(|listed| !knows(store, listed));
+    if lacking.is_empty() {
+        return Ok(false);
+    }
+    sleep(SETTLES).await;
+    // Before the second list: what that still has was there at this moment.
+    lacking.retain(|listed| !knows(store, listed));
+    if lacking.is_empty() {
+        return Ok(false);
+    }
+    let there = list(client, store).await?;
+    let there: HashSet<&str> = there.iter().map(|listed| listed.uid.as_str()).collect();
+    Ok(lacking
+        .iter()
+        .any(|listed| there.contains(listed.uid.as_str())))
+}
+
+/// Whether the cache has this in this spec or a newer one.
+fn knows(store: &Store, listed: &Listed) -> bool {
+    store
+        .quota(&listed.namespace, &listed.name)
+        .is_some_and(|known| known.uid == listed.uid && known.generation >= listed.generation)
 }
 
 async fn list(client: &kube::Client, store: &Store) -> Result<Vec<Listed>, String> {
+    let listed = timeout(CALL, pages(client, store)).await;
+    listed.unwrap_or_else(|_| Err("the API server did not answer in time".to_owned()))
+}
+
+async fn pages(client: &kube::Client, store: &Store) -> Result<Vec<Listed>, String> {
     let mut all = Vec::new();
     let mut next = String::new();
     loop {

@@ -19,6 +19,9 @@ use tokio_util::sync::CancellationToken;
 const FLINK: &str = "/apis/flink.apache.org/";
 const CONFIG_MAPS: &str = "/api/v1/namespaces/flink-operator/configmaps";
 const STREAMED: &str = "sendInitialEvents";
+/// Quotas are compared with this, and filled anew with that.
+const COMPARED: &str = "/cpuquotas?limit=500";
+const LISTED_ANEW: &str = "/cpuquotas?limit=100";
 
 /// What requests get whose target holds this; the first that fits counts. Otherwise everything is there, and empty.
 type Rules = Vec<(&'static str, u16)>;
@@ -35,6 +38,8 @@ struct Server {
     crds: Sender<Vec<String>>,
     /// The only ConfigMap.
     configuration: Arc<Mutex<Option<Value>>>,
+    /// What the first, second, ... comparison of quotas finds, of which no watch tells (any more).
+    quotas: Option<fn(usize) -> Vec<Value>>,
     /// Namespaces, each of a megabyte.
     large: usize,
 }
@@ -104,6 +109,9 @@ impl Server {
             Body::from_stream(futures::stream::pending::<Result<String, Infallible>>().boxed())
         } else if target.starts_with("/api/v1/namespaces?") {
             self.namespaces(target)
+        } else if let Some(quotas) = self.quotas.filter(|_| target.contains(COMPARED)) {
+            let items = quotas(self.asked(COMPARED));
+            Body::from(json!({"metadata": metadata, "items": items}).to_string())
         } else {
             let items: Vec<Value> = items.into_iter().collect();
             Body::from(json!({"metadata": metadata, "items": items}).to_string())
@@ -249,6 +257,52 @@ async fn without_the_crds_a_kind_whose_list_fails_may_be_installed() {
     server.fails(&[("/customresourcedefinitions", 403), (FLINK, 500)]);
     seconds(40).await;
     assert_ne!(caches.obstacles(), Vec::<String>::new());
+}
+
+fn quota(name: &str, uid: usize) -> Value {
+    json!({"metadata": {"namespace": "team-a", "name": name, "uid": format!("u-{uid}"), "generation": 1}})
+}
+
+#[tokio::test(start_paused = true)]
+async fn quotas_that_come_and_go_between_two_lists_are_no_reason_for_doubt() {
+    let came_and_went: [fn(usize) -> Vec<Value>; 3] = [
+        |list| {
+            let one = (list == 1).then(|| quota("q", 1));
+            one.into_iter().collect()
+        },
+        |list| vec![quota(&format!("q{list}"), list)],
+        // Deleted and made anew each time.
+        |list| vec![quota("q", list)],
+    ];
+    for quotas in came_and_went {
+        let quotas = Some(quotas);
+        let server = Server {
+            quotas,
+            ..Server::default()
+        };
+        let caches = filled_from(&server);
+        seconds(1).await;
+        // Longer than a cache counts that is not compared.
+        for _ in 0..200 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            assert!(caches.quotas_of("team-a").is_ok());
+            assert_eq!(caches.obstacles(), Vec::<String>::new());
+        }
+        assert!(server.asked(COMPARED) > 5);
+        assert_eq!(server.asked(LISTED_ANEW), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quota_that_stays_and_that_no_watch_brings_is_listed_anew() {
+    let server = Server {
+        quotas: Some(|_| vec![quota("q", 1)]),
+        ..Server::default()
+    };
+    let caches = filled_from(&server);
+    seconds(3).await;
+    assert!(server.asked(LISTED_ANEW) > 0);
+    assert_eq!(caches.obstacles(), Vec::<String>::new());
 }
 
 #[tokio::test(start_paused = true)]
