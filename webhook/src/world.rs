@@ -31,13 +31,20 @@ use sluice_policy::mode::Modes;
 use sluice_policy::world::{Layer, Lookup, Source, World};
 use sluice_policy::{Dialect, KindInfo, MilliCpu};
 use std::sync::Arc;
+use std::time::Duration;
 use store::{State, Store};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+/// So long readiness waits for other people's kinds. A list that comes takes seconds; one that fails may do so for ever, and in every pod.
+/// What is judged by it is refused by itself ([`World::unfilled`]).
+const FOREIGN_WITHIN: Duration = Duration::from_mins(1);
 
 /// All caches.
 pub struct Caches {
     stores: Vec<Arc<Store>>,
+    began: Instant,
     modes: Modes,
     operator: Option<Single>,
     changed: Arc<Notify>,
@@ -65,6 +72,7 @@ impl Caches {
             .collect();
         Self {
             stores,
+            began: Instant::now(),
             modes,
             operator,
             changed,
@@ -88,16 +96,26 @@ impl Caches {
             .iter()
             .filter(|store| matches!(store.watched().keep, Keep::Quota(_)))
             .map(|store| fresh::keep_fresh(client.clone(), Arc::clone(store), stop.clone()));
+        let foreign = async {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep_until(self.began + FOREIGN_WITHIN) => self.changed.notify_waiters(),
+            }
+        };
         futures::join!(
             futures::future::join_all(watches),
-            futures::future::join_all(compared)
+            futures::future::join_all(compared),
+            foreign
         );
     }
 
-    /// What is not yet known, one line each; empty: everything. Resources that are not installed count as known.
+    /// What readiness waits for, one line each; empty: nothing. Resources that are not installed count as known. What was known once is
+    /// waited for no more, nor are other people's kinds after a minute.
     pub fn obstacles(&self) -> Vec<String> {
+        let has_waited = self.began.elapsed() >= FOREIGN_WITHIN;
         self.stores
             .iter()
+            .filter(|store| !(has_waited && store.watched().is_foreign()))
             .filter_map(|store| store.obstacle())
             .collect()
     }
@@ -132,7 +150,7 @@ impl Caches {
             let Some(store) = self.store(sluice_api::GROUP, plural) else {
                 continue;
             };
-            if let Some(why) = store.obstacle().or_else(|| fresh::stale(store)) {
+            if let Some(why) = store.unknown().or_else(|| fresh::stale(store)) {
                 return Err(why);
             }
             let covering = store
@@ -326,9 +344,7 @@ impl World for Caches {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
     use store::Objects;
-    use tokio::time::Instant;
 
     fn caches() -> Caches {
         let metrics = Arc::new(Metrics::default());

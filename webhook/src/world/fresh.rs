@@ -3,11 +3,14 @@
 //! An increase is admitted without a hold where no quota covers its namespace. Which ones do is known from a watch, and a watch
 //! can hang without a word: the connection is up, nothing comes. So every [`COMPARE`] the quotas that exist are listed
 //! (metadata only, past every cache) and compared with what the watch has brought. Where that lacks one, or has an older spec,
-//! it is doubted: nothing rises in that replica, and it is not ready, until all quotas are listed anew. The same where no list succeeds for
+//! it is doubted: nothing rises in that replica until all quotas are listed anew. The same where no list succeeds for
 //! [`UNPROVEN`].
 //!
 //! Doubted is only what was there before the watch had its time and is there after it: a quota that is deleted while lists are compared is
 //! in a list that was asked for earlier, and rightly not in the cache.
+//!
+//! A doubt keeps no replica from being ready ([`Store::obstacle`]). Where lists come, it is over before a probe could tell; where
+//! they do not, the API server fails all replicas alike, and without a ready one nothing could be stopped either.
 //!
 //! A process that stands still compares nothing, and when it goes on, requests may be judged before anything else has a turn: by what was
 //! known before, or half of what the watch brings then. So whoever judges an increase looks at the clock ([`stale`]), and the clock of a

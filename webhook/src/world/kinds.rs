@@ -45,6 +45,18 @@ pub struct Watched {
     pub only: Option<Single>,
 }
 
+impl Watched {
+    /// Whether it belongs to somebody else, whose mistakes may keep it from being read: a kind of theirs is read by way of their
+    /// conversion webhook.
+    pub fn is_foreign(&self) -> bool {
+        match self.keep {
+            Keep::Operator => true,
+            Keep::Whole | Keep::Facts(_) | Keep::Charge(_) => self.group != sluice_api::GROUP,
+            Keep::Labels | Keep::Presence | Keep::Settings(_) | Keep::Quota(_) => false,
+        }
+    }
+}
+
 /// What is kept of an object.
 #[derive(Clone, Copy)]
 pub enum Keep {
@@ -123,7 +135,7 @@ impl Keep {
         }
     }
 
-    /// Whether readiness waits for it.
+    /// Whether readiness waits for it, at first.
     pub fn matters(self) -> bool {
         !matches!(self, Keep::Presence | Keep::Charge(_))
     }

@@ -173,6 +173,8 @@ struct Inner {
     objects: Objects,
     /// The last moment for which it is known that the cache had everything.
     proven: Instant,
+    /// Whether everything was known at some time.
+    was_known: bool,
 }
 
 /// The cache of one resource.
@@ -204,6 +206,7 @@ impl Store {
                 state: State::Filling("not listed yet".to_owned()),
                 objects: Objects::default(),
                 proven: Instant::now(),
+                was_known: false,
             }),
             metrics,
             changed,
@@ -233,11 +236,16 @@ impl Store {
         self.len() == 0
     }
 
-    /// Why readiness must wait for it, if it must.
+    /// Why readiness must wait for it, if it must: until everything was known once. What keeps it from being known for long after that
+    /// befalls all replicas alike. If they were unready they would be asked nothing, not even by who suspends what runs; as it is they
+    /// refuse what is judged by this and nothing else.
     pub fn obstacle(&self) -> Option<String> {
-        if !self.watched.keep.matters() {
-            return None;
-        }
+        let is_awaited = self.watched.keep.matters() && !self.read().was_known;
+        self.unknown().filter(|_| is_awaited)
+    }
+
+    /// [`Store::unfilled`], with its name.
+    pub fn unknown(&self) -> Option<String> {
         let why = self.unfilled()?;
         Some(format!("cache of {}: {why}", self.name()))
     }
@@ -321,6 +329,7 @@ impl Store {
             inner.objects = objects;
             inner.state = State::Full;
             inner.proven = as_of;
+            inner.was_known = true;
         });
     }
 
@@ -395,6 +404,7 @@ impl Store {
         self.change(|inner| {
             inner.objects = Objects::default();
             inner.state = State::NotInstalled;
+            inner.was_known = true;
         });
         self.metrics.unheard(&self.name);
     }

@@ -7,10 +7,11 @@ use axum::body::Body;
 use axum::http::{Request, Response};
 use futures::StreamExt;
 use serde_json::{Value, json};
-use sluice_policy::dialect::{flink_deployment, session_cluster};
+use sluice_policy::dialect::{flink_deployment, flink_session_job, session_cluster};
 use sluice_policy::world::World;
 use sluice_policy::{Modes, dialects};
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch::Sender;
@@ -230,20 +231,24 @@ async fn a_kind_that_is_not_installed_stays_so_while_the_api_server_fails() {
             assert_eq!(caches.obstacles(), Vec::<String>::new(), "{code}");
         }
         assert!(server.asked(FLINK) > 10, "it was listed, and in vain");
-        // Installed by now: what exists of it must be known first.
+        assert_eq!(caches.unfilled(&flink_session_job::FlinkSessionJob), None);
+        // Installed by now: what exists of it must be known first to whom it matters, which is the same in all replicas.
         server.installs("flinkdeployments.flink.apache.org");
         seconds(1).await;
-        let unfilled = caches.unfilled(&flink_deployment::FlinkDeployment);
-        assert_eq!(unfilled, None, "its kind is not what it is judged by");
-        let obstacles = caches.obstacles();
-        assert_eq!(obstacles.len(), 1, "{obstacles:?}");
-        assert!(
-            obstacles[0].contains("flinkdeployments"),
-            "{code}: {obstacles:?}"
+        assert_eq!(
+            caches.unfilled(&flink_deployment::FlinkDeployment),
+            None,
+            "its kind is not what it is judged by"
         );
+        let unfilled = caches.unfilled(&flink_session_job::FlinkSessionJob);
+        assert!(
+            unfilled.is_some_and(|why| why.starts_with("flinkdeployments.flink.apache.org (")),
+            "{code}"
+        );
+        assert_eq!(caches.obstacles(), Vec::<String>::new(), "{code}");
         server.fails(&absent);
         seconds(15).await;
-        assert_eq!(caches.obstacles(), Vec::<String>::new());
+        assert_eq!(caches.unfilled(&flink_session_job::FlinkSessionJob), None);
     }
 }
 
@@ -253,10 +258,11 @@ async fn without_the_crds_a_kind_whose_list_fails_may_be_installed() {
     server.fails(&[("/customresourcedefinitions", 403), (FLINK, 404)]);
     let caches = filled_from(&server);
     seconds(1).await;
-    assert_eq!(caches.obstacles(), Vec::<String>::new());
+    let unfilled = || caches.unfilled(&flink_session_job::FlinkSessionJob);
+    assert_eq!(unfilled(), None);
     server.fails(&[("/customresourcedefinitions", 403), (FLINK, 500)]);
     seconds(40).await;
-    assert_ne!(caches.obstacles(), Vec::<String>::new());
+    assert!(unfilled().is_some());
 }
 
 fn quota(name: &str, uid: usize) -> Value {
@@ -303,6 +309,73 @@ async fn a_quota_that_stays_and_that_no_watch_brings_is_listed_anew() {
     seconds(3).await;
     assert!(server.asked(LISTED_ANEW) > 0);
     assert_eq!(caches.obstacles(), Vec::<String>::new());
+}
+
+/// Behind a Service nobody would be asked any more, not even by those who stop what runs.
+#[tokio::test(start_paused = true)]
+async fn who_has_known_the_quotas_stays_ready_while_they_cannot_be_listed() {
+    let server = Server::default();
+    let caches = filled_from(&server);
+    seconds(1).await;
+    assert_eq!(caches.obstacles(), Vec::<String>::new());
+    server.fails(&[("/cpuquotas", 503)]);
+    for second in 1..=60 {
+        seconds(1).await;
+        assert_eq!(caches.obstacles(), Vec::<String>::new(), "{second}");
+        if !(13..20).contains(&second) {
+            assert_eq!(caches.quotas_of("team-a").is_err(), second > 13, "{second}");
+        }
+    }
+    server.fails(&[]);
+    seconds(15).await;
+    assert!(caches.quotas_of("team-a").is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_peoples_kinds_are_waited_for_a_minute() {
+    let server = Server::default();
+    server.fails(&[(FLINK, 500)]);
+    let caches = filled_from(&server);
+    seconds(50).await;
+    let obstacles = caches.obstacles();
+    assert!(
+        !obstacles.is_empty()
+            && obstacles
+                .iter()
+                .all(|one| one.contains(".flink.apache.org")),
+        "{obstacles:?}"
+    );
+    seconds(70).await;
+    assert_eq!(caches.obstacles(), Vec::<String>::new());
+    let unfilled = caches.unfilled(&flink_session_job::FlinkSessionJob);
+    assert!(unfilled.is_some());
+    assert_eq!(caches.unfilled(&session_cluster::SessionCluster), None);
+    // Without our own there is nothing that this pod could do better than the one before it.
+    let server = Server::default();
+    server.fails(&[("/sessionclusters", 500)]);
+    let caches = filled_from(&server);
+    seconds(120).await;
+    assert_eq!(caches.obstacles().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_a_minute_has_passed_is_told() {
+    let server = Server::default();
+    server.fails(&[(FLINK, SILENT)]);
+    let caches = filled_from(&server);
+    let changed = caches.changed();
+    let ready = async {
+        loop {
+            let mut change = pin!(changed.notified());
+            change.as_mut().enable();
+            if caches.obstacles().is_empty() {
+                return;
+            }
+            change.await;
+        }
+    };
+    let within = Duration::from_secs(61);
+    tokio::time::timeout(within, ready).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
