@@ -3,7 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)] // helpers of tests
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -42,6 +42,10 @@ struct Memory {
     reads: AtomicU64,
     /// A watch that has stopped at this copy.
     stale: Mutex<Option<Stored>>,
+    /// Somebody else writes right after each read, and the watch tells of it at once.
+    busy: AtomicBool,
+    /// Somebody else always writes first.
+    overtaken: AtomicBool,
 }
 
 fn key(name: &str) -> QuotaKey {
@@ -70,6 +74,8 @@ impl Memory {
             version: AtomicU64::new(1),
             reads: AtomicU64::new(0),
             stale: Mutex::new(None),
+            busy: AtomicBool::new(false),
+            overtaken: AtomicBool::new(false),
         })
     }
 
@@ -101,6 +107,13 @@ impl Memory {
         Ok(Stored::namespaced(Arc::new(quota.clone())))
     }
 
+    /// A write that changes nothing that counts.
+    fn touch(&self, key: &QuotaKey) {
+        let copy = self.stored(key).unwrap();
+        let account = copy.account.clone().unwrap();
+        self.commit(&copy, &account, &account.book).unwrap();
+    }
+
     /// Waits for a state of the ledger, with a deadline.
     async fn until(&self, what: &str, mut condition: impl FnMut() -> bool) {
         let deadline = Instant::now() + Duration::from_secs(10);
@@ -112,13 +125,24 @@ impl Memory {
 }
 
 impl QuotaStore for Memory {
-    fn newest(&self, _: &QuotaKey) -> Option<Stored> {
+    fn newest(&self, key: &QuotaKey) -> Option<Stored> {
+        if self.busy.load(Ordering::Relaxed) {
+            return self.stored(key).ok();
+        }
         self.stale.lock().unwrap().clone()
     }
 
     fn read<'a>(&'a self, key: &'a QuotaKey) -> BoxFuture<'a, Result<Stored, StoreError>> {
         self.reads.fetch_add(1, Ordering::Relaxed);
-        async { self.stored(key) }.boxed()
+        async {
+            let read = self.stored(key);
+            if self.busy.load(Ordering::Relaxed) {
+                self.touch(key);
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            read
+        }
+        .boxed()
     }
 
     fn write<'a>(
@@ -129,6 +153,10 @@ impl QuotaStore for Memory {
     ) -> BoxFuture<'a, Result<Stored, StoreError>> {
         async move {
             tokio::task::yield_now().await;
+            if self.overtaken.load(Ordering::Relaxed) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                return Err(StoreError::Conflict);
+            }
             let fault = std::mem::replace(&mut *self.fault.lock().unwrap(), Fault::None);
             match fault {
                 Fault::None => self.commit(copy, account, book),
@@ -270,6 +298,47 @@ async fn a_refusal_from_an_old_copy_is_checked_live_first() {
             .reserve(&[key("default")], start("b", 2), soon())
             .await
     ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quota_that_others_write_to_all_the_time_is_read_once() {
+    let store = Memory::with(&[("default", 2)]);
+    store.busy.store(true, Ordering::Relaxed);
+    let ledger = replica(&store);
+    let within = Duration::from_secs(1);
+    for run in [Run::Real, Run::DryRun] {
+        let too_much = Reserve {
+            run,
+            ..start("a", 3)
+        };
+        store.reads.store(0, Ordering::Relaxed);
+        let verdict = ledger
+            .reserve(&[key("default")], too_much, Instant::now() + within)
+            .await;
+        assert_eq!(*reason(&verdict), Reason::OverLimit, "{run:?}");
+        assert!(store.reads.load(Ordering::Relaxed) <= 2, "{run:?}");
+    }
+    tokio::time::sleep(within).await;
+    let verdict = ledger
+        .reserve(&[key("default")], start("b", 2), Instant::now() + within)
+        .await;
+    assert!(admitted(&verdict), "{verdict:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_departed_is_not_decided_again_and_again() {
+    let store = Memory::with(&[("default", 5)]);
+    store.overtaken.store(true, Ordering::Relaxed);
+    let ledger = replica(&store);
+    let within = Duration::from_secs(1);
+    let verdict = ledger
+        .reserve(&[key("default")], start("a", 2), Instant::now() + within)
+        .await;
+    assert_eq!(*reason(&verdict), Reason::Contended);
+    tokio::time::sleep(within).await;
+    let reads = store.reads.load(Ordering::Relaxed);
+    tokio::time::sleep(within).await;
+    assert_eq!(store.reads.load(Ordering::Relaxed), reads);
 }
 
 #[tokio::test]

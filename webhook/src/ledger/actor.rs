@@ -2,7 +2,7 @@
 //!
 //! Rules it keeps, which the model in `sluice-policy` checks:
 //! * an answer that needs a write is given only after that write has succeeded at the version it was evaluated at;
-//! * an answer that needs none (a refusal, a dry-run) is given only from a copy read after the request came in;
+//! * an answer that needs none (a refusal, a dry-run) is given only from a copy read after the request came in, or a newer one;
 //! * an attempt holds under its own id, and only what was never answered is taken back.
 
 use std::collections::VecDeque;
@@ -186,6 +186,7 @@ impl Actor {
             let mut turn = self.round().await;
             // A second look at the same requests must not wait for new ones, or a stream of these would starve it.
             while matches!(turn, Turn::Again) {
+                self.drop_the_departed();
                 turn = self.round().await;
             }
             match turn {
@@ -241,9 +242,12 @@ impl Actor {
                 .as_ref()
                 .is_none_or(|copy| newest.newer_than(&copy.stored))
         {
+            // It contains all that the older copy does, also what was read live for those who wait. Else a quota that others write to all
+            // the time would be read again and again.
+            let as_of = self.copy.as_ref().and_then(|copy| copy.as_of);
             self.copy = Some(Copy {
                 stored: newest,
-                as_of: None,
+                as_of,
             });
         }
         let Some(copy) = self.copy.take() else {
