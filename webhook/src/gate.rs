@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
+use stored::Reads;
 pub use stored::{LiveObjects, StoredObjects};
 
 /// Which of the two calls.
@@ -126,7 +127,7 @@ impl Decision {
 pub struct Gate {
     world: Arc<dyn World + Send + Sync>,
     quota: Arc<dyn QuotaGate>,
-    stored: Arc<dyn StoredObjects>,
+    reads: Reads,
     events: Events,
 }
 
@@ -141,7 +142,7 @@ impl Gate {
         Self {
             world,
             quota,
-            stored,
+            reads: Reads::of(stored),
             events,
         }
     }

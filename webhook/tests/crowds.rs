@@ -1,5 +1,5 @@
-//! Crowds of reviews, and everybody else meanwhile: who waits for the ledger keeps no room, and who waits for room keeps no
-//! connection.
+//! Crowds of reviews, and everybody else meanwhile: who waits for the ledger keeps no room, who waits for room keeps no connection, and
+//! objects are read a few at a time.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a test's own failures
 
 #[path = "support/server.rs"]
@@ -14,11 +14,14 @@ use hyper::body::Bytes;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 use server::{post, start_within, uid_of};
+use sluice_policy::KindInfo;
+use sluice_webhook::gate::StoredObjects;
 use sluice_webhook::quota::{Answer, Ask, QuotaGate};
 use sluice_webhook::review::Limits;
 use sluice_webhook::review::room::Size;
 use sluice_webhook::server::connection::Patience;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use support::{GivenObjects, complete, review, service_with, session_cluster};
 use tokio::time::Instant;
@@ -46,8 +49,57 @@ fn with_text(state: &str, length: usize) -> Bytes {
     Bytes::from(review("u-1", operation, object, old).to_string())
 }
 
+/// A ledger that admits everything, and knows every name.
+struct Knowing;
+
+impl QuotaGate for Knowing {
+    fn reserve<'a>(&'a self, _: Ask<'a>, _: Instant) -> BoxFuture<'a, Answer> {
+        Box::pin(std::future::ready(Answer::default()))
+    }
+
+    fn may_strand(&self, _: &'static KindInfo, _: &str, _: &str) -> bool {
+        true
+    }
+}
+
+/// An API server that takes its time, and notes how many ask at once.
+#[derive(Default)]
+struct Slow {
+    asking: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl StoredObjects for Slow {
+    fn get<'a>(
+        &'a self,
+        _: &'static KindInfo,
+        _: &'a str,
+        _: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Value>, String>> {
+        Box::pin(async {
+            let asking = self.asking.fetch_add(1, Ordering::Relaxed) + 1;
+            self.most.fetch_max(asking, Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            self.asking.fetch_sub(1, Ordering::Relaxed);
+            Ok(Some(complete(&session_cluster("RUNNING"))))
+        })
+    }
+}
+
+/// A review of a scale to more.
+fn scale_up() -> Bytes {
+    let scale = |replicas| json!({"metadata": {"uid": "o-1"}, "spec": {"replicas": replicas}});
+    let mut review = review("u-1", "UPDATE", scale(3), scale(2));
+    review["request"]["subResource"] = json!("scale");
+    Bytes::from(review.to_string())
+}
+
 async fn ask(router: axum::Router, body: Bytes) -> Value {
-    let request = Request::post("/validate?timeout=3s").header("content-type", "application/json");
+    ask_at("/validate?timeout=3s", router, body).await
+}
+
+async fn ask_at(path: &str, router: axum::Router, body: Bytes) -> Value {
+    let request = Request::post(path).header("content-type", "application/json");
     let request = request.header("content-length", body.len());
     let response = router.oneshot(request.body(Body::from(body)).unwrap());
     let bytes = response.await.unwrap().into_body().collect().await.unwrap();
@@ -79,6 +131,53 @@ async fn starts_that_wait_for_a_silent_ledger_keep_no_room() {
             assert!(message.contains("could not be judged in time"), "{message}");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn objects_are_read_a_few_at_a_time() {
+    let slow = Arc::new(Slow::default());
+    let (service, _) = service_with(
+        Limits::default(),
+        Arc::new(Knowing),
+        Arc::clone(&slow) as Arc<dyn StoredObjects>,
+    );
+    let router = service.router();
+    let began = Instant::now();
+    let create = with_text("RUNNING", 0);
+    let crowd = (0..600).map(|number| {
+        let body = if number % 2 == 0 {
+            scale_up()
+        } else {
+            create.clone()
+        };
+        ask(router.clone(), body)
+    });
+    let crowd = tokio::spawn(join_all(crowd));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    // Only a warning could come of it.
+    let asked = Instant::now();
+    let reply = ask_at("/mutate?timeout=3s", router.clone(), scale_up()).await;
+    assert_eq!(reply["allowed"], true, "{reply}");
+    assert_eq!(asked.elapsed(), Duration::ZERO);
+    let replies = crowd.await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(3));
+    assert_eq!(slow.most.load(Ordering::Relaxed), 16);
+    let of = |rule: &str| {
+        let told = |reply: &&Value| {
+            reply["status"]["message"]
+                .as_str()
+                .is_some_and(|told| told.contains(rule))
+        };
+        replies.iter().filter(told).count()
+    };
+    let admitted = replies
+        .iter()
+        .filter(|reply| reply["allowed"] == true)
+        .count();
+    let (slow, taken) = (of("[request/slow]"), of("[request/name-taken]"));
+    assert_eq!(admitted + slow + taken, 600);
+    // Creates wait for half a second, scales for as long as they have.
+    assert!(admitted > 300 && taken > 0, "{admitted} {taken} {slow}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

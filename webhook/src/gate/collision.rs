@@ -28,8 +28,8 @@ impl Gate {
         if !may_collide {
             return None;
         }
-        let read = self.stored.get(kind, namespace, name);
         let soon = due.min(Instant::now() + FOR_A_NAME);
+        let read = self.reads.turn(soon).await?.get(kind, namespace, name);
         let found = tokio::time::timeout_at(soon, read).await.ok()?.ok()??;
         let is = if metadata(&found, "deletionTimestamp").is_some() {
             "is still being deleted; wait until it is gone"

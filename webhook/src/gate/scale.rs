@@ -1,5 +1,6 @@
 //! `/scale`: the review holds a number, not the object, so its parent is read once, live (decision 7).
 
+use super::stored::Turn;
 use super::{Decision, Endpoint, Gate, Judged, let_go, metadata};
 use crate::review::Request;
 use crate::review::rules::{self, MALFORMED, SLOW, STALE_PARENT};
@@ -91,19 +92,25 @@ impl Gate {
         match (endpoint, direction) {
             // Nothing to judge, and nothing may stand in the way.
             (Endpoint::Validate, Direction::Down) => Decision::default().into(),
-            (Endpoint::Validate, _) => match self
-                .parent(request, &stored, dialect.kind(), due)
-                .await
-            {
-                // At this revision nothing can be written any more, so whoever scales down need not hear of it from us.
-                Read::Moved(_) if direction == Direction::MayStart => Decision::default().into(),
-                Read::Moved(decision) | Read::Refused(decision) => decision.into(),
-                Read::Parent(parent) => self.scaled(endpoint, request, dialect, &parent, wanted),
-            },
-            // Only warnings come of it, so a parent that cannot be read in time is no reason for anything.
+            (Endpoint::Validate, _) => {
+                let turn = self.reads.turn(due).await;
+                match parent(turn, request, &stored, dialect.kind(), due).await {
+                    // At this revision nothing can be written any more, so whoever scales down need not hear of it from us.
+                    Read::Moved(_) if direction == Direction::MayStart => {
+                        Decision::default().into()
+                    }
+                    Read::Moved(decision) | Read::Refused(decision) => decision.into(),
+                    Read::Parent(parent) => {
+                        self.scaled(endpoint, request, dialect, &parent, wanted)
+                    }
+                }
+            }
+            // Only warnings come of it, so a parent that cannot be read in time is no reason for anything, and keeps nobody waiting whose
+            // verdict depends on a read.
             (Endpoint::Mutate, _) => {
                 let soon = due.min(Instant::now() + FOR_A_WARNING);
-                match self.parent(request, &stored, dialect.kind(), soon).await {
+                let turn = self.reads.turn_if_free();
+                match parent(turn, request, &stored, dialect.kind(), soon).await {
                     Read::Moved(_) | Read::Refused(_) => Decision::default().into(),
                     Read::Parent(parent) => {
                         self.scaled(endpoint, request, dialect, &parent, wanted)
@@ -134,47 +141,51 @@ impl Gate {
         };
         self.judge(endpoint, &review)
     }
+}
 
-    /// The parent, at exactly the revision that the request was made for.
-    async fn parent(
-        &self,
-        request: &Request<'_>,
-        stored: &Stored,
-        kind: &'static KindInfo,
-        due: Instant,
-    ) -> Read {
-        let name = request.name.as_ref();
-        let subject = format!("{} \"{name}\"", kind.singular);
-        let read = self.stored.get(kind, &request.namespace, name);
-        let found = match tokio::time::timeout_at(due, read).await {
-            Ok(Ok(found)) => found,
-            Ok(Err(why)) => {
-                return Read::Refused(Decision::refused(rules::refusal(
-                    &SLOW,
-                    "",
-                    format!(
-                        "{subject}: cannot be read to judge its scale ({why}); send the request again"
-                    ),
-                )));
-            }
-            Err(_) => {
-                return Read::Refused(Decision::refused(rules::refusal(
-                    &SLOW,
-                    "",
-                    format!(
-                        "{subject}: could not be read in time to judge its scale; send the request again"
-                    ),
-                )));
-            }
-        };
-        match found {
-            Some(parent) if stored.is(&parent) => Read::Parent(parent),
-            _ => Read::Moved(Decision::refused(rules::refusal(
-                &STALE_PARENT,
+/// The parent, at exactly the revision that the request was made for. Without a turn it is as late as one that does not come.
+async fn parent(
+    turn: Option<Turn<'_>>,
+    request: &Request<'_>,
+    stored: &Stored,
+    kind: &'static KindInfo,
+    due: Instant,
+) -> Read {
+    let name = request.name.as_ref();
+    let subject = format!("{} \"{name}\"", kind.singular);
+    let read = async {
+        let turn = turn?;
+        let read = turn.get(kind, &request.namespace, name);
+        tokio::time::timeout_at(due, read).await.ok()
+    };
+    let found = match read.await {
+        Some(Ok(found)) => found,
+        Some(Err(why)) => {
+            return Read::Refused(Decision::refused(rules::refusal(
+                &SLOW,
                 "",
-                format!("{subject}: changed while its scale was being judged; scale it again"),
-            ))),
+                format!(
+                    "{subject}: cannot be read to judge its scale ({why}); send the request again"
+                ),
+            )));
         }
+        None => {
+            return Read::Refused(Decision::refused(rules::refusal(
+                &SLOW,
+                "",
+                format!(
+                    "{subject}: could not be read in time to judge its scale; send the request again"
+                ),
+            )));
+        }
+    };
+    match found {
+        Some(parent) if stored.is(&parent) => Read::Parent(parent),
+        _ => Read::Moved(Decision::refused(rules::refusal(
+            &STALE_PARENT,
+            "",
+            format!("{subject}: changed while its scale was being judged; scale it again"),
+        ))),
     }
 }
 
