@@ -136,7 +136,8 @@ struct Running {
 }
 
 impl Ledger {
-    /// A ledger over a store. Must be called within a tokio runtime; actors live until the ledger is dropped.
+    /// A ledger over a store. Must be called within a tokio runtime; actors live until the ledger is dropped, or nobody has asked for
+    /// their quota for long.
     pub fn new(store: Arc<dyn QuotaStore>, settings: Settings, metrics: LedgerMetrics) -> Self {
         let inner = Inner {
             store,
@@ -249,9 +250,12 @@ impl Ledger {
         };
         let (reply, answer) = oneshot::channel();
         let waiting = Waiting::new(request, limit, reply);
-        let actor = self.actor(quota);
-        // A closed channel drops the message and with it the reply, so the answer below is the late one.
-        let _ = actor.messages.send(Message::Reserve(Box::new(waiting)));
+        let mut actor = self.actor(quota);
+        if let Err(unsent) = actor.messages.send(Message::Reserve(Box::new(waiting))) {
+            // It has ended in this very moment, for want of requests; the next one has only begun to wait.
+            actor = self.actor(quota);
+            let _ = actor.messages.send(unsent.0);
+        }
         if let Ok(Ok(answer)) = tokio::time::timeout_at(limit, answer).await {
             answer
         } else {
@@ -285,6 +289,7 @@ impl Ledger {
         );
         tokio::spawn(actor.run(receiver));
         let running = Running { messages, calls };
+        actors.retain(|_, running| !running.messages.is_closed());
         actors.insert(quota.clone(), running.clone());
         running
     }

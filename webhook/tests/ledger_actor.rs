@@ -341,6 +341,33 @@ async fn who_has_departed_is_not_decided_again_and_again() {
     assert_eq!(store.reads.load(Ordering::Relaxed), reads);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_nobody_asks_for_is_kept_by_nobody() {
+    let names: Vec<_> = (0..1000).map(|index| format!("q{index}")).collect();
+    let quotas: Vec<_> = names.iter().map(|name| (name.as_str(), 5)).collect();
+    let store = Memory::with(&quotas);
+    let ledger = replica(&store);
+    let tasks = || {
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks()
+    };
+    let before = tasks();
+    for name in &names {
+        let verdict = ledger.reserve(&[key(name)], start("a", 1), soon()).await;
+        assert!(admitted(&verdict), "{verdict:?}");
+    }
+    assert_eq!(tasks(), before + names.len());
+    tokio::time::sleep(Duration::from_mins(11)).await;
+    assert_eq!(tasks(), before);
+    for name in names.iter().take(2) {
+        let verdict = ledger.reserve(&[key(name)], start("b", 1), soon()).await;
+        assert!(admitted(&verdict), "{verdict:?}");
+        assert_eq!(store.book(name).pending.len(), 2);
+    }
+    assert_eq!(tasks(), before + 2);
+}
+
 #[tokio::test]
 async fn a_write_that_happened_unheard_is_not_made_twice() {
     for fault in [Fault::Unheard, Fault::Lost] {

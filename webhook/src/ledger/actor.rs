@@ -24,6 +24,9 @@ use super::store::{QuotaStore, StoreError, Stored};
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// How long to try to take back what was never answered; then the leader's expiry sees to it.
 const TAKE_BACK_FOR: Duration = Duration::from_secs(30);
+/// After so long without a request an actor ends; the next one begins another. Much longer than any answer is waited for, so that none of
+/// its holds is still to be told of.
+const IDLE: Duration = Duration::from_mins(10);
 
 /// What an actor is asked.
 #[derive(Debug)]
@@ -99,7 +102,7 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         if let Some(actor) = self.actor.take().and_then(|actor| actor.upgrade()) {
-            // If the actor has ended, so has the process; the leader expires the hold.
+            // If the actor has ended, so has the process, or it is long ago; the leader expires the hold.
             let _ = actor.send(Message::TakeBack(std::mem::take(&mut self.id)));
         }
     }
@@ -169,14 +172,19 @@ impl Actor {
         }
     }
 
-    /// Runs until all senders are gone.
+    /// Runs until all senders are gone, or nothing has come for long.
     pub async fn run(mut self, mut messages: mpsc::UnboundedReceiver<Message>) {
         loop {
             if self.waiting.is_empty() && self.take_back.is_empty() {
-                let Some(message) = messages.recv().await else {
-                    return;
-                };
-                self.take(message);
+                match timeout(IDLE, messages.recv()).await {
+                    Ok(Some(message)) => self.take(message),
+                    Ok(None) => return,
+                    Err(_) => {
+                        // What was sent in this very moment is still received, and done.
+                        messages.close();
+                        continue;
+                    }
+                }
             }
             sleep_until(self.next_write).await;
             while let Ok(message) = messages.try_recv() {
