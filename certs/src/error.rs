@@ -1,5 +1,7 @@
 //! What can go wrong with certificates.
 
+use std::time::Duration;
+
 /// An error of this crate. Each names the object and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -31,6 +33,14 @@ pub enum Error {
         object: String,
         /// The client's error.
         source: Box<kube::Error>,
+    },
+    /// The Kubernetes API neither answered nor refused.
+    #[error("the API server left {what} unanswered for {} s", .within.as_secs())]
+    Unanswered {
+        /// `the caBundles`.
+        what: &'static str,
+        /// For how long it was waited.
+        within: Duration,
     },
     /// Other replicas kept winning the write of the CA.
     #[error("Secret {0}: the write conflicted {1} times in a row; trying again at the next tick")]

@@ -5,6 +5,7 @@
 //!
 //! The `caBundle` is somebody else's too; it is only read back, for whether the API server would accept our leaf.
 
+use crate::answer::in_time;
 use crate::authority;
 use crate::bundle::{Held, Target};
 use crate::error::Error;
@@ -110,7 +111,7 @@ impl Files {
             let well = matches!(*self.state.borrow(), State::Ready { .. });
             if !well || matches!(replaced, Ok(true)) || looks >= BUNDLES_EACH {
                 looks = 0;
-                self.read_bundles().await;
+                self.bundles_read_back().await;
             }
             looks += 1;
             let state = match (self.verify(Timestamp::now()), replaced) {
@@ -146,22 +147,22 @@ impl Files {
         Ok(true)
     }
 
-    /// What the API server trusts. While it does not answer, what it said last counts.
-    async fn read_bundles(&mut self) {
+    /// While the API server does not answer, what it said last counts.
+    async fn bundles_read_back(&mut self) {
+        match in_time("the caBundles", self.read_bundles()).await {
+            Ok(bundles) => self.bundles = bundles,
+            Err(error) => tracing::warn!(%error, "the caBundle cannot be read back"),
+        }
+    }
+
+    /// What the API server trusts.
+    async fn read_bundles(&self) -> Result<Vec<String>, Error> {
         let mut bundles = Vec::new();
         for target in &self.targets {
-            match target.read(&self.client).await {
-                Ok(held) => {
-                    let held = held.unwrap_or_default();
-                    bundles.extend(Held::bundles(&held).map(str::to_owned));
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "the caBundle cannot be read back");
-                    return;
-                }
-            }
+            let held = target.read(&self.client).await?.unwrap_or_default();
+            bundles.extend(Held::bundles(&held).map(str::to_owned));
         }
-        self.bundles = bundles;
+        Ok(bundles)
     }
 
     fn verify(&self, now: Timestamp) -> Result<State, String> {
@@ -203,7 +204,9 @@ fn last_end(bundle: &str) -> Option<Timestamp> {
 mod tests {
     use super::*;
     use crate::authority::Authority;
+    use crate::bundle::TargetKind;
     use rcgen::{CertificateParams, Issuer, KeyPair};
+    use std::convert::Infallible;
 
     /// A CA of somebody else, and a leaf of it: both as PEM.
     fn pair(ca: &Issuer<'_, KeyPair>) -> (String, String) {
@@ -216,6 +219,44 @@ mod tests {
     fn client() -> kube::Client {
         let config = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
         kube::Client::try_from(config).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_the_api_server_hangs_a_new_pair_is_served_all_the_same() {
+        let unanswered = |_: hyper::Request<kube::client::Body>| {
+            std::future::pending::<Result<hyper::Response<kube::client::Body>, Infallible>>()
+        };
+        let hanging = kube::Client::new(tower::service_fn(unanswered), "default");
+        let now = Timestamp::now();
+        let ca = Authority::generate(now).unwrap();
+        let ca_der = ca.certificate().clone();
+        let key = KeyPair::from_pem(&ca.key_pem()).unwrap();
+        let issuer = Issuer::from_ca_cert_der(&ca_der, key).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let files = Pair {
+            certificate: dir.path().join("tls.crt"),
+            key: dir.path().join("tls.key"),
+        };
+        let write = || {
+            let (certificate, key) = pair(&issuer);
+            std::fs::write(&files.certificate, certificate).unwrap();
+            std::fs::write(&files.key, key).unwrap();
+        };
+        write();
+        let resolver = Arc::new(LeafResolver::default());
+        let targets = vec![Target {
+            kind: TargetKind::Validating,
+            name: "sluice".to_owned(),
+        }];
+        let name = "sluice.sluice-system.svc".to_owned();
+        let (follower, _watched) =
+            Files::new(hanging, files.clone(), name, targets, Arc::clone(&resolver));
+        tokio::spawn(follower.run(CancellationToken::new()));
+        tokio::time::sleep(LOOK).await;
+        let first = resolver.current().unwrap();
+        write();
+        tokio::time::sleep(Duration::from_mins(2)).await;
+        assert!(!Arc::ptr_eq(&first, &resolver.current().unwrap()));
     }
 
     #[tokio::test]

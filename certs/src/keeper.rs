@@ -3,6 +3,7 @@
 //! The tick follows the wall clock: a monotonic timer stands still while a machine sleeps, a certificate does not. What changes in
 //! between is heard by a watch, and brings the tick forward.
 
+use crate::answer::in_time;
 use crate::authority;
 use crate::bundle::{Held, Target};
 use crate::error::Error;
@@ -145,9 +146,10 @@ impl Keeper {
         });
     }
 
-    /// One round. What fails is told in the state; what was achieved before stays in use.
+    /// One round. What fails is told in the state; what was achieved before stays in use. An API server that does not answer
+    /// is waited for only so long: a leaf ends whether it answers or not.
     pub async fn tick(&mut self, now: Timestamp) -> State {
-        let reconciled = self.reconcile(now).await;
+        let reconciled = in_time("the CA and the caBundles", self.reconcile(now)).await;
         let minted = self.renew(now);
         let verified = self.verify(now);
         self.settled = verified.is_ok() && reconciled.is_ok() && minted.is_ok();

@@ -8,11 +8,13 @@
 //! * [`bundle`]: the `caBundle` of the webhook configurations, written by server-side apply and read back.
 //! * [`resolver`]: what rustls asks for the leaf at each handshake.
 //! * [`files`]: the leaf from two files, where somebody else keeps it.
+//! * `answer`: how long the API server is waited for.
 //! * `news`: changes of what is kept, by watches.
 //! * [`keeper`]: the wall-clock tick that keeps all of it true and tells whether the process may be ready.
 //!
 //! What is not here: the TLS server (`sluice-webhook`).
 
+mod answer;
 pub mod authority;
 pub mod bundle;
 pub mod error;

@@ -157,6 +157,35 @@ async fn an_api_that_is_away_changes_nothing_while_the_leaf_is_good_and_the_leaf
     assert!(leaf_ends > first.not_after());
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_api_that_never_answers_keeps_no_leaf_from_being_renewed() {
+    let fake = Fake::with_configurations(&[MUTATING, VALIDATING]);
+    let now = Timestamp::now();
+    let left = Arc::new(AtomicUsize::new(usize::MAX));
+    let resolver = Arc::new(LeafResolver::default());
+    let client = fake::client_for(&fake, Arc::clone(&left));
+    let (mut keeper, _) = Keeper::new(client, settings(), Arc::clone(&resolver));
+    let state = keeper.tick(now).await;
+    assert!(matches!(state, State::Ready { .. }), "{state:?}");
+    let first = resolver.current().unwrap();
+    left.store(0, Relaxed);
+    let later = keeper.tick(now + SignedDuration::from_hours(5 * 24));
+    let ticked = tokio::time::timeout(Duration::from_mins(5), later).await;
+    let Ok(State::Ready { leaf_ends, .. }) = ticked else {
+        panic!("{ticked:?}")
+    };
+    assert!(leaf_ends > first.not_after());
+    assert_eq!(resolver.current().unwrap().not_after(), leaf_ends);
+    // Once what is known is good no more, nobody is told that all is well.
+    let over = keeper.tick(now + authority::LIFETIME * 2).await;
+    assert_eq!(
+        over,
+        State::NotReady(
+            "the API server left the CA and the caBundles unanswered for 30 s".to_owned()
+        )
+    );
+}
+
 /// The CAs as they are stored.
 fn stored(fake: &Fake) -> Generations {
     let secret: Secret = serde_json::from_value(fake.objects[SECRET].clone()).unwrap();

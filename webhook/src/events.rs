@@ -30,6 +30,9 @@ const AGAIN: [Duration; 3] = [
     Duration::from_secs(3),
 ];
 
+/// An API server that hangs is given up after this long: others wait to be told meanwhile.
+const CALL: Duration = Duration::from_secs(10);
+
 /// Kubernetes takes notes of at most 1024 bytes.
 const LONGEST_NOTE: usize = 1024;
 
@@ -147,7 +150,7 @@ pub async fn write(
         let namespace = event.metadata.namespace.clone().unwrap_or_default();
         let api: Api<Event> = Api::namespaced(client.clone(), &namespace);
         match create(&api, &event).await {
-            Ok(_) => metrics.event("written"),
+            Ok(()) => metrics.event("written"),
             Err(error) => {
                 metrics.event("failed");
                 tracing::warn!(%error, reason = note.reason, "an Event could not be written");
@@ -156,16 +159,34 @@ pub async fn write(
     }
 }
 
-async fn create(api: &Api<Event>, event: &Event) -> kube::Result<Event> {
+/// Why an Event is lost.
+#[derive(Debug, thiserror::Error)]
+enum Lost {
+    #[error(transparent)]
+    Refused(#[from] kube::Error),
+    #[error("the API server did not answer within {} s", CALL.as_secs())]
+    Unanswered,
+}
+
+async fn create(api: &Api<Event>, event: &Event) -> Result<(), Lost> {
     for pause in AGAIN {
-        match api.create(&PostParams::default(), event).await {
-            Err(kube::Error::Api(status)) if matches!(status.code, 429 | 503 | 504) => {
+        match offer(api, event).await {
+            Err(Lost::Refused(kube::Error::Api(status)))
+                if matches!(status.code, 429 | 503 | 504) =>
+            {
                 tokio::time::sleep(pause).await;
             }
             ended => return ended,
         }
     }
-    api.create(&PostParams::default(), event).await
+    offer(api, event).await
+}
+
+async fn offer(api: &Api<Event>, event: &Event) -> Result<(), Lost> {
+    let params = PostParams::default();
+    let asked = tokio::time::timeout(CALL, api.create(&params, event)).await;
+    asked.map_err(|_| Lost::Unanswered)??;
+    Ok(())
 }
 
 fn event(note: &Note, instance: &str, now: Timestamp) -> Event {
@@ -248,5 +269,17 @@ mod tests {
             assert_eq!(written.is_ok(), is_written, "{codes:?}: {written:?}");
             assert_eq!(left.lock().unwrap().len(), unasked, "{codes:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_api_server_that_hangs_holds_the_next_events_up_for_seconds_only() {
+        let unanswered = |_: Request<kube::client::Body>| {
+            std::future::pending::<Result<Response<kube::client::Body>, Infallible>>()
+        };
+        let client = kube::Client::new(tower::service_fn(unanswered), "default");
+        let api: Api<Event> = Api::namespaced(client, "team-a");
+        let event = Event::default();
+        let asked = tokio::time::timeout(CALL * 2, create(&api, &event)).await;
+        assert!(matches!(asked, Ok(Err(Lost::Unanswered))), "{asked:?}");
     }
 }

@@ -31,6 +31,11 @@ use tokio_util::task::TaskTracker;
 /// Certificates are reconciled this often.
 const CERTIFICATE_TICK: Duration = Duration::from_mins(1);
 
+/// A connection to the API server on which nothing comes for so long is dead, and what waits on it begins anew on another: whatever asks
+/// without a time-out of its own would hang for ever on one that an API server's node took with it. A healthy watch
+/// has a bookmark about every minute.
+const SILENCE: Duration = Duration::from_secs(150);
+
 /// What keeps the process from running.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -121,7 +126,7 @@ impl Webhook {
     pub async fn bind(config: Config) -> Result<Self, Error> {
         let listener = listen(config.listen, "--listen").await?;
         let ops = listen(config.metrics_listen, "--metrics-listen").await?;
-        let client = client(config.kubeconfig.as_deref()).await?;
+        let client = client(config.kubeconfig.as_deref(), SILENCE).await?;
         Ok(Self {
             config,
             client,
@@ -308,7 +313,7 @@ async fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, 
         })
 }
 
-async fn client(kubeconfig: Option<&Path>) -> Result<kube::Client, Error> {
+async fn client(kubeconfig: Option<&Path>, silence: Duration) -> Result<kube::Client, Error> {
     let mut config = match kubeconfig {
         None => kube::Config::infer().await.map_err(Error::NoCluster)?,
         Some(path) => {
@@ -325,6 +330,7 @@ async fn client(kubeconfig: Option<&Path>) -> Result<kube::Client, Error> {
     // It would repeat 429, 503 and 504 by itself, fifteen times with doubling pauses, long after whoever waits for our answer has
     // gone. Who calls decides: requests are answered in time, everything else has a pace of its own.
     config.default_retry = false;
+    config.read_timeout = Some(silence);
     kube::Client::try_from(config).map_err(Error::Client)
 }
 
@@ -392,5 +398,48 @@ async fn keep_readiness(
             },
             () = stop.cancelled(), if !stop.is_cancelled() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::{Body, Bytes};
+    use axum::{Router, routing};
+    use futures::{TryStreamExt, stream};
+    use k8s_openapi::api::core::v1::Namespace;
+    use kube::api::WatchParams;
+    use std::convert::Infallible;
+
+    #[tokio::test]
+    async fn a_watch_on_which_nothing_comes_any_more_ends() {
+        // The head of an answer, then nothing for ever: so it looks when the API server's node has died.
+        let silent = || async { Body::from_stream(stream::pending::<Result<Bytes, Infallible>>()) };
+        let router = Router::new().fallback(routing::any(silent));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let dir = tempfile::tempdir().unwrap();
+        let kubeconfig = dir.path().join("kubeconfig");
+        let text = serde_json::json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "clusters": [{"name": "c", "cluster": {"server": format!("http://{address}")}}],
+            "users": [{"name": "c", "user": {}}],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
+        });
+        std::fs::write(&kubeconfig, text.to_string()).unwrap();
+        let client = client(Some(&kubeconfig), Duration::from_millis(300))
+            .await
+            .unwrap();
+        let api: kube::Api<Namespace> = kube::Api::all(client);
+        let watching = async {
+            let events = api.watch(&WatchParams::default(), "1").await?;
+            std::pin::pin!(events).try_next().await
+        };
+        let ended = tokio::time::timeout(Duration::from_secs(10), watching).await;
+        assert!(
+            matches!(ended, Ok(Err(_))),
+            "it ends, and not as if all were well: {ended:?}"
+        );
     }
 }
