@@ -194,12 +194,7 @@ impl Webhook {
             end.clone(),
         ));
         let shown = ops::router(Arc::clone(&metrics), readiness);
-        let ops_end = end.clone();
-        background.spawn(async move {
-            if let Err(error) = ops::run(ops, shown, ops_end).await {
-                tracing::error!(%error, "the metrics port failed");
-            }
-        });
+        background.spawn(ops::run(ops, shown, end.clone()));
 
         let copies = Arc::clone(&caches);
         let newest = move |key: &QuotaKey| copies.quota(key)?.stored.clone();

@@ -3,7 +3,7 @@
 //! * [`tls`]: versions, protocols, where the leaf comes from.
 //! * [`clients`]: whose certificate clients have to show, where that is asked for.
 //! * [`connection`]: one connection, with its time-outs; [`head`]: the one that hyper has not.
-//! * [`ops`]: metrics, health and readiness, on a plain port of their own.
+//! * [`ops`]: metrics, health and readiness, on a plain port of their own; `plain`: that port's limits.
 //!
 //! What is not here: what is answered ([`crate::http`]).
 
@@ -11,6 +11,7 @@ pub mod clients;
 pub mod connection;
 pub mod head;
 pub mod ops;
+mod plain;
 pub mod tls;
 pub mod unsent;
 
