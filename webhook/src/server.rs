@@ -2,6 +2,7 @@
 //!
 //! * [`tls`]: versions, protocols, where the leaf comes from.
 //! * [`clients`]: whose certificate clients have to show, where that is asked for.
+//! * [`places`]: how many connections there are at once, and which one makes room.
 //! * [`connection`]: one connection, with its time-outs; [`head`]: the one that hyper has not.
 //! * [`ops`]: metrics, health and readiness, on a plain port of their own; `plain`: that port's limits.
 //!
@@ -11,6 +12,7 @@ pub mod clients;
 pub mod connection;
 pub mod head;
 pub mod ops;
+pub mod places;
 mod plain;
 pub mod tls;
 pub mod unsent;
@@ -18,10 +20,10 @@ pub mod unsent;
 use crate::metrics::Metrics;
 use axum::Router;
 use connection::Patience;
+use places::Places;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -63,15 +65,10 @@ impl Server {
     /// Serves until told to drain, and returns when the last connection is gone or the time for it is up.
     pub async fn run(self, stop: Stop) {
         let acceptor = TlsAcceptor::from(self.tls);
-        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        let places = Places::new(CONNECTIONS);
         let open = TaskTracker::new();
         let cut_off = CancellationToken::new();
         loop {
-            let place = tokio::select! {
-                () = stop.drain.cancelled() => break,
-                place = Arc::clone(&places).acquire_owned() => place,
-            };
-            let Ok(place) = place else { break };
             let accepted = tokio::select! {
                 () = stop.drain.cancelled() => break,
                 accepted = self.listener.accept() => accepted,
@@ -84,6 +81,11 @@ impl Server {
                     continue;
                 }
             };
+            // Only once somebody is there: nobody has to make room for nobody.
+            let place = tokio::select! {
+                () = stop.drain.cancelled() => break,
+                place = places.take() => place,
+            };
             let counted = self.metrics.connection();
             let serving = connection::serve(
                 stream,
@@ -91,6 +93,7 @@ impl Server {
                 self.router.clone(),
                 self.patience,
                 stop.clone(),
+                place,
             );
             let cut_off = cut_off.clone();
             open.spawn(async move {
@@ -98,7 +101,7 @@ impl Server {
                     () = serving => {}
                     () = cut_off.cancelled() => {}
                 }
-                drop((place, counted));
+                drop(counted);
             });
         }
         drop(self.listener);

@@ -12,6 +12,8 @@
 mod server;
 mod support;
 
+use http_body_util::Full;
+use hyper::body::Bytes;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 use server::{ClientCa, Running, SOON, post, start, start_for};
@@ -266,8 +268,8 @@ async fn streams_that_are_reset_at_once_end_the_connection_and_no_other() {
     is_as_before(&running).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_crowd_that_says_nothing_holds_others_up_no_longer_than_a_handshake_may_take() {
+/// Whether a crowd's connections can be opened, both of their ends here.
+fn many_files_may_be_open() -> bool {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let files = limits.lines().find_map(|line| {
         line.strip_prefix("Max open files")?
@@ -281,6 +283,13 @@ async fn a_crowd_that_says_nothing_holds_others_up_no_longer_than_a_handshake_ma
         skip(&format!(
             "{files} open files are allowed, and 4096 are needed (ulimit -n 4096)"
         ));
+    }
+    files >= 4096
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_that_says_nothing_holds_others_up_no_longer_than_a_handshake_may_take() {
+    if !many_files_may_be_open() {
         return;
     }
     let running = start(Patience {
@@ -296,6 +305,77 @@ async fn a_crowd_that_says_nothing_holds_others_up_no_longer_than_a_handshake_ma
     assert!(answered.expect("in time"), "nobody else is served");
     is_as_before(&running).await;
     drop(crowd);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_that_spoke_once_makes_room_for_others() {
+    if !many_files_may_be_open() {
+        return;
+    }
+    for answers_pings in [true, false] {
+        let running = start(Patience::default()).await;
+        let mut crowd = Vec::new();
+        for _ in 0..1_024 {
+            crowd.push(spoke_once(&running, answers_pings).await);
+        }
+        let (first, _) = &crowd[0];
+        assert!(!first.is_closed(), "room was made for nobody");
+        for _ in 0..5 {
+            let answered = tokio::time::timeout(SOON, running.answers(None)).await;
+            assert!(answered.expect("in time"), "nobody else is served");
+        }
+        drop(crowd);
+        is_as_before(&running).await;
+    }
+}
+
+type Http2 = hyper::client::conn::http2::SendRequest<Full<Bytes>>;
+
+/// A connection that is kept after its first answer, and hears what the server says from then on, or nothing at all.
+async fn spoke_once(running: &Running, hears: bool) -> (Http2, Option<impl Future>) {
+    let stream = running.connect(&["h2"]).await.unwrap();
+    let (mut client, mut connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+    let asked = client.send_request(post("u"));
+    let answer = tokio::select! {
+        answer = asked => answer,
+        ended = &mut connection => panic!("{ended:?}"),
+    };
+    assert_eq!(answer.unwrap().status(), 200);
+    if hears {
+        tokio::spawn(connection);
+        return (client, None);
+    }
+    (client, Some(connection))
+}
+
+#[tokio::test]
+async fn who_only_answers_pings_is_asked_to_go_and_who_asks_now_and_then_is_not() {
+    let running = start(Patience {
+        idle: Duration::from_secs(1),
+        head: Duration::from_millis(400), // it is looked at four times as often
+        ..Patience::default()
+    })
+    .await;
+    let stream = running.connect(&["h2"]).await.unwrap();
+    let (mut client, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+    let connection = tokio::spawn(connection);
+    for _ in 0..20 {
+        assert_eq!(client.send_request(post("u")).await.unwrap().status(), 200);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let ended = tokio::time::timeout(SOON, connection).await;
+    assert!(
+        matches!(ended, Ok(Ok(Ok(())))),
+        "not ended, or not in good order: {ended:?}"
+    );
+    is_as_before(&running).await;
+    drop(client);
 }
 
 /// Told, and failed where everything is asked for.

@@ -2,6 +2,7 @@
 
 use super::Stop;
 use super::head::{Head, Noting};
+use super::places::Place;
 use super::unsent::{Noted, Unsent};
 use crate::review::room::WAITING;
 use axum::Router;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
@@ -35,9 +36,9 @@ pub struct Patience {
     /// For the other side to take something of what is written and, over HTTP/2, to open its window for all of an answer.
     /// Whoever reads nothing is cut off here.
     pub write: Duration,
-    /// Between the end of one HTTP/1.1 request and the end of the next one's head. Longer than the 90 s after which
-    /// an API server drops an idle connection itself: were it shorter, a review could meet a connection that we
-    /// are just closing.
+    /// Between the end of one request and the end of the next one's head; over HTTP/2: and its beginning. Longer than the 90 s
+    /// after which an API server drops an idle connection itself: were it shorter, a review could meet a
+    /// connection that we are just closing.
     pub idle: Duration,
     /// HTTP/2: a silent peer is asked for a sign of life this often, and has as long again to give it.
     pub ping: Duration,
@@ -71,17 +72,28 @@ const _: () = assert!(ALL_WINDOWS as usize >= (2 * WAITING + 16) * WINDOW as usi
 /// Header bytes, HTTP/1.1 and HTTP/2.
 const HEADERS: u32 = 16 << 10;
 
-/// Serves one connection until it ends, times out, has given its last answer since the server leaves, or is told to drain
-/// and has answered what it was at.
+/// Who is sent away has this long to end the connection; what was on its way to us just then is answered.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// While something of his is being answered he may stay longer: as long as an API server may wait for it.
+const LONGEST_FAREWELL: Duration = Duration::from_secs(30);
+
+/// Serves one connection until it ends, times out, has given its last answer since the server leaves, or is told to drain, or to make
+/// room, and has answered what it was at.
 pub async fn serve(
     stream: TcpStream,
     acceptor: TlsAcceptor,
     router: Router,
     patience: Patience,
     stop: Stop,
+    place: Place,
 ) {
     let _ = stream.set_nodelay(true); // a reply is one small write; an error shows at that write
-    let stream = match tokio::time::timeout(patience.handshake, acceptor.accept(stream)).await {
+    let handshake = tokio::time::timeout(patience.handshake, acceptor.accept(stream));
+    let Some(shaken) = place.wanted.run_until_cancelled(handshake).await else {
+        return;
+    };
+    let stream = match shaken {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             tracing::debug!(%error, "handshake failed");
@@ -94,7 +106,7 @@ pub async fn serve(
     };
     // Over HTTP/2 bytes come at any time, and a silent peer is pinged.
     let is_http1 = stream.get_ref().1.alpn_protocol() != Some(b"h2");
-    let head = Arc::new(Head::default());
+    let head = Arc::clone(&place.head);
     let stream = Noting::new(stream, Arc::clone(&head));
     let asked = Arc::new(AtomicBool::new(false));
     let (seen, heads) = (Arc::clone(&asked), Arc::clone(&head));
@@ -122,10 +134,17 @@ pub async fn serve(
     let mut first = pin!(tokio::time::sleep(patience.first_request));
     let mut waits_for_first = true;
     let mut draining = false;
-    let look = patience.head.min(patience.write) / 4;
+    let look = (patience.head.min(patience.write) / 4).min(FAREWELL);
     let mut looks = tokio::time::interval(look.max(Duration::from_millis(1)));
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut was_late = false;
+    let mut watched = Watched {
+        patience,
+        is_http1,
+        head,
+        unsent,
+        was_late: false,
+        sent_away: None,
+    };
     loop {
         tokio::select! {
             // The connection first: after a pause of our own its bytes may be there already, and nobody was late.
@@ -144,24 +163,68 @@ pub async fn serve(
                 waits_for_first = false;
             }
             _ = looks.tick() => {
-                if is_http1 && head.begun().is_some_and(|begun| begun.elapsed() > patience.head) {
-                    tracing::debug!("a request's head took too long");
+                if let Some(why) = watched.cut_off_for() {
+                    tracing::debug!(why, "cut off");
                     return;
                 }
-                let waits = head.stuck().into_iter().chain(unsent.oldest()).min();
-                let late = waits.is_some_and(|since| since.elapsed() > patience.write);
-                // Twice: after a pause of our own the answers are only about to be sent.
-                if late && was_late {
-                    tracing::debug!("nobody reads the answers");
-                    return;
+                if watched.is_idle() {
+                    watched.sent_away = Some(Instant::now());
+                    connection.as_mut().graceful_shutdown();
                 }
-                was_late = late;
+            }
+            () = place.wanted.cancelled(), if watched.sent_away.is_none() => {
+                watched.sent_away = Some(Instant::now());
+                connection.as_mut().graceful_shutdown();
             }
             () = stop.drain.cancelled(), if !draining => {
                 draining = true;
                 connection.as_mut().graceful_shutdown();
             }
         }
+    }
+}
+
+/// A connection, as it is looked at time and again.
+struct Watched {
+    patience: Patience,
+    is_http1: bool,
+    head: Arc<Head>,
+    unsent: Arc<Unsent>,
+    was_late: bool,
+    /// Since when it ought to end by itself.
+    sent_away: Option<Instant>,
+}
+
+impl Watched {
+    /// Why it ends at once, if it does.
+    fn cut_off_for(&mut self) -> Option<&'static str> {
+        let Patience { head, write, .. } = self.patience;
+        if self.is_http1
+            && self
+                .head
+                .begun()
+                .is_some_and(|begun| begun.elapsed() > head)
+        {
+            return Some("a request's head took too long");
+        }
+        let unsent = self.unsent.oldest();
+        let waits = self.head.stuck().into_iter().chain(unsent).min();
+        let late = waits.is_some_and(|since| since.elapsed() > write);
+        // Twice: after a pause of our own the answers are only about to be sent.
+        if late && self.was_late {
+            return Some("nobody reads the answers");
+        }
+        self.was_late = late;
+        let leaving_for = self.sent_away?.elapsed();
+        let done = self.head.quiet().is_some() && unsent.is_none();
+        (leaving_for > if done { FAREWELL } else { LONGEST_FAREWELL })
+            .then_some("it did not end by itself")
+    }
+
+    /// Over HTTP/2, for which hyper has no such time-out: whoever answers pings would stay for ever.
+    fn is_idle(&self) -> bool {
+        let quiet = self.head.quiet().filter(|_| !self.is_http1);
+        self.sent_away.is_none() && quiet.is_some_and(|since| since.elapsed() > self.patience.idle)
     }
 }
 

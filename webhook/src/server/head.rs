@@ -6,26 +6,51 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-/// What is known of the head that is being read.
+/// What is known of the head that is being read, and of the requests before it.
 #[derive(Debug, Default)]
 pub struct Head {
-    answering: AtomicUsize,
+    requests: Mutex<Requests>,
     begun: Mutex<Option<Instant>>,
     stuck: Mutex<Option<Instant>>,
+}
+
+#[derive(Debug)]
+struct Requests {
+    answering: usize,
+    /// When the last one was answered; at first: when there was none yet.
+    last: Instant,
+}
+
+impl Default for Requests {
+    fn default() -> Self {
+        Self {
+            answering: 0,
+            last: Instant::now(),
+        }
+    }
 }
 
 impl Head {
     /// A whole head has arrived. Until the returned guard is dropped its request is being answered.
     pub fn complete(self: &Arc<Self>) -> Answering {
-        self.answering.fetch_add(1, Ordering::Relaxed);
+        self.requests().answering += 1;
         self.set(None);
         Answering(Arc::clone(self))
+    }
+
+    /// Since when no request is being answered; `None`: one is.
+    pub fn quiet(&self) -> Option<Instant> {
+        let requests = self.requests();
+        (requests.answering == 0).then_some(requests.last)
+    }
+
+    fn requests(&self) -> MutexGuard<'_, Requests> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Since when a head is being read; `None`: none is.
@@ -53,7 +78,7 @@ impl Head {
     }
 
     fn bytes_came(&self) {
-        if self.answering.load(Ordering::Relaxed) == 0 && self.begun().is_none() {
+        if self.quiet().is_some() && self.begun().is_none() {
             self.set(Some(Instant::now()));
         }
     }
@@ -65,7 +90,9 @@ pub struct Answering(Arc<Head>);
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.0.answering.fetch_sub(1, Ordering::Relaxed);
+        let mut requests = self.0.requests();
+        requests.answering -= 1;
+        requests.last = Instant::now();
     }
 }
 
