@@ -7,7 +7,7 @@
 use crate::gate::Verb;
 use crate::metrics::Answered;
 use axum::http::HeaderMap;
-use opentelemetry::propagation::TextMapPropagator;
+use opentelemetry::propagation::{Extractor, TextMapPropagator};
 use opentelemetry::trace::{Span, SpanKind, Tracer, TracerProvider};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_http::{Bytes, HeaderExtractor, HttpClient, HttpError, Request, Response};
@@ -25,6 +25,12 @@ const CALL: Duration = Duration::from_secs(5);
 
 /// Longest that the end of the process waits for the last spans to be told.
 const LAST_WORDS: Duration = Duration::from_secs(3);
+
+/// Characters of a uid or a name that are told; an API server's uids and names are shorter. A queue of thousands of spans holds them.
+const LONGEST: usize = 256;
+
+/// Bytes of a header by which a parent is handed down; what is longer is not heard.
+const LONGEST_PARENT: usize = 512;
 
 /// Where the API is below the address that OTLP speaks of.
 const PATH: &str = "/v1/traces";
@@ -117,14 +123,14 @@ impl Traces {
         let end = SystemTime::now();
         let parent = self
             .parents
-            .extract_with_context(&Context::new(), &HeaderExtractor(seen.headers));
+            .extract_with_context(&Context::new(), &Short(HeaderExtractor(seen.headers)));
         let mut attributes = vec![
-            KeyValue::new("sluice.uid", seen.uid.to_owned()),
+            KeyValue::new("sluice.uid", cut(seen.uid)),
             KeyValue::new("sluice.endpoint", answered.endpoint.word()),
             KeyValue::new("sluice.kind", answered.kind),
             KeyValue::new("sluice.operation", answered.verb.word()),
-            KeyValue::new("k8s.namespace.name", seen.namespace.to_owned()),
-            KeyValue::new("sluice.name", seen.name.to_owned()),
+            KeyValue::new("k8s.namespace.name", cut(seen.namespace)),
+            KeyValue::new("sluice.name", cut(seen.name)),
             KeyValue::new("sluice.dry_run", seen.dry_run),
             KeyValue::new("sluice.verdict", word(answered.raw.is_some())),
             KeyValue::new("sluice.answer", word(answered.denied)),
@@ -157,6 +163,25 @@ impl Traces {
         if let Ok(Err(error)) = told.await {
             tracing::warn!(%error, "the last spans were not told");
         }
+    }
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(LONGEST).collect()
+}
+
+/// Headers without those that are too long.
+struct Short<'a>(HeaderExtractor<'a>);
+
+impl Extractor for Short<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0
+            .get(key)
+            .filter(|value| value.len() <= LONGEST_PARENT)
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys()
     }
 }
 
@@ -205,5 +230,78 @@ impl HttpClient for Client {
             Ok::<_, HttpError>(response.body(answer.bytes().await?)?)
         });
         call.await?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::Endpoint;
+    use axum::http::HeaderValue;
+    use opentelemetry_sdk::error::OTelSdkResult;
+    use opentelemetry_sdk::trace::SpanData;
+    use std::sync::Mutex;
+
+    #[derive(Clone, Debug, Default)]
+    struct Told(Arc<Mutex<Vec<SpanData>>>);
+
+    impl opentelemetry_sdk::trace::SpanExporter for Told {
+        async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+            self.0.lock().unwrap().extend(batch);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_span_is_short_whatever_was_sent() {
+        let told = Told::default();
+        let provider = SdkTracerProvider::builder()
+            .with_simple_exporter(told.clone())
+            .build();
+        let traces = Traces {
+            tracer: provider.tracer("sluice"),
+            provider,
+            parents: TraceContextPropagator::new(),
+        };
+        let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let mut headers = HeaderMap::new();
+        headers.insert("traceparent", HeaderValue::from_static(parent));
+        let members: Vec<_> = (0..30)
+            .map(|member| format!("m{member}={}", "v".repeat(250)))
+            .collect();
+        headers.insert("tracestate", members.join(",").parse().unwrap());
+        let (long, name) = ("\u{e9}".repeat(1 << 20), "analytics");
+        let seen = Seen {
+            headers: &headers,
+            uid: &long,
+            namespace: &long,
+            name,
+            dry_run: false,
+        };
+        let answered = Answered {
+            endpoint: Endpoint::Validate,
+            kind: "SessionCluster",
+            verb: Verb::Update,
+            raw: None,
+            denied: false,
+            took: Duration::from_micros(40),
+            ledger: None,
+        };
+        traces.review(&seen, &answered);
+        let told = told.0.lock().unwrap();
+        let [span] = told.as_slice() else {
+            panic!("{told:?}")
+        };
+        for (key, expected) in [
+            ("sluice.uid", "\u{e9}".repeat(256)),
+            ("k8s.namespace.name", "\u{e9}".repeat(256)),
+            ("sluice.name", name.to_owned()),
+        ] {
+            let attribute = span.attributes.iter().find(|told| told.key.as_str() == key);
+            assert_eq!(attribute.unwrap().value.as_str(), expected, "{key}");
+        }
+        let parent = span.parent_span_id.to_string();
+        assert_eq!(parent, "b7ad6b7169203331", "the parent is heard");
+        assert_eq!(span.span_context.trace_state().header(), "");
     }
 }
