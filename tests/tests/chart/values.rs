@@ -192,9 +192,11 @@ async fn values_do_what_they_say() {
             .iter()
             .all(|c| c["whenUnsatisfiable"] == "ScheduleAnyway")
     );
+    let budget = &find(&plain, "PodDisruptionBudget", "sluice")["spec"];
+    assert_eq!(budget["maxUnavailable"], 1);
     assert_eq!(
-        find(&plain, "PodDisruptionBudget", "sluice")["spec"]["maxUnavailable"],
-        1
+        budget["unhealthyPodEvictionPolicy"], "AlwaysAllow",
+        "pods that are not ready would hold up every drain"
     );
     for crd in plain
         .iter()
