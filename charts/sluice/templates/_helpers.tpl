@@ -245,12 +245,10 @@ spec:
   {{- end }}
   # The grace, then up to 23 s: requests that are under way, spans, what follows from decisions.
   terminationGracePeriodSeconds: {{ add $values.webhook.shutdownGraceSeconds 30 }}
+  {{- with $values.podSecurityContext }}
   securityContext:
-    runAsNonRoot: true
-    runAsUser: 65532
-    runAsGroup: 65532
-    seccompProfile:
-      type: RuntimeDefault
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
   {{- if $values.spread }}
   topologySpreadConstraints:
   {{- range list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}

@@ -102,6 +102,7 @@ fn everything_that_renders_is_valid(stage: &Stage) {
             "commonLabels.team=a",
             "podLabels.x=y",
             "podAnnotations.p=q",
+            "podSecurityContext.runAsUser=null",
             "nodeSelector.n=m",
             "tolerations[0].operator=Exists",
             "priorityClassName=system-cluster-critical",

@@ -399,6 +399,30 @@ async fn labels_from_two_values_stand_once() {
     }
 }
 
+/// Where the cluster itself gives each namespace its users, a pod that names one is not made.
+#[tokio::test]
+async fn a_field_of_the_security_context_can_be_taken_out() {
+    let Some(assets) = helm().await else { return };
+    let helm = Helm::new(&assets, None);
+    let rendered = helm.template(&[
+        "podSecurityContext.runAsUser=null",
+        "podSecurityContext.fsGroup=7",
+        "controller.placement=deployment",
+    ]);
+    let all = documents(&rendered.ok());
+    let pods = [
+        &find(&all, "Deployment", "sluice")["spec"]["template"]["spec"],
+        &find(&all, "Deployment", "sluice-controller")["spec"]["template"]["spec"],
+        &find(&all, "Pod", "sluice-test")["spec"],
+    ];
+    for pod in pods {
+        assert_eq!(
+            pod["securityContext"],
+            json!({"runAsNonRoot": true, "runAsGroup": 65532, "fsGroup": 7, "seccompProfile": {"type": "RuntimeDefault"}})
+        );
+    }
+}
+
 #[tokio::test]
 async fn the_certificate_comes_from_whom_the_values_say() {
     let Some(assets) = helm().await else { return };
