@@ -65,3 +65,61 @@ pub enum Command {
     /// Run the controller until SIGTERM.
     Controller(controller::ControllerArgs),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifests::IMAGE;
+    use crate::manifests::installation::{Choices, read};
+
+    /// Arguments of a container as the chart renders them, and further ones.
+    fn parsed(container: usize, further: &[&str]) -> Command {
+        let choices = Choices {
+            image: IMAGE,
+            namespace: "sluice-system",
+            replicas: 2,
+            operator: None,
+        };
+        let workload = read(&choices).unwrap().workload;
+        let deployment = workload
+            .iter()
+            .find(|object| object["kind"] == "Deployment");
+        let args =
+            &deployment.unwrap()["spec"]["template"]["spec"]["containers"][container]["args"];
+        let args: Vec<&str> = args
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|arg| arg.as_str())
+            .collect();
+        let all = [&["sluice"], args.as_slice(), &args[1..], further].concat();
+        Cli::try_parse_from(all).unwrap().command
+    }
+
+    #[test]
+    fn what_comes_after_the_charts_own_arguments_wins() {
+        let further = [
+            "--shutdown-grace=3",
+            "--log=debug",
+            "--client-ca=ca.pem",
+            "--client-name=a",
+            "--client-name=b",
+        ];
+        let Command::Webhook(webhook) = parsed(0, &further) else {
+            panic!("no webhook")
+        };
+        assert_eq!((webhook.shutdown_grace, &*webhook.log), (3, "debug"));
+        assert_eq!(
+            webhook.client_name,
+            ["a", "b"],
+            "what may be given several times is collected"
+        );
+        let further = ["--metrics-listen=[::]:9", "--ledger-only", "--ledger-only"];
+        let Command::Controller(controller) = parsed(1, &further) else {
+            panic!("no controller")
+        };
+        let listen = controller.metrics_listen.map(|address| address.to_string());
+        assert_eq!(listen.as_deref(), Some("[::]:9"));
+        assert!(controller.ledger_only);
+    }
+}

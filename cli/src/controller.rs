@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 /// Run the controller until SIGTERM: it keeps the quota ledger true, and runs session clusters, their jobs and Deployments.
 #[derive(Debug, Args)]
+#[command(args_override_self = true)] // the chart's extraArgs come after its own
 pub struct ControllerArgs {
     /// Kubeconfig file; without it KUBECONFIG, else the pod's service account
     #[arg(long, value_name = "FILE")]

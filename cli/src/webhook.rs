@@ -18,6 +18,7 @@ use std::time::Duration;
 
 /// Run the admission webhook until SIGTERM.
 #[derive(Debug, Args)]
+#[command(args_override_self = true)] // the chart's extraArgs come after its own
 pub struct WebhookArgs {
     /// Where reviews are taken, over TLS
     #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:10250")]

@@ -313,6 +313,11 @@ async fn values_do_what_they_say() {
     ] {
         assert!(args.contains(&arg), "{arg}: {args:?}");
     }
+    assert_eq!(
+        args.last(),
+        Some(&"--shutdown-grace=3"),
+        "the last one counts, so what users give comes last"
+    );
     let role = find(&more, "Role", "sluice-operator-config");
     assert_eq!(role["metadata"]["namespace"], "flink-operator");
     assert_eq!(
