@@ -18,7 +18,7 @@ pub const LIFETIME: SignedDuration = SignedDuration::from_hours(5 * 365 * 24);
 /// A CA is replaced when less than this is left: 60 days, many times a leaf's life.
 pub const RENEW_BEFORE: SignedDuration = SignedDuration::from_hours(60 * 24);
 
-/// Certificates are valid from one hour before they are made, for clocks that lag behind.
+/// A CA is valid from one hour before it is made, for clocks that lag behind; and so are its leaves, whenever they are made.
 pub const BACKDATE: SignedDuration = SignedDuration::from_hours(1);
 
 /// A CA with its key.
@@ -132,7 +132,8 @@ impl Authority {
 
     /// Makes and signs a leaf for these host names and addresses.
     pub fn sign(&self, names: &[String], now: Timestamp) -> Result<Leaf, Error> {
-        Leaf::mint(&self.issuer, self.not_after, names, now)
+        let lives = (self.not_before, self.not_after);
+        Leaf::mint(&self.issuer, lives, names, now)
     }
 }
 

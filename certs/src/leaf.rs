@@ -1,6 +1,6 @@
 //! The leaf: the certificate that a process serves. Its key is made in the process and never leaves it.
 
-use crate::authority::{self, BACKDATE, later, moment};
+use crate::authority::{self, later, moment};
 use crate::error::Error;
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, KeyUsagePurpose};
@@ -21,14 +21,13 @@ pub const LIFETIME: SignedDuration = SignedDuration::from_hours(7 * 24);
 #[derive(Clone, Debug)]
 pub struct Leaf {
     certified: Arc<CertifiedKey>,
-    not_before: Timestamp,
     not_after: Timestamp,
 }
 
 impl Leaf {
     pub(crate) fn mint(
         issuer: &Issuer<'_, KeyPair>,
-        issuer_ends: Timestamp,
+        (issuer_begins, issuer_ends): (Timestamp, Timestamp),
         names: &[String],
         now: Timestamp,
     ) -> Result<Self, Error> {
@@ -39,11 +38,11 @@ impl Leaf {
         let key = KeyPair::generate().map_err(failed)?;
         // A leaf that outlives its CA would look fine until the day it does not verify.
         let not_after = later(now, LIFETIME)?.min(issuer_ends);
-        let not_before = later(now, -BACKDATE)?;
         let mut params = CertificateParams::new(names.to_vec()).map_err(failed)?;
         params.serial_number = Some(authority::random_serial());
         params.distinguished_name = authority::subject("sluice-webhook");
-        params.not_before = moment(not_before)?;
+        // Not from our own clock: where that is ahead, the leaf would not be valid yet for any API server.
+        params.not_before = moment(issuer_begins)?;
         params.not_after = moment(not_after)?;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -57,7 +56,6 @@ impl Leaf {
         )?;
         Ok(Self {
             certified: Arc::new(certified),
-            not_before,
             not_after,
         })
     }
@@ -77,14 +75,13 @@ impl Leaf {
         let first = chain
             .first()
             .ok_or_else(|| unreadable("there is no certificate in it".to_owned()))?;
-        let (not_before, not_after) = authority::validity(first).map_err(unreadable)?;
+        let (_, not_after) = authority::validity(first).map_err(unreadable)?;
         let key =
             PrivateKeyDer::from_pem_slice(key).map_err(|error| unreadable(format!("{error:?}")))?;
         let certified = CertifiedKey::from_der(chain, key, &ring::default_provider())
             .map_err(|error| unreadable(error.to_string()))?;
         Ok(Self {
             certified: Arc::new(certified),
-            not_before,
             not_after,
         })
     }
@@ -99,9 +96,10 @@ impl Leaf {
         self.not_after
     }
 
-    /// Whether less than a third of its life is left, or it is not valid yet, since the clock was set back.
+    /// Whether less than a third of its life is left, or more than all of it, since the clock was set back.
     pub fn is_due(&self, now: Timestamp) -> bool {
-        now < self.not_before || self.not_after.duration_since(now) < LIFETIME / 3
+        let left = self.not_after.duration_since(now);
+        left < LIFETIME / 3 || left > LIFETIME
     }
 
     /// Whether a client that trusts this bundle (PEM) and asks for this name accepts the leaf now.
@@ -175,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leaf_is_valid_an_hour_ago_and_renewed_at_a_third_left() {
+    fn a_leaf_is_valid_as_long_ago_as_its_ca_and_renewed_at_a_third_left() {
         let now = Timestamp::now();
         let ca = Authority::generate(now).unwrap();
         let leaf = ca.sign(&names(), now).unwrap();
@@ -197,6 +195,16 @@ mod tests {
             )
             .is_err()
         );
+    }
+
+    #[test]
+    fn a_leaf_of_a_machine_whose_clock_is_ahead_is_valid_now() {
+        let now = Timestamp::now();
+        let ca = Authority::generate(now).unwrap();
+        let leaf = ca
+            .sign(&names(), now + SignedDuration::from_hours(8))
+            .unwrap();
+        leaf.verify(ca.certificate_pem(), "127.0.0.1", now).unwrap();
     }
 
     #[test]
