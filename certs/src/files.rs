@@ -205,7 +205,7 @@ mod tests {
     use super::*;
     use crate::authority::Authority;
     use crate::bundle::TargetKind;
-    use rcgen::{CertificateParams, Issuer, KeyPair};
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
     use std::convert::Infallible;
 
     /// A CA of somebody else, and a leaf of it: both as PEM.
@@ -319,5 +319,35 @@ mod tests {
         follower.bundles = vec![stranger.certificate_pem().to_owned()];
         let why = follower.verify(now).unwrap_err();
         assert!(why.contains("UnknownIssuer"), "{why}");
+    }
+
+    /// As `openssl req -x509` makes it, unless it is told otherwise.
+    #[tokio::test]
+    async fn a_leaf_that_signed_itself_as_a_ca_is_good_where_the_bundle_is_that_leaf() {
+        let now = Timestamp::now();
+        let key = KeyPair::generate().unwrap();
+        let mut params =
+            CertificateParams::new(vec!["sluice.sluice-system.svc".to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let pem = params.self_signed(&key).unwrap().pem();
+        let leaf = Leaf::from_pem("a test", pem.as_bytes(), key.serialize_pem().as_bytes());
+        let resolver = Arc::new(LeafResolver::default());
+        resolver.replace(leaf.unwrap());
+        let files = Pair {
+            certificate: PathBuf::new(),
+            key: PathBuf::new(),
+        };
+        for (name, ready) in [("sluice.sluice-system.svc", true), ("other.svc", false)] {
+            let (mut follower, _watched) = Files::new(
+                client(),
+                files.clone(),
+                name.to_owned(),
+                Vec::new(),
+                Arc::clone(&resolver),
+            );
+            follower.bundles = vec![pem.clone()];
+            let state = follower.verify(now);
+            assert_eq!(state.is_ok(), ready, "{name}: {state:?}");
+        }
     }
 }

@@ -1,11 +1,10 @@
 //! The leaf: the certificate that a process serves. Its key is made in the process and never leaves it.
 
+use crate::acceptance::Acceptance;
 use crate::authority::{self, later, moment};
 use crate::error::Error;
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, KeyUsagePurpose};
-use rustls::RootCertStore;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -104,27 +103,13 @@ impl Leaf {
 
     /// Whether a client that trusts this bundle (PEM) and asks for this name accepts the leaf now.
     pub fn verify(&self, bundle: &str, name: &str, now: Timestamp) -> Result<(), Error> {
-        let unreadable = |why: String| Error::Unreadable {
-            what: "the caBundle".to_owned(),
-            why,
-        };
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(bundle.as_bytes()) {
-            let certificate = certificate.map_err(|error| unreadable(format!("{error:?}")))?;
-            roots
-                .add(certificate)
-                .map_err(|error| unreadable(error.to_string()))?;
-        }
-        let verifier = WebPkiServerVerifier::builder_with_provider(
-            Arc::new(roots),
-            Arc::new(ring::default_provider()),
-        )
-        .build()
-        .map_err(|error| unreadable(error.to_string()))?;
-        let name = ServerName::try_from(name.to_owned())
-            .map_err(|error| unreadable(format!("{name}: {error}")))?;
+        let acceptance = Acceptance::by(bundle.as_bytes())?;
+        let name = ServerName::try_from(name.to_owned()).map_err(|error| Error::Unreadable {
+            what: format!("the name {name}"),
+            why: error.to_string(),
+        })?;
         let seconds = u64::try_from(now.as_second()).map_err(|_| Error::Clock(now.to_string()))?;
-        verifier.verify_server_cert(
+        acceptance.verify_server_cert(
             self.certified.end_entity_cert()?,
             self.certified.cert.get(1..).unwrap_or_default(),
             &name,

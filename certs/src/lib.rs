@@ -2,6 +2,7 @@
 //!
 //! * [`authority`]: the CA: how it is made, written as PEM and read back, and how it signs.
 //! * [`leaf`]: the certificate that a process serves; its key never leaves the process.
+//! * [`acceptance`]: whether the API server accepts a leaf.
 //! * [`generations`]: the CAs that one Secret holds, and the bundle of all of them.
 //! * [`rotation`]: when the CA is replaced, in phases; a pure decision.
 //! * [`store`]: that Secret, written by compare-and-swap so that all replicas share one CA.
@@ -14,6 +15,7 @@
 //!
 //! What is not here: the TLS server (`sluice-webhook`).
 
+pub mod acceptance;
 mod answer;
 pub mod authority;
 pub mod bundle;
@@ -27,6 +29,7 @@ pub mod resolver;
 pub mod rotation;
 pub mod store;
 
+pub use acceptance::Acceptance;
 pub use error::Error;
 pub use keeper::{Keeper, Settings, State};
 pub use resolver::LeafResolver;

@@ -2,9 +2,9 @@
 
 use anyhow::{Context, Result};
 use k8s_openapi::jiff::Timestamp;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection};
+use sluice_certs::Acceptance;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,18 +34,12 @@ pub(super) async fn shake(host: String, port: u16, name: String, bundle: Vec<u8>
 }
 
 fn attempt(host: &str, port: u16, name: &str, bundle: &[u8]) -> Result<Handshake> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(bundle) {
-        let certificate = certificate
-            .map_err(|error| anyhow::anyhow!("the caBundle cannot be read: {error:?}"))?;
-        roots
-            .add(certificate)
-            .context("the caBundle cannot be read")?;
-    }
+    let acceptance = Acceptance::by(bundle)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
+        .dangerous() // to judge otherwise than by webpki alone
+        .with_custom_certificate_verifier(Arc::new(acceptance))
         .with_no_client_auth();
     let name = ServerName::try_from(name.to_owned())?;
     let mut connection = ClientConnection::new(Arc::new(config), name)?;
@@ -81,4 +75,53 @@ fn attempt(host: &str, port: u16, name: &str, bundle: &[u8]) -> Result<Handshake
     let (_, leaf) = x509_parser::parse_x509_certificate(leaf)?;
     let ends = Timestamp::from_second(leaf.validity().not_after.timestamp())?;
     Ok(Handshake::Verified(ends))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+    use rustls::ServerConfig;
+    use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+    use std::net::TcpListener;
+
+    const NAME: &str = "sluice.sluice-system.svc";
+
+    /// What comes of a handshake by this bundle with whoever serves this certificate.
+    async fn shaken(served: &rcgen::Certificate, key: &KeyPair, bundle: &str) -> Handshake {
+        let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![served.der().clone()], private)
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let answering = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut connection = rustls::ServerConnection::new(Arc::new(config)).unwrap();
+            // A client that refuses goes away.
+            while connection.is_handshaking() && connection.complete_io(&mut stream).is_ok() {}
+        });
+        let host = "127.0.0.1".to_owned();
+        let bundle = bundle.as_bytes().to_vec();
+        let came = shake(host, port, NAME.to_owned(), bundle).await;
+        answering.join().unwrap();
+        came
+    }
+
+    #[tokio::test]
+    async fn what_the_api_server_accepts_is_accepted_here() {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec![NAME.to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let own = params.self_signed(&key).unwrap();
+        let came = shaken(&own, &key, &own.pem()).await;
+        assert!(matches!(came, Handshake::Verified(_)), "{came:?}");
+        let stranger = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let came = shaken(&own, &key, &stranger.pem()).await;
+        assert!(matches!(came, Handshake::Refused(_)), "{came:?}");
+    }
 }
