@@ -1,5 +1,6 @@
 //! What can go wrong with certificates.
 
+use jiff::Timestamp;
 use std::time::Duration;
 
 /// An error of this crate. Each names the object and what to do.
@@ -45,6 +46,17 @@ pub enum Error {
     /// Other replicas kept winning the write of the CA.
     #[error("Secret {0}: the write conflicted {1} times in a row; trying again at the next tick")]
     Contended(String, u32),
+    /// Our clock is not the API server's, and by ours the CA does not count.
+    #[error(
+        "by this machine's clock, which shows {ours:.0}, the CA is not valid; by the API server's, {theirs:.0}, nothing is to be done \
+         about that: set this machine's clock"
+    )]
+    Astray {
+        /// What our clock shows.
+        ours: Timestamp,
+        /// What the API server's shows.
+        theirs: Timestamp,
+    },
     /// A point in time that the certificate format cannot express.
     #[error("the system's clock shows {0}, which no certificate can carry; set the clock")]
     Clock(String),

@@ -11,7 +11,7 @@ use crate::generations::{Generations, certificates};
 use crate::leaf::Leaf;
 use crate::news;
 use crate::resolver::LeafResolver;
-use crate::rotation::{self, Pace, Situation};
+use crate::rotation::{self, Pace, Situation, Step};
 use crate::store::{CaStore, Found, Read};
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
@@ -182,12 +182,13 @@ impl Keeper {
             let found = match self.store.read().await? {
                 Read::Found(found) => found,
                 Read::Missing => {
-                    self.store.create(&self.restored(&held, now)?).await?;
+                    let wanted = self.restored(&held, self.store.time(now).await?)?;
+                    self.store.create(&wanted).await?;
                     continue;
                 }
                 Read::Unusable(broken, error) => {
                     tracing::warn!(%error, "CA cannot be used; it is replaced");
-                    let wanted = self.restored(&held, now)?;
+                    let wanted = self.restored(&held, self.store.time(now).await?)?;
                     self.store.repair(*broken, &wanted).await?;
                     continue;
                 }
@@ -229,14 +230,7 @@ impl Keeper {
             bundles.push(bundle);
         }
         self.bundles = bundles;
-        let situation = Situation {
-            held: &found.generations,
-            written: found.written,
-            request: found.request,
-            bundles: &self.bundles,
-            now,
-        };
-        let Some(step) = rotation::step(&situation, self.settings.pace)? else {
+        let Some(step) = self.due(&found, now).await? else {
             return Ok(true);
         };
         let written = self
@@ -247,6 +241,33 @@ impl Keeper {
             tracing::info!(not_after = %step.generations.current.not_after(), "{}", step.what);
         }
         Ok(false)
+    }
+
+    /// The step that is due by our clock, and by the API server's where that shows something else: replicas would undo each other's
+    /// steps without end if each went by a clock of its own.
+    async fn due(&self, found: &Found, now: Timestamp) -> Result<Option<Step>, Error> {
+        let by = |now| {
+            let situation = Situation {
+                held: &found.generations,
+                written: found.written,
+                request: found.request,
+                bundles: &self.bundles,
+                now,
+            };
+            rotation::step(&situation, self.settings.pace)
+        };
+        let Some(step) = by(now)? else {
+            return Ok(None);
+        };
+        let theirs = self.store.time(now).await?;
+        if theirs == now {
+            return Ok(Some(step));
+        }
+        let step = by(theirs)?;
+        if step.is_none() && !found.generations.current.is_valid(now) {
+            return Err(Error::Astray { ours: now, theirs });
+        }
+        Ok(step)
     }
 
     /// The CAs of a Secret that is gone or broken: those that we know; else a new one, beside those that are trusted now, for other

@@ -66,7 +66,7 @@ pub struct Situation<'a> {
     pub request: Option<Request>,
     /// The bundles of all webhooks, as they were read back.
     pub bundles: &'a [String],
-    /// By our own clock.
+    /// By our own clock, or the API server's.
     pub now: Timestamp,
 }
 

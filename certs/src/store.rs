@@ -1,13 +1,16 @@
 //! The Secret with the CAs: read through the API, written by compare-and-swap, so that any number of replicas that start or step
 //! on at once end up with one CA. Whoever loses the race reads what the winner wrote.
 
+use crate::authority::BACKDATE;
 use crate::error::Error;
 use crate::generations::Generations;
 use crate::rotation::Request;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{Api, PostParams};
+use kube::api::{Api, GetParams, PostParams};
+use kube::client::Body;
+use kube::core::Request as Ask;
 use std::collections::BTreeMap;
 
 /// Annotation of the Secret by which somebody asks for another CA: `now` or `distrust`, see [`Request`].
@@ -91,6 +94,29 @@ impl CaStore {
             })),
             Err(error) => Read::Unusable(Box::new(secret), error),
         })
+    }
+
+    /// By which time the Secret is written: the API server's where our own is further from it than a CA is backdated, else our own.
+    ///
+    /// # Errors
+    /// The API server did not answer.
+    pub async fn time(&self, ours: Timestamp) -> Result<Timestamp, Error> {
+        let failed = |source| Error::api("asking for the time with", self.what(), source);
+        let question = Ask::new(self.api.resource_url())
+            .get(&self.name, &GetParams::default())
+            .map_err(|error| failed(kube::Error::BuildRequest(error)))?;
+        let client = self.api.clone().into_client();
+        let answer = client
+            .send(question.map(Body::from))
+            .await
+            .map_err(failed)?;
+        // Every answer carries it, also one that refuses.
+        let date = answer.headers().get("date");
+        let theirs = date
+            .and_then(|date| jiff::fmt::rfc2822::parse(date.to_str().ok()?).ok())
+            .map(|date| date.timestamp());
+        let apart = |theirs: &Timestamp| theirs.duration_since(ours).abs() > BACKDATE;
+        Ok(theirs.filter(apart).unwrap_or(ours))
     }
 
     /// Makes the Secret. Whether it was written; if not, there is one by now.

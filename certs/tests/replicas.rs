@@ -346,6 +346,83 @@ async fn whoever_asks_for_another_ca_gets_one_in_phases() {
     assert!(certificates(&after).iter().all(|pem| !before.contains(pem)));
 }
 
+/// The clock of the API server moves on to `now`.
+fn set_clock(fake: &Shared, now: Timestamp) {
+    fake.lock().unwrap().clock = Some(now);
+}
+
+fn writes(fake: &Shared) -> usize {
+    let fake = fake.lock().unwrap();
+    fake.stored.iter().filter(|path| *path == SECRET).count()
+}
+
+#[tokio::test]
+async fn a_replica_whose_clock_is_behind_says_so_and_does_not_undo_what_the_others_do() {
+    let fake = Fake::with_configurations(&[MUTATING, VALIDATING]);
+    let mut now = Timestamp::now();
+    let lag = SignedDuration::from_hours(2);
+    let ((mut right, _), (mut behind, _)) = (keeper(&fake), keeper(&fake));
+    set_clock(&fake, now);
+    right.tick(now).await;
+    let first = stored(&fake.lock().unwrap()).current;
+    for _ in 0..10 {
+        now += SignedDuration::from_secs(5);
+        set_clock(&fake, now);
+        let State::NotReady(why) = behind.tick(now - lag).await else {
+            panic!("by its clock the CA is not valid yet")
+        };
+        assert!(why.contains("set this machine's clock"), "{why}");
+        let state = right.tick(now).await;
+        assert!(matches!(state, State::Ready { .. }), "{state:?}");
+    }
+    assert_eq!(writes(&fake), 1, "the CA was made, and left alone");
+    fake.lock().unwrap().objects.get_mut(SECRET).unwrap()["metadata"]["annotations"] =
+        serde_json::json!({"sluice.dev/rotate-ca": "now"});
+    let (pace, minute) = (Pace::default(), SignedDuration::from_mins(1));
+    for pause in [minute, minute, pace.dwell, minute, minute] {
+        now += pause;
+        set_clock(&fake, now);
+        behind.tick(now - lag).await;
+        let state = right.tick(now).await;
+        assert!(matches!(state, State::Ready { .. }), "{state:?}");
+    }
+    let held = stored(&fake.lock().unwrap());
+    assert_ne!(held.current.certificate_pem(), first.certificate_pem());
+    assert!(held.current.is_valid(now) && held.next.is_none());
+    assert_eq!(writes(&fake), 3, "announced, and signs");
+}
+
+#[tokio::test]
+async fn a_ca_that_a_machine_with_a_wrong_clock_makes_is_valid_for_the_others() {
+    let now = Timestamp::now();
+    for astray in [-2, 8].map(SignedDuration::from_hours) {
+        let fake = Fake::with_configurations(&[MUTATING, VALIDATING]);
+        set_clock(&fake, now);
+        let ((mut first, leaf), (mut second, _)) = (keeper(&fake), keeper(&fake));
+        first.tick(now + astray).await;
+        let bundle = fake.lock().unwrap().bundle(VALIDATING);
+        let leaf = leaf.current().unwrap();
+        leaf.verify(&bundle, "127.0.0.1", now).unwrap();
+        let state = second.tick(now).await;
+        assert!(matches!(state, State::Ready { .. }), "{astray}: {state:?}");
+        assert_eq!(writes(&fake), 1, "{astray}");
+    }
+}
+
+#[tokio::test]
+async fn a_ca_that_is_not_valid_yet_by_the_api_servers_clock_either_is_replaced() {
+    let fake = Fake::with_configurations(&[MUTATING, VALIDATING]);
+    let now = Timestamp::now();
+    let ahead = now + SignedDuration::from_hours(8);
+    set_clock(&fake, ahead);
+    let (mut keeper, _) = keeper(&fake);
+    keeper.tick(ahead).await;
+    set_clock(&fake, now);
+    let state = keeper.tick(now).await;
+    assert!(matches!(state, State::Ready { .. }), "{state:?}");
+    assert!(stored(&fake.lock().unwrap()).current.is_valid(now));
+}
+
 /// Three replicas rotate; one of them dies after each possible number of calls to the API server. Whatever is stored, and whenever, both
 /// bundles trust the leaf of each replica that lives: a request that comes in between is answered.
 #[tokio::test(start_paused = true)]

@@ -4,6 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http_body_util::BodyExt;
 use hyper::{Method, Request, Response, StatusCode};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
 use kube::client::Body;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -18,6 +20,10 @@ pub struct Fake {
     pub applied: Vec<(String, String)>,
     /// Paths whose write came too late.
     pub conflicts: Vec<String>,
+    /// Paths of what was stored.
+    pub stored: Vec<String>,
+    /// What its clock shows, where it tells.
+    pub clock: Option<Timestamp>,
     pub down: bool,
     pub check: Option<Check>,
     version: u64,
@@ -50,18 +56,16 @@ pub fn client_for(fake: &Shared, left: Arc<AtomicUsize>) -> kube::Client {
             // Let the other replicas get between a read and the write that follows it.
             tokio::task::yield_now().await;
             let sent: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-            let (status, answer) = fake.lock().unwrap().answer(
-                &parts.method,
-                parts.uri.path(),
-                parts.uri.query(),
-                sent,
-            );
-            Ok::<_, Infallible>(
-                Response::builder()
-                    .status(status)
-                    .body(Body::from(answer.to_string().into_bytes()))
-                    .unwrap(),
-            )
+            let mut fake = fake.lock().unwrap();
+            let (status, answer) =
+                fake.answer(&parts.method, parts.uri.path(), parts.uri.query(), sent);
+            let mut response = Response::builder().status(status);
+            if let Some(clock) = &fake.clock {
+                let date = DateTimePrinter::new().timestamp_to_rfc9110_string(clock);
+                response = response.header("date", date.unwrap());
+            }
+            let body = Body::from(answer.to_string().into_bytes());
+            Ok::<_, Infallible>(response.body(body).unwrap())
         }
     });
     kube::Client::new(service, "default")
@@ -162,6 +166,10 @@ impl Fake {
     fn store(&mut self, path: String, mut object: Value) -> (StatusCode, Value) {
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        if let Some(clock) = self.clock {
+            object["metadata"]["managedFields"] = json!([{"manager": "sluice-certs", "operation": "Update", "time": clock.to_string()}]);
+        }
+        self.stored.push(path.clone());
         self.objects.insert(path, object.clone());
         if let Some(check) = self.check.take() {
             check(self);
