@@ -124,10 +124,8 @@ impl Context {
             return Ok(true);
         }
         let uid = deployment.uid().unwrap_or_default();
-        let places = namespaces(deployment, None, &self.index.of(&uid));
-        let made = self.hand.read_all(&uid, &places).await?;
-        self.index.correct(&uid, &made);
-        Ok(made.is_empty())
+        let places = namespaces(deployment, None, &self.target(deployment).await?);
+        Ok(self.read_all(&uid, &places).await?.is_empty())
     }
 
     /// Writes what a plan says, but for its step; `false` where somebody else wrote first.

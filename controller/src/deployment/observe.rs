@@ -10,7 +10,7 @@ use super::decide::decide;
 use super::frozen::Frozen;
 use super::identity;
 use super::place::demand;
-use super::reconcile::{Context, Error, Knowledge, kube};
+use super::reconcile::{Context, Knowledge};
 use super::settle::is_over;
 use super::sight::{Answer, Decision, Flink, Observed, Told};
 use crate::flink::{FlinkClient, FlinkError, Snapshot, TriggerId};
@@ -64,18 +64,17 @@ impl Context {
         deployment: &Deployment,
         run: Option<&Job>,
         made: &[Made],
-    ) -> Result<Read, Error> {
-        let target = self.place.target(deployment).await;
-        let target = target.map_err(kube("reading the target's namespace"))?;
+        target: Target,
+    ) -> Read {
         let (flink, stop) = self.ask(deployment, run, made).await;
-        Ok(Read {
+        Read {
             demand: demand(deployment),
             spoilt: self.spoilt(deployment, &target),
             target,
             frozen: run.map(Frozen::of).unwrap_or_default(),
             flink,
             stop,
-        })
+        }
     }
 
     /// Why no objects can be made of the spec, if so: it is tried with a run that does not exist.

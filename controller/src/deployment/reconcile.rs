@@ -24,6 +24,7 @@ use crate::runtime::made::Made;
 use crate::runtime::status::{self, Written};
 use crate::session_cluster::decide::Proof;
 use crate::session_cluster::health::AddressOf;
+use crate::session_cluster::target::Target;
 
 /// After somebody else wrote first.
 const OUTDATED: Duration = Duration::from_millis(200);
@@ -144,13 +145,17 @@ impl Context {
     pub(super) async fn turn(&self, deployment: &mut Deployment) -> Result<Option<Again>, Error> {
         let uid = deployment.uid().unwrap_or_default();
         let run = self.newest_run(deployment).await?;
+        let target = self.target(deployment).await?;
+        let places = namespaces(deployment, run.as_ref(), &target);
         let mut known = Knowledge {
-            made: self.index.of(&uid),
+            made: self.index.of(&uid, &places),
             proof: Proof::Watched,
             gate: None,
             savepoints: None,
         };
-        let mut read = self.read(deployment, run.as_ref(), &known.made).await?;
+        let mut read = self
+            .read(deployment, run.as_ref(), &known.made, target)
+            .await;
         let plan = loop {
             match read.decide(deployment, run.as_ref(), &known, None) {
                 Decision::Act(plan) => break plan,
@@ -160,9 +165,7 @@ impl Context {
                     known.gate = Some(verdict.map_err(kube("reading the namespace"))?);
                 }
                 Decision::ReadAll => {
-                    let places = namespaces(deployment, run.as_ref(), &known.made);
-                    known.made = self.hand.read_all(&uid, &places).await?;
-                    self.index.correct(&uid, &known.made);
+                    known.made = self.read_all(&uid, &places).await?;
                     known.proof = Proof::Read;
                 }
                 Decision::ReadSavepoints => {
@@ -269,6 +272,20 @@ impl Context {
         Ok(Some(run))
     }
 
+    /// Where the next run's pods go.
+    pub(super) async fn target(&self, deployment: &Deployment) -> Result<Target, Error> {
+        let target = self.place.target(deployment).await;
+        target.map_err(kube("reading the target's namespace"))
+    }
+
+    /// What was made for a Deployment and lies in these namespaces, past every cache.
+    pub(super) async fn read_all(&self, uid: &str, places: &[String]) -> Result<Vec<Made>, Error> {
+        let since = self.index.changed(uid);
+        let made = self.hand.read_all(uid, places).await?;
+        self.index.correct(uid, places, &made, since);
+        Ok(made)
+    }
+
     pub(super) async fn is_newest(&self, deployment: &Deployment) -> Result<bool, Error> {
         let namespace = deployment.namespace().unwrap_or_default();
         let api: Api<Deployment> = Api::namespaced(self.client.clone(), &namespace);
@@ -289,11 +306,20 @@ pub(super) fn namespace_of(deployment: &Deployment, run: Option<&Job>) -> String
         .unwrap_or_default()
 }
 
-/// Namespaces that something of the Deployment may lie in.
-pub(super) fn namespaces(deployment: &Deployment, run: Option<&Job>, made: &[Made]) -> Vec<String> {
-    let mut all: Vec<String> = made.iter().map(|made| made.namespace.clone()).collect();
-    all.push(namespace_of(deployment, run));
-    all.extend(deployment.namespace());
+/// Namespaces that something of the Deployment may lie in: its own, those that its newest run and its status name before anything is made there,
+/// and its target's, should the status have been lost.
+pub(super) fn namespaces(
+    deployment: &Deployment,
+    run: Option<&Job>,
+    target: &Target,
+) -> Vec<String> {
+    let status = deployment.status.as_ref();
+    let mut all: Vec<String> = deployment.namespace().into_iter().collect();
+    all.extend(run.and_then(|run| run.spec.target_namespace.clone()));
+    all.extend(status.and_then(|status| status.target_namespace.clone()));
+    if let Target::At(namespace) = target {
+        all.push(namespace.clone());
+    }
     all.sort();
     all.dedup();
     all

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::decide::{Finalizer, Plan, Step};
 use super::health::Asked;
+use super::observe::namespaces;
 use super::reconcile::{Context, NEWS, PAUSE, ReconcileError};
 use super::scene::jobmanager_pod;
 use super::state::Refusal;
@@ -107,7 +108,7 @@ pub(super) async fn act(
             Written::Stored(_) => replaced(uid, cluster, context),
         }
     }
-    let made = context.index.of(uid);
+    let made = context.index.of(uid, &namespaces(cluster, context));
     if let (Some(pod), Some(address)) = (jobmanager_pod(&made), address(&made, context)) {
         let asked = Asked {
             namespace: cluster.namespace().unwrap_or_default(),

@@ -17,7 +17,6 @@ use crate::ledger::gate::Verdict;
 use crate::objects::{FlinkCluster, Names, build};
 use crate::runtime::call::call;
 use crate::runtime::hand::HandError;
-use crate::runtime::made::Made;
 
 /// Of the objects that are seen to.
 const KIND: &str = "SessionCluster";
@@ -40,7 +39,8 @@ pub(super) async fn plan(
     } else {
         Ok(MilliCpu::ZERO)
     };
-    let mut made = context.index.of(uid);
+    let places = namespaces(cluster, context);
+    let mut made = context.index.of(uid, &places);
     let mut proof = Proof::Watched;
     let mut gate = None;
     let mut flink_id = None;
@@ -92,26 +92,33 @@ pub(super) async fn plan(
                 flink_id = Some(ask_flink_id(cluster, uid, namespace, context).await?);
             }
             Decision::ReadAll => {
-                made = context
-                    .hand
-                    .read_all(uid, &namespaces(cluster, &made))
-                    .await?;
-                context.index.correct(uid, &made);
+                let since = context.index.changed(uid);
+                made = context.hand.read_all(uid, &places).await?;
+                context.index.correct(uid, &places, &made, since);
                 proof = Proof::Read;
             }
         }
     }
 }
 
-/// Namespaces that something of the cluster may lie in.
-fn namespaces(cluster: &SessionCluster, made: &[Made]) -> Vec<String> {
+/// Namespaces that something of the cluster may lie in: its own, the one that its status names before anything is made there, and the one that
+/// its target names now, should the status have been lost.
+pub(super) fn namespaces(cluster: &SessionCluster, context: &Context) -> Vec<String> {
     let status = cluster.status.as_ref();
-    let mut all: Vec<String> = made.iter().map(|made| made.namespace.clone()).collect();
-    all.extend(cluster.namespace());
+    let mut all: Vec<String> = cluster.namespace().into_iter().collect();
     all.extend(status.and_then(|status| status.target_namespace.clone()));
+    all.extend(defined(cluster, context));
     all.sort();
     all.dedup();
     all
+}
+
+/// The namespace that its target names, where there is that target.
+fn defined(cluster: &SessionCluster, context: &Context) -> Option<String> {
+    let name = cluster.spec.deployment_target_name.as_deref()?;
+    let own = cluster.namespace().unwrap_or_default();
+    let target = context.targets.get(&ObjectRef::new(name).within(&own))?;
+    Some(target.spec.kubernetes.namespace.clone())
 }
 
 /// Where its pods run. Where they run already they stay.
@@ -124,10 +131,7 @@ async fn place(cluster: &SessionCluster, context: &Context) -> Result<Target, Re
         return Ok(Target::At(namespace));
     }
     let name = cluster.spec.deployment_target_name.as_deref();
-    let defined = name.and_then(|name| {
-        let target = context.targets.get(&ObjectRef::new(name).within(&own))?;
-        Some(target.spec.kubernetes.namespace.clone())
-    });
+    let defined = defined(cluster, context);
     match target::resolve(&own, name, defined.as_deref()) {
         Target::At(namespace) if namespace != own => {
             let labels = context.namespaces.labels(&namespace).await;
