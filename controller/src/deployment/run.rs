@@ -22,6 +22,7 @@ use crate::objects::BuildSettings;
 use crate::runtime::events::Events;
 use crate::runtime::hand::Hand;
 use crate::runtime::index::Index;
+use crate::runtime::watched::all_due;
 use crate::savepoint::Whose;
 use crate::session_cluster::health::AddressOf;
 
@@ -112,9 +113,8 @@ impl Deployments {
             watcher(Api::<Deployment>::all(self.client.clone()), all())
                 .default_backoff()
                 .modify(slim),
-        )
-        .touched_objects()
-        .map_ok(|deployment| ObjectRef::from_obj(&deployment));
+        );
+        let of_deployments = all_due(of_deployments, deployments.clone());
         // Those of Deployments are read past every cache where they are decided upon; here they are only heard of.
         let of_session_jobs = watcher(Api::<SessionJob>::all(self.client.clone()), all())
             .default_backoff()

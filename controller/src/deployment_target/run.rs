@@ -24,7 +24,7 @@ use crate::metrics::metrics;
 use crate::runtime::call::{CallError, call};
 use crate::runtime::events::Events;
 use crate::runtime::status::{self, Written};
-use crate::runtime::watched::Watched;
+use crate::runtime::watched::{Watched, all_due};
 
 /// Objects per page of the first list.
 const PAGE: u32 = 100;
@@ -87,20 +87,19 @@ impl DeploymentTargets {
                     target.metadata.managed_fields = None;
                     target.metadata.annotations = None;
                 }),
-        )
-        .touched_objects()
-        .map_ok(|target| vec![ObjectRef::from_obj(&target)]);
+        );
+        let of_targets = all_due(of_targets, targets.clone()).map_ok(|target| vec![target]);
         let known = targets.clone();
         let of_namespaces = reflector::reflector(
             namespace_writer,
             watcher(Api::<PartialObjectMeta<Namespace>>::all(client()), all())
                 .default_backoff()
                 .modify(slim),
-        )
-        .touched_objects()
-        .map_ok(move |namespace| {
-            let name = namespace.name_any();
-            which(&known, |target| target.spec.kubernetes.namespace == name)
+        );
+        let of_namespaces = all_due(of_namespaces, namespaces.clone()).map_ok(move |namespace| {
+            which(&known, |target| {
+                target.spec.kubernetes.namespace == namespace.name
+            })
         });
         let known = targets.clone();
         let of_references = futures::stream::unfold(told, |mut told| async move {

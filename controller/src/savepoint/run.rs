@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use kube::api::Api;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::controller::{Action, Config, applier};
-use kube::runtime::reflector::{self, ObjectRef};
+use kube::runtime::reflector;
 use kube::runtime::watcher::{self, watcher};
 use kube::{Client, Resource, ResourceExt};
 use sluice_api::{Savepoint, SavepointState};
@@ -25,6 +25,7 @@ use crate::metrics::metrics;
 use crate::runtime::call::{CallError, call};
 use crate::runtime::events::Events;
 use crate::runtime::status::{self, Written};
+use crate::runtime::watched::all_due;
 use crate::session_job::snapshot::millis;
 
 /// Savepoints that are seen to at once.
@@ -104,7 +105,7 @@ impl Savepoints {
     /// Sees to every Savepoint for ever. Dropping the future ends everything at once, whatever is under way.
     pub async fn run(&self) {
         let (store, writer) = reflector::store::<Savepoint>();
-        let queue = reflector::reflector(
+        let events = reflector::reflector(
             writer,
             watcher(
                 Api::<Savepoint>::all(self.client.clone()),
@@ -112,10 +113,8 @@ impl Savepoints {
             )
             .default_backoff()
             .modify(slim),
-        )
-        .touched_objects()
-        .map(|savepoint| savepoint.map(|savepoint| ObjectRef::from_obj(&savepoint)))
-        .inspect(|event| {
+        );
+        let queue = all_due(events, store.clone()).inspect(|event| {
             if let Err(error) = event {
                 tracing::warn!(%error, "watching Savepoints failed; the watch is opened again");
             }

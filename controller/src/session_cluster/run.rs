@@ -23,7 +23,7 @@ use crate::objects::BuildSettings;
 use crate::objects::config::REST_PORT;
 use crate::runtime::events::Events;
 use crate::runtime::index::Index;
-use crate::runtime::watched::{Watched, touched, watched};
+use crate::runtime::watched::{Watched, due, watched};
 
 /// Objects per page of the first list.
 const PAGE: u32 = 100;
@@ -122,11 +122,12 @@ impl SessionClusters {
             }
         });
         let forgetful = Arc::clone(&context);
-        let changed = clusters.events().filter_map(move |event| {
+        let known = clusters.store();
+        let changed = clusters.events().flat_map(move |event| {
             if let Event::Delete(cluster) = &*event {
                 forgetful.forget(&cluster.uid().unwrap_or_default());
             }
-            std::future::ready(touched(&event).map(ObjectRef::from_obj))
+            futures::stream::iter(due(&event, &known))
         });
         let told = futures::stream::unfold(told, |mut told| async move {
             told.recv().await.map(|who| (who, told))

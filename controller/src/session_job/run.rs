@@ -10,7 +10,7 @@ use kube::api::Api;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::controller::{Action, Config, applier};
 use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::watcher::{self, watcher};
+use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, ResourceExt};
 use sluice_api::{Savepoint, SessionCluster, SessionJob};
 
@@ -20,7 +20,7 @@ use crate::fetch::{FetchError, Reach};
 use crate::flink::{FlinkError, FlinkHttp, Timeouts};
 use crate::metrics::metrics;
 use crate::runtime::events::Events;
-use crate::runtime::watched::{Watched, touched};
+use crate::runtime::watched::{Watched, all_due};
 
 /// Jobs that are seen to at once: a submission takes a while.
 const AT_ONCE: u16 = 32;
@@ -77,6 +77,13 @@ impl SessionJobs {
         })
     }
 
+    /// With this way to Flink, and its room for answers, which others share.
+    #[must_use]
+    pub fn flink(mut self, flink: FlinkHttp) -> Self {
+        self.flink = flink;
+        self
+    }
+
     /// With another way to find session clusters.
     #[must_use]
     pub fn resolver(mut self, resolver: Resolver) -> Self {
@@ -128,13 +135,19 @@ impl SessionJobs {
             watcher(Api::<SessionJob>::all(self.client.clone()), all())
                 .default_backoff()
                 .modify(slim_job),
-        )
-        .touched_objects()
-        .map_ok(|job| vec![ObjectRef::from_obj(&job)]);
+        );
+        let of_jobs = all_due(of_jobs, jobs.clone()).map_ok(|job| vec![job]);
         let known = jobs.clone();
-        let of_clusters = clusters.events().filter_map(move |event| {
-            let jobs = touched(&event).map(|cluster| on_cluster(&known, cluster));
-            std::future::ready(jobs.map(Ok))
+        let of_clusters = clusters.events().map(move |event| {
+            Ok(match &*event {
+                Event::Apply(cluster) | Event::Delete(cluster) => on_cluster(&known, cluster),
+                Event::Init | Event::InitApply(_) => Vec::new(),
+                // As in `due`.
+                Event::InitDone => {
+                    let all = known.state();
+                    all.iter().map(|job| ObjectRef::from_obj(&**job)).collect()
+                }
+            })
         });
         let of_savepoints = watcher(Api::<Savepoint>::all(self.client.clone()), all())
             .default_backoff()
