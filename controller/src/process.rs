@@ -169,9 +169,10 @@ pub async fn run(config: Config) -> Result<(), Error> {
         sightings: Arc::default(),
         settings: Settings::default(),
     };
-    let jobs = SessionJobs::new(client.clone(), &config.instance, reach)?
-        .fixed_address(config.flink_address.clone());
     let flink = FlinkHttp::new(Timeouts::default())?;
+    let jobs = SessionJobs::new(client.clone(), &config.instance, reach)?
+        .flink(flink.clone())
+        .fixed_address(config.flink_address.clone());
     let address = address(config.flink_address.clone());
     let build = BuildSettings {
         sluice_image: config.sluice_image.clone(),

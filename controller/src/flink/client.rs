@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::{Client, Method, RequestBuilder, Url, redirect};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use reqwest::{Client, Method, RequestBuilder, Response, Url, header, redirect};
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
+use super::answer::{Body, LONGEST, LONGEST_OF_JOB, Room, few, sum_of};
 use super::cause;
 use super::error::{FlinkError, Meaning};
 use super::types::{
@@ -15,9 +16,6 @@ use super::types::{
     TaskManager, TaskManagers,
 };
 use crate::http;
-
-/// Most bytes of an answer that are read: a few thousand TaskManagers, or a job of a few thousand tasks.
-const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
 
 /// How long each sort of call may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,11 +41,12 @@ impl Default for Timeouts {
     }
 }
 
-/// Makes clients for many clusters that share connections. Cheap to clone.
+/// Makes clients for many clusters that share connections, and room for their answers. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct FlinkHttp {
     client: Client,
     timeouts: Timeouts,
+    pub(super) room: Room,
 }
 
 impl FlinkHttp {
@@ -66,7 +65,11 @@ impl FlinkHttp {
             .pool_idle_timeout(Duration::from_secs(4))
             .build()
             .map_err(http::HttpError::from)?;
-        Ok(Self { client, timeouts })
+        Ok(Self {
+            client,
+            timeouts,
+            room: Room::new(),
+        })
     }
 
     /// The REST API at this address, such as `http://10.96.3.4:8081`.
@@ -128,8 +131,22 @@ pub struct JarRun {
 
 #[derive(Deserialize)]
 struct Tasks {
-    #[serde(rename = "status-counts", default)]
-    status_counts: std::collections::BTreeMap<String, u32>,
+    /// Tasks that neither run nor have ended well.
+    #[serde(rename = "status-counts", default, deserialize_with = "waiting")]
+    waiting: u64,
+}
+
+fn waiting<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    sum_of(deserializer, |state| {
+        !matches!(state, "RUNNING" | "FINISHED")
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Metrics {
+    #[serde(deserialize_with = "few")]
+    all: Vec<Metric>,
 }
 
 #[derive(Deserialize)]
@@ -150,7 +167,7 @@ struct Started {
 
 #[derive(Deserialize)]
 struct Jars {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "few")]
     files: Vec<Jar>,
 }
 
@@ -164,6 +181,7 @@ struct Jar {
 /// What Flink answers where it has failed.
 #[derive(Deserialize)]
 struct Errors {
+    #[serde(deserialize_with = "few")]
     errors: Vec<String>,
 }
 
@@ -192,7 +210,7 @@ impl FlinkClient {
 
     /// One job; `None` where Flink does not know it.
     pub async fn job(&self, job: &JobId) -> Result<Option<JobDetails>, FlinkError> {
-        optional(self.get(&["jobs", job.as_str()]).await)
+        optional(self.about(job).await)
     }
 
     /// Why a job has failed or restarted last, in a sentence; `None` where it has not.
@@ -218,12 +236,8 @@ impl FlinkClient {
 
     /// Whether every task of a job runs. Flink calls a job RUNNING that still waits for slots.
     pub async fn tasks_run(&self, job: &JobId) -> Result<bool, FlinkError> {
-        let found: Tasks = self.get(&["jobs", job.as_str()]).await?;
-        let mut waiting = found
-            .status_counts
-            .iter()
-            .filter(|(state, _)| !matches!(state.as_str(), "RUNNING" | "FINISHED"));
-        Ok(waiting.all(|(_, number)| *number == 0))
+        let found: Tasks = self.about(job).await?;
+        Ok(found.waiting == 0)
     }
 
     /// How often a job has restarted, as its JobManager counts; `None` where it does not count (yet).
@@ -233,9 +247,9 @@ impl FlinkClient {
             .request(Method::GET, url)
             // The second name is that of older versions.
             .query(&[("get", "numRestarts,fullRestarts")]);
-        let found: Vec<Metric> = self.send(request, self.http.timeouts.call).await?;
+        let found: Metrics = self.send(request, self.http.timeouts.call).await?;
         let value = |id: &str| {
-            let metric = found.iter().find(|metric| metric.id == id)?;
+            let metric = found.all.iter().find(|metric| metric.id == id)?;
             metric.value.as_deref()?.parse().ok()
         };
         Ok(value("numRestarts").or_else(|| value("fullRestarts")))
@@ -314,7 +328,10 @@ impl FlinkClient {
     /// Deletes an uploaded jar; jobs that were started from it run on. One that is gone already is no error.
     pub async fn delete_jar(&self, jar: &str) -> Result<(), FlinkError> {
         let request = self.request(Method::DELETE, self.url(&["jars", jar])?);
-        match self.send::<Value>(request, self.http.timeouts.call).await {
+        match self
+            .send::<IgnoredAny>(request, self.http.timeouts.call)
+            .await
+        {
             Err(FlinkError::Refused { code: 400, .. } | FlinkError::NotFound { .. }) | Ok(_) => {
                 Ok(())
             }
@@ -328,7 +345,10 @@ impl FlinkClient {
         let request = self
             .request(Method::PATCH, url)
             .query(&[("mode", "cancel")]);
-        match self.send::<Value>(request, self.http.timeouts.call).await {
+        match self
+            .send::<IgnoredAny>(request, self.http.timeouts.call)
+            .await
+        {
             // 409 since 1.14: it has ended in another way.
             Err(FlinkError::NotFound { .. } | FlinkError::Refused { code: 409, .. }) | Ok(_) => {
                 Ok(())
@@ -344,6 +364,13 @@ impl FlinkClient {
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, FlinkError> {
         let request = self.request(Method::GET, self.url(path)?);
         self.send(request, self.http.timeouts.call).await
+    }
+
+    /// What `/jobs/:id` says.
+    async fn about<T: DeserializeOwned>(&self, job: &JobId) -> Result<T, FlinkError> {
+        let request = self.request(Method::GET, self.url(&["jobs", job.as_str()])?);
+        self.read(request, self.http.timeouts.call, LONGEST_OF_JOB)
+            .await
     }
 
     pub(super) fn url(&self, path: &[&str]) -> Result<Url, FlinkError> {
@@ -367,6 +394,16 @@ impl FlinkClient {
         &self,
         request: RequestBuilder,
         within: Duration,
+    ) -> Result<T, FlinkError> {
+        self.read(request, within, LONGEST).await
+    }
+
+    /// The same of an answer of at most so many bytes.
+    async fn read<T: DeserializeOwned>(
+        &self,
+        request: RequestBuilder,
+        within: Duration,
+        longest: usize,
     ) -> Result<T, FlinkError> {
         let request = request.build().map_err(http::HttpError::from)?;
         let call = format!("{} {}", request.method(), request.url().path());
@@ -393,18 +430,17 @@ impl FlinkClient {
         };
         let answering = async {
             let mut response = self.http.client.execute(request).await.map_err(failed)?;
-            let mut body = Vec::new();
+            let mut body = Body::of_at_most(longest);
             while let Some(chunk) = response.chunk().await.map_err(failed)? {
-                if body.len() + chunk.len() > LONGEST_ANSWER {
+                if body.take_in(&chunk, &self.http.room).await.is_err() {
                     return Err(FlinkError::TooLarge {
                         address: self.address().to_owned(),
                         call: call.clone(),
-                        limit: LONGEST_ANSWER,
+                        limit: longest,
                     });
                 }
-                body.extend_from_slice(&chunk);
             }
-            Ok((response.status().as_u16(), body))
+            Ok((response, body))
         };
         let Ok(answer) = tokio::time::timeout(within, answering).await else {
             return Err(FlinkError::TimedOut {
@@ -413,14 +449,15 @@ impl FlinkClient {
                 after: within,
             });
         };
-        let (code, body) = answer?;
-        if !(200..300).contains(&code) {
-            return Err(refused(call, code, &body));
+        let (response, body) = answer?;
+        if !response.status().is_success() {
+            return Err(refused(call, &response, body.bytes()));
         }
-        serde_json::from_slice(&body).map_err(|error| FlinkError::Unreadable {
+        serde_json::from_slice(body.bytes()).map_err(|error| FlinkError::Unreadable {
             address: self.address().to_owned(),
             call,
-            reason: error.to_string(),
+            // It may repeat what was read.
+            reason: cause::shorten(&error.to_string(), cause::LONGEST),
         })
     }
 }
@@ -434,7 +471,16 @@ fn optional<T>(found: Result<T, FlinkError>) -> Result<Option<T>, FlinkError> {
     }
 }
 
-fn refused(call: String, code: u16, body: &[u8]) -> FlinkError {
+fn refused(call: String, response: &Response, body: &[u8]) -> FlinkError {
+    let code = response.status().as_u16();
+    if response.status().is_redirection() {
+        return FlinkError::Refused {
+            call,
+            code,
+            reason: redirects(response),
+            meaning: Meaning::Other,
+        };
+    }
     let texts = match serde_json::from_slice::<Errors>(body) {
         Ok(errors) => errors.errors,
         Err(_) => vec![String::from_utf8_lossy(body).into_owned()],
@@ -465,4 +511,13 @@ fn refused(call: String, code: u16, body: &[u8]) -> FlinkError {
         reason,
         meaning,
     }
+}
+
+/// Where an answer sends who asks, which is not followed: Flink itself does so where its REST API is behind TLS.
+fn redirects(response: &Response) -> String {
+    let location = response.headers().get(header::LOCATION);
+    let location = location.map_or(std::borrow::Cow::Borrowed("nowhere"), |location| {
+        String::from_utf8_lossy(location.as_bytes())
+    });
+    cause::shorten(&format!("it redirects to {location}"), cause::LONGEST)
 }

@@ -94,8 +94,76 @@ async fn an_answer_without_end_is_cut_off() {
     let error = client.overview().await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        format!("GET /overview at {address}: the answer is larger than 16777216 bytes")
+        format!("GET /overview at {address}: the answer is larger than 4194304 bytes")
     );
+}
+
+/// Each would be 64 bytes in memory, and many JobManagers are asked at once.
+#[tokio::test]
+async fn an_answer_that_would_be_large_in_memory_is_not_flinks() {
+    let list = |one: &str| vec![one; 4_000_000 / (one.len() + 1)].join(",");
+    for (name, body) in [
+        ("nothing", list("{}")),
+        ("next to nothing", list(r#"{"id":""}"#)),
+        ("a name", format!(r#"{{"id":"{}"}}"#, "x".repeat(4_000_000))),
+    ] {
+        let body = format!(r#"{{"taskmanagers":[{body}]}}"#);
+        let address = server(answer("200 OK", &body)).await;
+        let client = FlinkHttp::new(Timeouts::default()).unwrap();
+        let client = client.at(&address).unwrap();
+        let error = client.taskmanagers().await.unwrap_err();
+        assert!(
+            matches!(error, FlinkError::Unreadable { .. }),
+            "{name}: {error}"
+        );
+        assert!(error.to_string().len() < 1000, "{name}: {error}");
+    }
+    let body = format!(r#"{{"errors":[{}]}}"#, list(r#""""#));
+    let address = server(answer("500 Internal Server Error", &body)).await;
+    let error = client(&address).overview().await.unwrap_err();
+    assert!(
+        matches!(error, FlinkError::Refused { code: 500, .. }),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn long_answers_share_their_room_and_short_ones_need_none() {
+    const LENGTH: usize = 4_000_000;
+    // Half of it comes, and nothing more.
+    let mut half = format!(
+        "HTTP/1.1 200 OK
+content-length: {LENGTH}
+
+"
+    )
+    .into_bytes();
+    half.resize(LENGTH / 2, b' ');
+    let slow = server(half).await;
+    let brief = server(answer("200 OK", r#"{"taskmanagers":2}"#)).await;
+    let timeouts = Timeouts {
+        call: Duration::from_secs(3),
+        ..Timeouts::default()
+    };
+    let http = FlinkHttp::new(timeouts).unwrap();
+    let all = http.room.free();
+    let asking: Vec<_> = (0..40)
+        .map(|_| {
+            let client = http.at(&slow).unwrap();
+            tokio::spawn(async move { client.taskmanagers().await })
+        })
+        .collect();
+    while http.room.free() > 0 {
+        assert!(!asking.iter().any(tokio::task::JoinHandle::is_finished));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let overview = http.at(&brief).unwrap().overview().await.unwrap();
+    assert_eq!(overview.taskmanagers, 2);
+    for one in asking {
+        let error = one.await.unwrap().unwrap_err();
+        assert!(matches!(error, FlinkError::TimedOut { .. }), "{error}");
+    }
+    assert_eq!(http.room.free(), all, "what is over gives its room back");
 }
 
 #[tokio::test]
@@ -107,7 +175,7 @@ async fn what_is_not_flink_is_told() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_not_followed() {
+async fn a_redirect_is_not_followed_and_told() {
     let address =
         server("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n")
             .await;
@@ -115,6 +183,10 @@ async fn a_redirect_is_not_followed() {
     assert!(
         matches!(error, FlinkError::Refused { code: 302, .. }),
         "{error}"
+    );
+    assert_eq!(
+        error.to_string(),
+        "GET /overview: it redirects to http://127.0.0.1:1/"
     );
 }
 

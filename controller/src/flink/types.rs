@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::answer::{few, short};
+
 /// Flink's id of a job: 32 hexadecimal digits in lower case.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -112,24 +114,16 @@ pub struct Overview {
 }
 
 /// A TaskManager that is registered.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct TaskManager {
-    /// Its resource id; on Kubernetes it begins with the pod's address.
+    /// Its resource id: its pod's name, or before Flink 1.12 something that begins with the pod's address.
+    #[serde(deserialize_with = "short")]
     pub id: String,
-    /// Its RPC address.
-    pub path: String,
-    /// Slots that it offers.
-    pub slots_number: u32,
-    /// Slots that no job uses.
-    pub free_slots: u32,
-    /// Milliseconds since 1970 of its last heartbeat.
-    pub time_since_last_heartbeat: u64,
 }
 
 #[derive(Debug, Deserialize)]
 pub(super) struct TaskManagers {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "few")]
     pub taskmanagers: Vec<TaskManager>,
 }
 
@@ -154,7 +148,7 @@ pub struct JobOverview {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Jobs {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "few")]
     pub jobs: Vec<JobOverview>,
 }
 
@@ -199,6 +193,7 @@ pub(super) struct Exceptions {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct History {
+    #[serde(deserialize_with = "few")]
     pub entries: Vec<HistoryEntry>,
 }
 
