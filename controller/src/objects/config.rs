@@ -76,6 +76,12 @@ const LEFT_OUT: [&str; 8] = [
 
 /// Name and content of the configuration file.
 pub fn file(cluster: &FlinkCluster<'_>) -> Result<(&'static str, String), BuildError> {
+    if let Some(key) = rest_tls(cluster) {
+        return Err(BuildError::new(
+            format!("spec.flinkConfiguration[\"{key}\"]"),
+            format!("Sluice asks Flink's REST API without TLS; leave {key} out"),
+        ));
+    }
     let options = options(cluster);
     let mut text = String::new();
     if cluster.version >= YAML_SINCE {
@@ -106,6 +112,15 @@ pub fn file(cluster: &FlinkCluster<'_>) -> Result<(&'static str, String), BuildE
         let _ = writeln!(text, "{key}: {value}");
     }
     Ok(("flink-conf.yaml", text))
+}
+
+/// The option that puts Flink's REST API behind TLS, if one does: its own, or else the one of all connections.
+fn rest_tls(cluster: &FlinkCluster<'_>) -> Option<&'static str> {
+    let keys = ["security.ssl.rest.enabled", "security.ssl.enabled"];
+    let (key, value) = keys
+        .into_iter()
+        .find_map(|key| Some((key, cluster.option(key)?)))?;
+    value.eq_ignore_ascii_case("true").then_some(key)
 }
 
 /// All options: the user's, and on top of them Sluice's.

@@ -52,7 +52,7 @@ pub fn template(
                 {"name": "FLINK_CONF_DIR", "value": CONFIG_DIR},
             ],
             "ports": ports(role),
-            "readinessProbe": probe(cluster, role),
+            "readinessProbe": probe(role),
             "resources": resources,
             "volumeMounts": mounts,
         }],
@@ -175,17 +175,8 @@ fn ports(role: Role) -> Value {
     }
 }
 
-fn probe(cluster: &FlinkCluster<'_>, role: Role) -> Value {
-    let is_true = |key: &str| {
-        cluster
-            .option(key)
-            .is_some_and(|value| value.eq_ignore_ascii_case("true"))
-    };
+fn probe(role: Role) -> Value {
     let check = match role {
-        // Behind TLS with client certificates no probe gets an answer.
-        Role::JobManager if is_true("security.ssl.rest.enabled") => {
-            json!({"tcpSocket": {"port": REST_PORT}})
-        }
         Role::JobManager => {
             json!({"httpGet": {"path": "/overview", "port": REST_PORT, "scheme": "HTTP"}})
         }

@@ -256,6 +256,14 @@ fn what_cannot_be_made_is_named() {
         "spec.flinkConfiguration[\"a\"]: Flink 1.18 reads its configuration line by line and takes '#' for a comment; write it \
          without line breaks and '#', or use Flink 1.19 or later"
     );
+    for key in ["security.ssl.rest.enabled", "security.ssl.enabled"] {
+        assert_eq!(
+            refused(json!({"flinkVersion": "1.20", "flinkConfiguration": {key: "true"}})),
+            format!(
+                "spec.flinkConfiguration[\"{key}\"]: Sluice asks Flink's REST API without TLS; leave {key} out"
+            )
+        );
+    }
 }
 
 #[test]

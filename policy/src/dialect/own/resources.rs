@@ -2,6 +2,7 @@
 
 use super::at::At;
 use super::check::{self, Judge};
+use super::configuration;
 use crate::finding::CauseReason;
 use crate::flink::memory::{self, MemoryFault, Role};
 use crate::flink::{FlinkVersion, OptionFault, Options};
@@ -51,6 +52,9 @@ pub(crate) fn judge(
         option(&fault, at, judge);
     }
     if let Err(fault) = options.scheduler() {
+        option(&fault, at, judge);
+    }
+    if let Some(fault) = configuration::rest_tls(&options) {
         option(&fault, at, judge);
     }
     for (role, name) in [

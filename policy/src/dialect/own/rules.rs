@@ -115,7 +115,8 @@ macro_rules! own_rules {
                 Invalid,
                 "Options of Flink that Sluice reads itself have values that Flink could read",
                 "Slots, memory options and the scheduler decide how many pods there are and whether they start. Flink \
-                 would fail on a value that it cannot read; here it is refused with the option's key.",
+                 would fail on a value that it cannot read; here it is refused with the option's key. Sluice asks Flink's \
+                 REST API without TLS, so what puts it behind TLS (security.ssl.rest.enabled) is refused too.",
                 "Flink's configuration reference; decision 23"
             ),
             pods: $crate::dialect::own::rules::rule!(

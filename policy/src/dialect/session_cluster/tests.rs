@@ -148,6 +148,8 @@ fn nested_maps_follow_the_same_rule(
 #[case("/spec/plugins", json!([{"name": "../x"}]), "spec.plugins[0].name: \"../x\" is no name of a folder [session-cluster/field]")]
 #[case("/spec/plugins", json!([{"name": "a"}, {"name": "a"}]), "spec.plugins[1].name: another plugin has this name; put the jars of both under one [session-cluster/field]")]
 #[case("/spec/resources/taskmanager/memory", json!("981Mi"), "spec.resources.taskmanager.memory: \"981Mi\" is too little: Flink needs at least 982Mi for a TaskManager with this configuration; write 982Mi or more [session-cluster/memory]")]
+#[case("/spec/flinkConfiguration/security.ssl.rest.enabled", json!("True "), "spec.flinkConfiguration[security.ssl.rest.enabled]: Sluice asks Flink's REST API without TLS; leave security.ssl.rest.enabled out [session-cluster/configuration]")]
+#[case("/spec/flinkConfiguration/security.ssl.enabled", json!(true), "spec.flinkConfiguration[security.ssl.enabled]: Sluice asks Flink's REST API without TLS; leave security.ssl.enabled out [session-cluster/configuration]")]
 #[case("/spec/resources/jobmanager/memory", json!(100), "spec.resources.jobmanager.memory: 100 is too little: Flink needs at least 577Mi for a JobManager with this configuration; write 577Mi or more [session-cluster/memory]")]
 fn a_bad_value_is_refused_with_field_and_remedy(
     #[case] pointer: &str,
@@ -156,6 +158,13 @@ fn a_bad_value_is_refused_with_field_and_remedy(
 ) {
     let sent = with(&short(), pointer, value);
     assert_eq!(causes(&judged(&SessionCluster, &sent)), [expected]);
+}
+
+#[test]
+fn tls_of_flinks_other_connections_is_no_concern_of_sluices() {
+    let configuration = json!({"security.ssl.rest.enabled": false, "security.ssl.enabled": true, "security.ssl.internal.enabled": true});
+    let sent = with(&short(), "/spec/flinkConfiguration", configuration);
+    assert_eq!(causes(&judged(&SessionCluster, &sent)), [""; 0]);
 }
 
 #[rstest]
