@@ -22,8 +22,8 @@ const REMEMBERED: Duration = Duration::from_mins(4);
 const LOOK: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 /// For how long a savepoint is looked at often.
 const FRESH: Duration = Duration::from_secs(30);
-/// Between looks at a job that does not run yet.
-const WAIT: Duration = Duration::from_secs(5);
+/// Between looks at a job that does not run yet, or is not there, at first and at most: a tenth of the time that it was waited for.
+const WAIT: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(5));
 /// Between looks at a Flink that does not answer.
 const SILENT: Duration = Duration::from_secs(5);
 /// Without an id of our own, how long an answer may be under way.
@@ -61,6 +61,12 @@ pub fn decide(observed: &Observed<'_>) -> Plan {
         return draft.answered(answer);
     }
     draft.follow(sight)
+}
+
+/// How long something is ago; not at all where a clock was set back.
+fn since(time: Option<&Time>, now: Timestamp) -> Option<Duration> {
+    let age = now.duration_since(time?.0);
+    Some(age.try_into().unwrap_or(Duration::ZERO))
 }
 
 /// A status in the making, and what goes with it.
@@ -179,7 +185,9 @@ impl<'a> Draft<'a> {
 
     fn wait(mut self, reason: &str, why: &str) -> Plan {
         self.not_ready(reason, why);
-        self.plan(None, Some(WAIT))
+        let created = self.observed.savepoint.metadata.creation_timestamp.as_ref();
+        let waited = since(created, self.observed.now).unwrap_or_default() / 10;
+        self.plan(None, Some(waited.clamp(WAIT.0, WAIT.1)))
     }
 
     fn trigger(&self) -> TriggerId {
@@ -232,11 +240,8 @@ impl<'a> Draft<'a> {
     }
 
     fn age(&self) -> Duration {
-        let since = self.status.start_time.as_ref();
-        since.map_or(Duration::MAX, |since| {
-            let age = self.observed.now.duration_since(since.0);
-            age.try_into().unwrap_or(Duration::ZERO)
-        })
+        let started = self.status.start_time.as_ref();
+        since(started, self.observed.now).unwrap_or(Duration::MAX)
     }
 
     /// Asked for: how it stands.

@@ -171,6 +171,27 @@ fn a_job_that_comes_is_waited_for() {
 }
 
 #[test]
+fn a_job_that_does_not_come_is_looked_for_less_and_less_often() {
+    for (waited, again) in [(0, 5), (40, 5), (600, 60), (86_400, 300), (-60, 5)] {
+        let mut wanted = savepoint(of_job(), json!(null));
+        let created = now() - jiff::SignedDuration::from_secs(waited);
+        wanted.metadata.creation_timestamp = Some(
+            k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(created),
+        );
+        let sight = Sight {
+            life: Life::Missing("There is no SessionJob j.".into()),
+            place: None,
+        };
+        let waits = plan(&wanted, Some(sight), None);
+        assert_eq!(
+            waits.again,
+            Some(std::time::Duration::from_secs(again)),
+            "{waited}"
+        );
+    }
+}
+
+#[test]
 fn of_a_job_that_rests_none_is_taken() {
     let wanted = savepoint(of_job(), json!(null));
     let (reason, message) = failure(&plan(&wanted, Some(rests()), None));
