@@ -180,6 +180,8 @@ fn session_clusters_on_a_real_api_server() {
         told("Flink's own records of jobs");
         what_is_lost_or_altered_is_made_again(&stage).await;
         told("what is lost or altered is made again");
+        what_bears_its_labels_elsewhere(&stage).await;
+        told("what bears its labels elsewhere");
         an_image_that_is_missing(&stage).await;
         told("an image that is missing");
         the_second_gate(&stage).await;
@@ -420,6 +422,90 @@ async fn what_is_lost_or_altered_is_made_again(stage: &Stage) {
     reaches(stage, namespace, "a", Running, |_| true).await;
     let reasons = events(stage, namespace).await;
     assert!(reasons.contains(&"Recovering".to_owned()), "{reasons:?}");
+    pods_that_were_left_to_themselves(stage, namespace, &deployments).await;
+}
+
+/// What makes pods makes them again when they are removed, as long as nobody has it.
+async fn pods_that_were_left_to_themselves(
+    stage: &Stage,
+    namespace: &str,
+    deployments: &Api<Deployment>,
+) {
+    let both = ["a-sc-taskmanager", "a-sc-jobmanager"];
+    let before = made(stage, namespace).await;
+    for name in both {
+        deployments
+            .delete(name, &DeleteParams::orphan())
+            .await
+            .unwrap();
+    }
+    until("both Deployments are there again and at work", async || {
+        let mut at_work = 0;
+        for name in both {
+            let found = deployments.get_opt(name).await.unwrap();
+            let spec = found.and_then(|found| {
+                let is_going = found.metadata.deletion_timestamp.is_some();
+                found.spec.filter(|_| !is_going)
+            });
+            at_work += usize::from(spec.is_some_and(|spec| spec.paused != Some(true)));
+        }
+        (at_work == 2, at_work)
+    })
+    .await;
+    reaches(stage, namespace, "a", Running, |_| true).await;
+    assert_eq!(made(stage, namespace).await, before, "the same pods");
+    for name in both {
+        deployments
+            .delete(name, &DeleteParams::orphan())
+            .await
+            .unwrap();
+    }
+    change(stage, namespace, "a", json!({"state": "STOPPED"})).await;
+    reaches(stage, namespace, "a", Stopped, |_| true).await;
+    assert_eq!(made(stage, namespace).await, [""; 0]);
+}
+
+/// Restored somewhere else with its labels kept, say.
+async fn what_bears_its_labels_elsewhere(stage: &Stage) {
+    let (namespace, elsewhere) = ("labels", "elsewhere");
+    stage.namespace(namespace, &[]).await;
+    stage.namespace(elsewhere, &[]).await;
+    create(stage, namespace, "a", json!({})).await;
+    reaches(stage, namespace, "a", Running, |_| true).await;
+    let (name, _) = pods(stage, namespace, "taskmanager").await.remove(0);
+    let ours: Api<Pod> = Api::namespaced(stage.client.clone(), namespace);
+    let theirs: Api<Pod> = Api::namespaced(stage.client.clone(), elsewhere);
+    let copy = json!({
+        "metadata": {"name": name, "labels": ours.get(&name).await.unwrap().metadata.labels, "finalizers": ["example.com/stays"]},
+        "spec": {"containers": [{"name": "c", "image": "example.org/c:1"}]},
+    });
+    let copy: Pod = serde_json::from_value(copy).unwrap();
+    theirs.create(&PostParams::default(), &copy).await.unwrap();
+    let api = stage.clusters(namespace);
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let status = api.get("a").await.unwrap().status.unwrap();
+        assert_eq!(status.state, Some(Running), "{status:#?}");
+    }
+    api.delete("a", &DeleteParams::default()).await.unwrap();
+    until("it is gone", async || {
+        (api.get_opt("a").await.unwrap().is_none(), ())
+    })
+    .await;
+    let stays = theirs.get(&name).await.unwrap();
+    assert_eq!(
+        stays.metadata.deletion_timestamp, None,
+        "it is not Sluice's"
+    );
+    let patch = json!({"metadata": {"finalizers": null}});
+    theirs
+        .patch(&name, &PatchParams::default(), &Patch::Merge(&patch))
+        .await
+        .unwrap();
+    theirs
+        .delete(&name, &DeleteParams::default())
+        .await
+        .unwrap();
 }
 
 async fn an_image_that_is_missing(stage: &Stage) {

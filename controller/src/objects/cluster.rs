@@ -29,6 +29,18 @@ pub struct Owner {
     pub uid: String,
 }
 
+impl Owner {
+    /// A SessionCluster.
+    pub fn session_cluster(cluster: &SessionCluster) -> Self {
+        Self {
+            kind: "SessionCluster",
+            namespace: cluster.metadata.namespace.clone().unwrap_or_default(),
+            name: cluster.metadata.name.clone().unwrap_or_default(),
+            uid: cluster.metadata.uid.clone().unwrap_or_default(),
+        }
+    }
+}
+
 /// What one pod of a role gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoleResources {
@@ -83,17 +95,12 @@ impl<'a> FlinkCluster<'a> {
         task_managers: u32,
     ) -> Result<Self, BuildError> {
         let spec = &cluster.spec;
-        let name = cluster.metadata.name.clone().unwrap_or_default();
+        let owner = Owner::session_cluster(cluster);
         let version = version(spec.flink_version.as_ref())?;
         let resources = spec.resources.as_ref();
         Ok(Self {
-            names: Names::of_session_cluster(&name),
-            owner: Owner {
-                kind: "SessionCluster",
-                namespace: cluster.metadata.namespace.clone().unwrap_or_default(),
-                name,
-                uid: cluster.metadata.uid.clone().unwrap_or_default(),
-            },
+            names: Names::of_session_cluster(&owner.name),
+            owner,
             namespace: namespace.to_owned(),
             version,
             image: image(

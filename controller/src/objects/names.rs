@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use sluice_api::Object;
 use sluice_api::names::labels;
 
-use super::cluster::FlinkCluster;
+use super::cluster::{FlinkCluster, Owner};
 
 /// Which of Flink's processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -134,7 +134,12 @@ fn common_labels(cluster: &FlinkCluster<'_>, role: Option<Role>) -> Map<String, 
         .kubernetes
         .and_then(|options| options.labels.as_ref());
     let mut map = user_labels(users);
-    let owner = &cluster.owner;
+    map.extend(own_labels(&cluster.owner, role));
+    map
+}
+
+/// Sluice's own labels of an object.
+pub fn own_labels(owner: &Owner, role: Option<Role>) -> Map<String, Value> {
     let own = json!({
         "app.kubernetes.io/name": "flink",
         "app.kubernetes.io/instance": owner.name,
@@ -144,9 +149,10 @@ fn common_labels(cluster: &FlinkCluster<'_>, role: Option<Role>) -> Map<String, 
         (labels::OWNER_NAME): owner.name,
         (labels::OWNER_UID): owner.uid,
     });
-    if let Value::Object(own) = own {
-        map.extend(own);
-    }
+    let mut map = match own {
+        Value::Object(own) => own,
+        _ => Map::new(),
+    };
     if let Some(role) = role {
         map.insert("app.kubernetes.io/component".into(), role.word().into());
         map.insert(labels::COMPONENT.into(), role.word().into());

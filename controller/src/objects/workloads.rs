@@ -4,10 +4,11 @@
 use serde_json::{Map, Value, json};
 use sluice_api::API_VERSION;
 
-use super::cluster::{FlinkCluster, HighAvailability};
+use super::cluster::{FlinkCluster, HighAvailability, Owner};
 use super::config::{BLOB_PORT, REST_PORT, RPC_PORT};
-use super::names::{Role, labels_of, pods_of};
-use super::{BuildError, BuildSettings, MadeKind, config, hash, logging, pods};
+use super::names::{Names, Role, labels_of, own_labels, pods_of, selector};
+use super::template::MAIN_CONTAINER;
+use super::{BuildError, BuildSettings, Built, MadeKind, config, hash, logging, pods, stamp};
 
 /// All objects, in the order of their making.
 pub fn objects(
@@ -43,7 +44,9 @@ pub fn objects(
         cluster.names.service(),
         json!({"spec": {
             "type": "ClusterIP",
-            // TaskManagers look for a JobManager that is not ready yet.
+            // TaskManagers that find nobody there look again only after `cluster.registration.error-delay`, ten seconds, so they may come
+            // before it is ready. And it is ready only as long as every job of it answers: one that is busy deploying its tasks must not be
+            // cut off from the TaskManagers that fetch the job's jars meanwhile.
             "publishNotReadyAddresses": true,
             "selector": pods_of(cluster, Role::JobManager),
             "ports": [port("rpc", RPC_PORT), port("blob", BLOB_PORT), port("rest", REST_PORT)],
@@ -107,6 +110,28 @@ fn workload(cluster: &FlinkCluster<'_>, role: Role, template: &Value) -> Value {
     )
 }
 
+/// A Deployment without pods, for a role whose own one somebody has removed from above its pods (`--cascade=orphan`): Kubernetes gives it
+/// what makes them, which would otherwise make each pod again that is removed. Not of the spec, which may be unreadable by now.
+pub fn foster(owner: &Owner, names: &Names, namespace: &str, role: Role) -> Built {
+    let labels = own_labels(owner, Some(role));
+    let object = json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata(owner, namespace, &names.workload(role), labels.clone()),
+        "spec": {
+            "replicas": 0,
+            "revisionHistoryLimit": 0,
+            "strategy": {"type": "Recreate"},
+            "selector": {"matchLabels": selector(&owner.uid, Some(role))},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": [{"name": MAIN_CONTAINER, "image": "none"}]},
+            },
+        },
+    });
+    stamp(MadeKind::Deployment, object, "foster")
+}
+
 /// What Flink needs to elect a JobManager and keep its pointers: ConfigMaps of its own namespace.
 fn access(cluster: &FlinkCluster<'_>) -> [(MadeKind, Value); 3] {
     let name = cluster.names.access();
@@ -144,14 +169,19 @@ fn object(
     } else {
         format!("{group}/{version}")
     };
-    let owner = &cluster.owner;
-    let mut metadata = json!({
-        "name": name,
-        "namespace": cluster.namespace,
-        "labels": labels_of(cluster, role),
-    });
+    let labels = labels_of(cluster, role);
+    let metadata = metadata(&cluster.owner, &cluster.namespace, name, labels);
+    let mut object = json!({"apiVersion": api_version, "kind": kind, "metadata": metadata});
+    if let (Some(object), Value::Object(more)) = (object.as_object_mut(), more) {
+        object.extend(more);
+    }
+    object
+}
+
+fn metadata(owner: &Owner, namespace: &str, name: &str, labels: Map<String, Value>) -> Value {
+    let mut metadata = json!({"name": name, "namespace": namespace, "labels": labels});
     // Owners cannot reach into other namespaces; there the finalizer and the labels do.
-    if cluster.namespace == owner.namespace
+    if namespace == owner.namespace
         && let Some(metadata) = metadata.as_object_mut()
     {
         metadata.insert(
@@ -166,9 +196,5 @@ fn object(
             }]),
         );
     }
-    let mut object = json!({"apiVersion": api_version, "kind": kind, "metadata": metadata});
-    if let (Some(object), Value::Object(more)) = (object.as_object_mut(), more) {
-        object.extend(more);
-    }
-    object
+    metadata
 }

@@ -65,6 +65,8 @@ pub struct Workload {
     pub updated: u32,
     /// Whether its controller has seen what is asked for now.
     pub observed: bool,
+    /// Whether it makes nothing new, and only looks after what it has.
+    pub paused: bool,
     /// Why pods cannot be made.
     pub failure: Option<Box<str>>,
 }
@@ -282,6 +284,7 @@ fn detail(kind: MadeKind, object: &DynamicObject) -> Detail {
                     .pointer("/status/observedGeneration")
                     .and_then(Value::as_i64)
                     == object.metadata.generation,
+            paused: data.pointer("/spec/paused") == Some(&Value::Bool(true)),
             failure: condition(data, "ReplicaFailure")
                 .filter(|condition| text(condition, "/status") == Some("True"))
                 .and_then(|condition| text(condition, "/message"))
@@ -553,6 +556,7 @@ mod tests {
                 existing: 3,
                 updated: 2,
                 observed: true,
+                paused: false,
                 failure: Some("exceeded quota".into())
             })
         );

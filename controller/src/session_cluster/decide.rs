@@ -7,17 +7,19 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::Value;
 use sluice_api::conditions::reasons;
 use sluice_api::names::finalizers;
 use sluice_api::{DesiredClusterState, SessionCluster, SessionClusterState, SessionClusterStatus};
 use sluice_policy::MilliCpu;
 
 use super::health::{Heard, Listen};
+use super::scene::Left;
 use super::state::{self, Refusal, Scene};
 use super::target::Target;
 use crate::ledger::gate::Verdict;
 use crate::objects::cluster::HighAvailability;
-use crate::objects::{BuildError, Built, MadeKind, Role};
+use crate::objects::{BuildError, Built, MadeKind, Names, Owner, Role, foster};
 use crate::runtime::events::Note;
 use crate::runtime::made::Made;
 
@@ -169,6 +171,38 @@ fn has_finalizer(cluster: &SessionCluster) -> bool {
         .any(|name| name == finalizers::TEARDOWN)
 }
 
+/// What removes a role: its Deployment, with which its pods go. Those that were left without theirs are given one, which makes none, before they
+/// are removed: what made them would make them again.
+fn removal(observed: &Observed<'_>, role: Role, workloads: &[&Made], pods: &[&Made]) -> Vec<Step> {
+    let delete = |made: &&Made| Step::Delete((*made).clone());
+    let stay: Vec<&Made> = pods.iter().copied().filter(|pod| !pod.deleting).collect();
+    if workloads.is_empty() {
+        // What has ended is only a record, which nothing makes again.
+        return match stay.iter().find(|pod| pod.living_pod().is_some()) {
+            // Where it cannot be made, they can be removed at least.
+            Some(pod) if observed.refused.is_none() => {
+                let owner = Owner::session_cluster(observed.cluster);
+                let names = Names::of_session_cluster(&owner.name);
+                let built = foster(&owner, &names, &pod.namespace, role);
+                vec![Step::Ensure(Box::new(built))]
+            }
+            _ => stay.iter().map(delete).collect(),
+        };
+    }
+    let makes_none = |made: &&Made| made.workload().is_some_and(|made| made.replicas == 0);
+    if workloads.iter().any(makes_none) && !pods.is_empty() {
+        let is_seen = |made: &&Made| made.workload().is_none_or(|made| made.observed);
+        if !workloads.iter().all(is_seen) {
+            return Vec::new();
+        }
+        if !stay.is_empty() {
+            return stay.iter().map(delete).collect();
+        }
+    }
+    let remaining = workloads.iter().filter(|made| !made.deleting);
+    remaining.map(delete).collect()
+}
+
 /// TaskManagers, then the JobManager, then the rest; each begins when what comes before it is gone.
 fn tear_down(observed: &Observed<'_>) -> Decision {
     let cluster = observed.cluster;
@@ -216,17 +250,7 @@ fn tear_down(observed: &Observed<'_>) -> Decision {
         if !waits {
             continue;
         }
-        let orphans = if workloads.is_empty() {
-            pods
-        } else {
-            Vec::new()
-        };
-        let remaining = workloads.into_iter().chain(orphans);
-        steps.extend(
-            remaining
-                .filter(|made| !made.deleting)
-                .map(|made| Step::Delete(made.clone())),
-        );
+        steps = removal(observed, role, &workloads, &pods);
         break;
     }
     if !waits {
@@ -380,24 +404,31 @@ fn steps(observed: &Observed<'_>, wanted: &[Built], scene: &Scene) -> Vec<Step> 
         let role = scene.role_of(built);
         let replicas = role.map(|role| scene.replicas(role));
         let known = observed.made.iter().find(|made| is_same(made, built));
-        let ensure = || {
+        let ensure = |paused: Option<bool>| {
             let mut built = built.clone();
-            if let (Some(replicas), Some(place)) =
-                (replicas, built.object.pointer_mut("/spec/replicas"))
-            {
-                *place = replicas.into();
+            let spec = built.object.pointer_mut("/spec");
+            if let (Some(replicas), Some(spec)) = (replicas, spec.and_then(Value::as_object_mut)) {
+                spec.insert("replicas".to_owned(), replicas.into());
+                spec.extend(paused.map(|paused| ("paused".to_owned(), paused.into())));
             }
             Step::Ensure(Box::new(built))
         };
         let Some(made) = known else {
-            // Pods of an earlier Deployment of this role hold the CPU until they are gone.
-            let is_occupied = role.is_some_and(|role| scene.leaves(role));
-            if !is_occupied {
-                steps.push(ensure());
+            match role.map_or(Left::Nothing, |role| scene.left(role)) {
+                Left::Nothing => steps.push(ensure(None)),
+                Left::Going => {}
+                // Paused it takes over what makes them, if they were left to themselves, and makes no others beside them.
+                Left::Alone => steps.push(ensure(Some(true))),
             }
             continue;
         };
         if made.deleting {
+            continue;
+        }
+        if let (Some(role), Some(workload)) = (role, made.workload().filter(|made| made.paused)) {
+            if scene.may_go_on(role, workload) {
+                steps.push(ensure(Some(false)));
+            }
             continue;
         }
         let is_same_input = made.input.as_deref() == Some(&built.input);
@@ -405,11 +436,11 @@ fn steps(observed: &Observed<'_>, wanted: &[Built], scene: &Scene) -> Vec<Step> 
         if !is_same_input {
             // What has not been given the CPU for it is not changed.
             if scene.growth.is_none() {
-                steps.push(ensure());
+                steps.push(ensure(None));
                 continue;
             }
         } else if is_same_make && observed.settled.get(&made.uid) != Some(&made.digest) {
-            steps.push(ensure());
+            steps.push(ensure(None));
             continue;
         }
         // Else another version of Sluice has made it: what runs is not restarted for that.

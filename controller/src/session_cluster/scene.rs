@@ -37,7 +37,8 @@ pub struct Scene {
     /// Whether all pods are there, ready, and none is too many.
     pub is_manned: bool,
     workloads: [Option<Workload>; 2],
-    leaving: [bool; 2],
+    left: [Left; 2],
+    peopled: [bool; 2],
     jobmanagers: u32,
 }
 
@@ -54,6 +55,17 @@ pub enum JobManager {
     Hesitates,
     /// Its pod is ready, but it does not answer.
     Silent(String),
+}
+
+/// Pods of a role that no Deployment of now has made. They hold the CPU until they are gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// There are none.
+    Nothing,
+    /// They are on their way out.
+    Going,
+    /// Their Deployment is gone, and it is not known whether they go after it, or were left to themselves.
+    Alone,
 }
 
 /// What keeps a cluster from running.
@@ -81,9 +93,22 @@ impl Scene {
             let mut found = of(role, MadeKind::Deployment).filter(|made| !made.deleting);
             found.find_map(|made| made.workload().cloned())
         });
-        let leaving = Role::BOTH.map(|role| {
-            of(role, MadeKind::Deployment).all(|made| made.deleting)
-                && of(role, MadeKind::Pod).next().is_some()
+        let peopled = Role::BOTH.map(|role| of(role, MadeKind::Pod).next().is_some());
+        let left = Role::BOTH.map(|role| {
+            let mut deployments = of(role, MadeKind::Deployment).peekable();
+            if of(role, MadeKind::Pod).next().is_none() {
+                Left::Nothing
+            } else if deployments.peek().is_some() {
+                if deployments.all(|made| made.deleting) {
+                    Left::Going
+                } else {
+                    Left::Nothing
+                }
+            } else if of(role, MadeKind::Pod).all(|made| made.deleting) {
+                Left::Going
+            } else {
+                Left::Alone
+            }
         });
         let [jobmanager_workload, taskmanager_workload] = &workloads;
         let told = taskmanager_workload
@@ -112,6 +137,7 @@ impl Scene {
         let is_up = |workload: Option<&Workload>, replicas: u32| {
             workload.is_some_and(|workload| {
                 workload.observed
+                    && !workload.paused
                     && workload.replicas == replicas
                     && workload.existing == replicas
                     && workload.updated == replicas
@@ -140,7 +166,8 @@ impl Scene {
             jobmanager,
             growth,
             workloads,
-            leaving,
+            left,
+            peopled,
             jobmanagers: number_of(jobmanagers),
         };
         scene.trouble = scene.find_trouble(observed);
@@ -166,13 +193,14 @@ impl Scene {
         }
     }
 
-    /// Whether pods of this role are there that no Deployment of now has made.
-    pub fn leaves(&self, role: Role) -> bool {
-        let [jobmanager, taskmanager] = self.leaving;
-        match role {
-            Role::JobManager => jobmanager,
-            Role::TaskManager => taskmanager,
-        }
+    /// Pods of this role that no Deployment of now has made.
+    pub fn left(&self, role: Role) -> Left {
+        *of_role(&self.left, role)
+    }
+
+    /// Whether a paused Deployment of this role may make pods: it has taken over those that were there, or they are gone.
+    pub fn may_go_on(&self, role: Role, workload: &Workload) -> bool {
+        !of_role(&self.peopled, role) || (workload.observed && workload.existing > 0)
     }
 
     /// Whether nothing is left of what was more before.
@@ -259,6 +287,13 @@ impl Scene {
             message: format!("{role}: {}", trouble.message),
             is_failure: trouble.kind != TroubleKind::Unschedulable,
         })
+    }
+}
+
+fn of_role<T>([jobmanager, taskmanager]: &[T; 2], role: Role) -> &T {
+    match role {
+        Role::JobManager => jobmanager,
+        Role::TaskManager => taskmanager,
     }
 }
 

@@ -96,6 +96,7 @@ impl World {
                         existing: pods,
                         updated: pods,
                         observed: true,
+                        paused: false,
                         failure: None,
                     })
                 }
@@ -545,6 +546,87 @@ fn teardown_goes_in_order_and_frees_cpu_only_after_proof() {
         (Finalizer::Remove, vec!["Stopped"])
     );
     assert!(plan.status.operation.is_none());
+}
+
+/// What a plan makes of the Deployment of the TaskManagers: its replicas, and whether it is paused.
+fn ensured(plan: &Plan) -> Option<(Value, Value)> {
+    plan.steps.iter().find_map(|step| match step {
+        Step::Ensure(built) if built.name == "a-sc-taskmanager" => {
+            let spec = &built.object["spec"];
+            Some((spec["replicas"].clone(), spec["paused"].clone()))
+        }
+        _ => None,
+    })
+}
+
+/// `kubectl delete --cascade=orphan`. One that is deleted in the background looks the same until its pods go too.
+#[test]
+fn pods_without_their_deployment_get_one_that_makes_no_others_beside_them() {
+    let world = || World::asks("RUNNING", 2).was(Running, 3000, None).has(2);
+    let task_managers = ["tm-0", "tm-1"];
+    let alone = || world().without(&["a-sc-taskmanager"]);
+    let plan = alone().plan();
+    assert_eq!(plan.status.state, Some(Updating));
+    assert_eq!(ensured(&plan), Some((json!(2), json!(true))));
+    let deleting = |made: &mut Made| made.deleting = true;
+    let going = alone().change("tm-0", deleting).change("tm-1", deleting);
+    assert_eq!(steps(&going.plan()), [""; 0], "they hold the CPU");
+    let paused = |existing: u32, observed: bool| {
+        world().change("a-sc-taskmanager", move |made| {
+            made.detail = Detail::Workload(Workload {
+                replicas: 2,
+                existing,
+                updated: existing,
+                observed,
+                paused: true,
+                failure: None,
+            });
+        })
+    };
+    assert_eq!(steps(&paused(0, true).plan()), [""; 0]);
+    assert_eq!(steps(&paused(2, false).plan()), [""; 0]);
+    let goes_on = Some((json!(2), json!(false)));
+    assert_eq!(ensured(&paused(2, true).plan()), goes_on);
+    let gone = paused(0, true).without(&task_managers);
+    assert_eq!(ensured(&gone.plan()), goes_on);
+}
+
+#[test]
+fn pods_without_their_deployment_get_one_before_they_are_removed() {
+    let world = || {
+        World::asks("STOPPED", 2)
+            .was(Stopping, 3000, Some("Stop"))
+            .has(2)
+    };
+    let alone = || world().without(&["a-sc-taskmanager"]);
+    let plan = alone().plan();
+    assert_eq!(steps(&plan), ["+a-sc-taskmanager"]);
+    assert_eq!(ensured(&plan), Some((json!(0), Value::Null)));
+    let fostered = |observed: bool| {
+        world().change("a-sc-taskmanager", move |made| {
+            made.detail = Detail::Workload(Workload {
+                observed,
+                ..Workload::default()
+            });
+        })
+    };
+    assert_eq!(
+        steps(&fostered(false).plan()),
+        [""; 0],
+        "what makes them is not known to be its own yet"
+    );
+    assert_eq!(steps(&fostered(true).plan()), ["-tm-0", "-tm-1"]);
+    let deleting = |made: &mut Made| made.deleting = true;
+    let going = fostered(true)
+        .change("tm-0", deleting)
+        .change("tm-1", deleting);
+    assert_eq!(steps(&going.plan()), ["-a-sc-taskmanager"]);
+    let mut refused = alone();
+    refused.refused = Some(Refusal {
+        reason: "ObjectRefused",
+        message: "no".into(),
+    });
+    assert_eq!(steps(&refused.plan()), ["-tm-0", "-tm-1"]);
 }
 
 /// The next start would bring its jobs back. Without high availability there are none, and what bears its id is somebody else's.
