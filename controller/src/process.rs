@@ -154,21 +154,11 @@ pub async fn run(config: Config) -> Result<(), Error> {
         Times::default(),
     );
     let probes = port.map(|listener| tokio::spawn(ops::serve(listener, elector.pulse())));
-    let resources = dialects::resources();
-    let facts = Arc::new(Facts::of(&resources));
-    let charging = Arc::clone(&facts);
+    let (keeper, facts) = keeper(&client);
     let begin = config
         .operator
         .clone()
-        .map(|place| Follower::begin(client.clone(), place, Arc::clone(&facts)));
-    let keeper = LedgerKeeper {
-        client: client.clone(),
-        resources,
-        charge: Arc::new(move |resource, object| charging.charge(resource, object)),
-        facts: Some(facts),
-        sightings: Arc::default(),
-        settings: Settings::default(),
-    };
+        .map(|place| Follower::begin(client.clone(), place, facts));
     let flink = FlinkHttp::new(Timeouts::default())?;
     let jobs = SessionJobs::new(client.clone(), &config.instance, reach)?
         .flink(flink.clone())
@@ -243,6 +233,22 @@ pub async fn run(config: Config) -> Result<(), Error> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What keeps the ledger, and what it knows of costs.
+fn keeper(client: &kube::Client) -> (LedgerKeeper, Arc<Facts>) {
+    let resources = dialects::resources();
+    let facts = Arc::new(Facts::of(&resources));
+    let charging = Arc::clone(&facts);
+    let keeper = LedgerKeeper {
+        client: client.clone(),
+        resources,
+        charge: Arc::new(move |resource, object| charging.charge(resource, object)),
+        facts: Some(Arc::clone(&facts)),
+        sightings: Arc::default(),
+        settings: Settings::default(),
+    };
+    (keeper, facts)
 }
 
 /// The port of metrics and probes, where one is asked for. Taken first, so that a port in use is told at once.

@@ -117,7 +117,7 @@ pub fn foster(owner: &Owner, names: &Names, namespace: &str, role: Role) -> Buil
     let object = json!({
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": metadata(owner, namespace, &names.workload(role), labels.clone()),
+        "metadata": metadata(owner, namespace, &names.workload(role), &labels),
         "spec": {
             "replicas": 0,
             "revisionHistoryLimit": 0,
@@ -170,7 +170,7 @@ fn object(
         format!("{group}/{version}")
     };
     let labels = labels_of(cluster, role);
-    let metadata = metadata(&cluster.owner, &cluster.namespace, name, labels);
+    let metadata = metadata(&cluster.owner, &cluster.namespace, name, &labels);
     let mut object = json!({"apiVersion": api_version, "kind": kind, "metadata": metadata});
     if let (Some(object), Value::Object(more)) = (object.as_object_mut(), more) {
         object.extend(more);
@@ -178,7 +178,7 @@ fn object(
     object
 }
 
-fn metadata(owner: &Owner, namespace: &str, name: &str, labels: Map<String, Value>) -> Value {
+fn metadata(owner: &Owner, namespace: &str, name: &str, labels: &Map<String, Value>) -> Value {
     let mut metadata = json!({"name": name, "namespace": namespace, "labels": labels});
     // Owners cannot reach into other namespaces; there the finalizer and the labels do.
     if namespace == owner.namespace

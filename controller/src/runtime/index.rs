@@ -192,15 +192,14 @@ impl Index {
             }
             *changes += 1;
             entry.changed = *changes;
-            match before {
-                Some(before) => *before = (Arc::new(mark.clone()), made),
-                None => {
-                    // Nearly always the same one.
-                    let same = entry.made.last().map(|(mark, _)| Arc::clone(mark));
-                    let same = same.filter(|same| **same == mark);
-                    let mark = same.unwrap_or_else(|| Arc::new(mark.clone()));
-                    entry.made.push((mark, made));
-                }
+            if let Some(before) = before {
+                *before = (Arc::new(mark.clone()), made);
+            } else {
+                // Nearly always the same one.
+                let same = entry.made.last().map(|(mark, _)| Arc::clone(mark));
+                let same = same.filter(|same| **same == mark);
+                let mark = same.unwrap_or_else(|| Arc::new(mark.clone()));
+                entry.made.push((mark, made));
             }
         }
         (self.tell)(&mark);
