@@ -70,20 +70,27 @@ fn a_stored_value_that_is_kept_is_brought_into_form() {
     });
     let mut sent = stored.clone();
     *sent.pointer_mut("/spec/logging/log4jLoggers").unwrap() = json!({});
-    let review = Review {
-        dialect: dialect_for("sluice.dev", "SessionCluster").unwrap(),
-        operation: Operation::Update { old: &stored },
-        part: Part::Whole,
-        namespace: "n",
-        name: "a",
-        object: &sent,
-    };
+    let review = update(&sent, &stored);
     let made = mutate(&review, &EmptyWorld).object.into_owned();
     assert_eq!(
         made.pointer("/spec/logging/log4jLoggers"),
         Some(&json!({"": "-106"}))
     );
     assert_eq!(mutate(&review.about(&made), &EmptyWorld).patch, Vec::new());
+    // Found by fuzzing: to be brought into form is a change of the spec, so what an Environment sets comes with it, and not only at the
+    // second call, which would have to say that the first had left it out.
+    let (mut stored, mut sent) = (stored, made);
+    stored["spec"] = sent["spec"].clone();
+    stored["spec"]["logging"]["log4jLoggers"][""] = json!(-106);
+    sent["spec"]["logging"]["log4jLoggers"] = json!({});
+    let (review, environments) = (update(&sent, &stored), slots("sessionCluster", "2"));
+    let made = mutate(&review, &environments).object.into_owned();
+    assert_eq!(
+        made.pointer("/spec/flinkConfiguration/taskmanager.numberOfTaskSlots"),
+        Some(&json!("2"))
+    );
+    let again = mutate(&review.about(&made), &environments);
+    assert_eq!(again.patch, Vec::new());
 }
 
 /// Admins' Environment that sets the number of slots of a kind.

@@ -1,8 +1,9 @@
 //! The object as it is to be stored: brought into form, with its defaults.
 
+use super::about;
 use super::change::lets_go;
 use super::exempt::with_status_of;
-use super::{about, welcome};
+use super::welcome::{self, Shaped};
 use crate::defaults::{self, Filled, Layers};
 use crate::dialect::Class;
 use crate::draft::Draft;
@@ -34,20 +35,25 @@ pub(super) fn shape<'o>(
     if mode == Mode::Off {
         return (draft, Vec::new());
     }
-    let layers = defaults::layers(review.dialect, world, review.namespace, draft.object());
-    let (mut with_defaults, filled, left_out) = match fill_lowering(review, world, &draft, &layers)
-    {
-        Some((lowered, filled)) => (lowered, filled, Vec::new()),
-        None => welcome::fill(review, world, draft, &layers),
+    let (mut with_defaults, mut filled, left_out) = fill(review, world, draft);
+    let changes_spec = |draft: &Draft<'_>| {
+        let old = review.old();
+        old.is_none_or(|old| old.get("spec") != draft.object().get("spec"))
     };
     // Settings and stored objects may have been written while nobody brought them into form.
-    let from_elsewhere = |filled: &Filled| {
-        ![defaults::BUILT_IN, defaults::DERIVED].contains(&filled.source.as_str())
-    };
-    if filled.iter().any(from_elsewhere) {
-        review
-            .dialect
-            .normalise(&mut with_defaults, review.old(), findings);
+    if filled.iter().any(is_from_elsewhere) {
+        let changed = changes_spec(&with_defaults);
+        let dialect = review.dialect;
+        dialect.normalise(&mut with_defaults, review.old(), findings);
+        if !changed && changes_spec(&with_defaults) {
+            // What was kept as it is stored is a change once it is in form, and changes are what Environments wait for: the
+            // validating call would find that they have not been heard.
+            let (again, refilled, _) = fill(review, world, with_defaults);
+            filled.retain(|filled| refilled.iter().all(|again| again.path != filled.path));
+            filled.extend(refilled);
+            with_defaults = again;
+            dialect.normalise(&mut with_defaults, review.old(), findings);
+        }
     }
     for what in left_out {
         findings.warn(format!(
@@ -70,6 +76,20 @@ pub(super) fn shape<'o>(
         return (normalised(review), Vec::new());
     }
     (with_defaults, filled)
+}
+
+/// Whether a value comes from where nobody may have brought it into form.
+fn is_from_elsewhere(filled: &Filled) -> bool {
+    ![defaults::BUILT_IN, defaults::DERIVED].contains(&filled.source.as_str())
+}
+
+/// Fills in what is welcome, or only what a change that lowers takes.
+fn fill<'o>(review: &Review<'o>, world: &dyn World, draft: Draft<'o>) -> Shaped<'o> {
+    let layers = defaults::layers(review.dialect, world, review.namespace, draft.object());
+    match fill_lowering(review, world, &draft, &layers) {
+        Some((lowered, filled)) => (lowered, filled, Vec::new()),
+        None => welcome::fill(review, world, draft, &layers),
+    }
 }
 
 /// A change of nothing but levers that only lowers, with everything else as it is stored: neither an Environment nor a default that is
