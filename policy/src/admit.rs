@@ -50,7 +50,7 @@ pub static TOO_EARLY: Rule = Rule {
               others name, the Apache operator's configuration. Until it has read what a kind is judged by, it could leave out \
               defaults or charge too little, so of that kind it admits nothing but what only lowers; of other kinds it admits \
               what it always does. Send it again. If it lasts, the message names what cannot be read and why; so does the \
-              webhook's /readyz, and `sluice doctor` tells whether the installation is whole.",
+              webhook's log, and `sluice doctor` tells whether the installation is whole.",
     source: "decisions.md 6",
 };
 
@@ -334,7 +334,7 @@ fn too_early(review: &Review<'_>, world: &dyn World) -> Option<Refusal> {
     let unfilled = world.unfilled(review.dialect)?;
     let message = format!(
         "the webhook does not know yet all that this is judged by: it waits for {unfilled}. Send it again; if this lasts, the \
-         webhook's /readyz and `sluice doctor` tell more"
+         webhook's log and `sluice doctor` tell more"
     );
     send_again(&review.subject(), &TOO_EARLY, message)
 }

@@ -141,7 +141,7 @@ fn who_does_not_know_everything_yet_admits_only_what_lowers() {
     assert_eq!(
         refusal.message,
         "toy \"t\": the webhook does not know yet all that this is judged by: it waits for environments.sluice.dev (not listed yet). \
-         Send it again; if this lasts, the webhook's /readyz and `sluice doctor` tell more. [request/too-early]"
+         Send it again; if this lasts, the webhook's log and `sluice doctor` tell more. [request/too-early]"
     );
     assert_eq!((refusal.code.number(), refusal.retry_after), (503, Some(1)));
     let fewer = changed(&old, &[("/spec/numberOfTaskManagers", json!(1))]);
