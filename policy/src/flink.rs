@@ -90,8 +90,14 @@ impl Options<'_> {
         if reactive {
             return Ok(Scheduler::Reactive);
         }
+        let says_streaming = self
+            .text(RUNTIME_MODE)
+            .is_some_and(|mode| mode.eq_ignore_ascii_case("streaming"));
         let unnamed = match self.text(RUNTIME_MODE) {
-            Some(mode) if !mode.eq_ignore_ascii_case("streaming") => Scheduler::Batch,
+            // Flink finds out by itself: batch where all that is read has an end.
+            Some(mode) if ["batch", "automatic"].contains(&mode.to_ascii_lowercase().as_str()) => {
+                Scheduler::Batch
+            }
             _ => Scheduler::Default,
         };
         let Some(name) = self.text(SCHEDULER) else {
@@ -99,6 +105,8 @@ impl Options<'_> {
         };
         match name.to_ascii_lowercase().as_str() {
             "adaptive" => Ok(Scheduler::Adaptive),
+            // What streams it leaves to the default one.
+            "adaptivebatch" if says_streaming => Ok(Scheduler::Default),
             "adaptivebatch" => Ok(Scheduler::Batch),
             "default" | "ng" => Ok(unnamed),
             _ => Err(OptionFault::new(
@@ -152,6 +160,9 @@ mod tests {
     #[case(json!({"scheduler-mode": "REACTIVE"}), Scheduler::Reactive)]
     #[case(json!({"jobmanager.scheduler": "AdaptiveBatch"}), Scheduler::Batch)]
     #[case(json!({"execution.runtime-mode": "BATCH"}), Scheduler::Batch)]
+    #[case(json!({"execution.runtime-mode": "AUTOMATIC"}), Scheduler::Batch)]
+    #[case(json!({"execution.runtime-mode": "bacth"}), Scheduler::Default)]
+    #[case(json!({"execution.runtime-mode": "STREAMING", "jobmanager.scheduler": "AdaptiveBatch"}), Scheduler::Default)]
     #[case(json!({"execution.runtime-mode": "STREAMING"}), Scheduler::Default)]
     fn schedulers(#[case] configuration: serde_json::Value, #[case] expected: Scheduler) {
         assert_eq!(

@@ -35,7 +35,7 @@ pub(super) fn shape<'o>(
     if mode == Mode::Off {
         return (draft, Vec::new());
     }
-    let (mut with_defaults, mut filled, left_out) = fill(review, world, draft);
+    let (mut with_defaults, mut filled, mut left_out) = fill(review, world, draft);
     let changes_spec = |draft: &Draft<'_>| {
         let old = review.old();
         old.is_none_or(|old| old.get("spec") != draft.object().get("spec"))
@@ -48,9 +48,12 @@ pub(super) fn shape<'o>(
         if !changed && changes_spec(&with_defaults) {
             // What was kept as it is stored is a change once it is in form, and changes are what Environments wait for: the
             // validating call would find that they have not been heard.
-            let (again, refilled, _) = fill(review, world, with_defaults);
+            let (again, refilled, left_out_again) = fill(review, world, with_defaults);
             filled.retain(|filled| refilled.iter().all(|again| again.path != filled.path));
             filled.extend(refilled);
+            let news = left_out_again.into_iter();
+            let news: Vec<String> = news.filter(|what| !left_out.contains(what)).collect();
+            left_out.extend(news);
             with_defaults = again;
             dialect.normalise(&mut with_defaults, review.old(), findings);
         }

@@ -435,7 +435,7 @@ fn slots(cluster: &Value, at: &At<'_>, judge: &mut Judge<'_>) {
             ),
         ),
         Scheduler::Batch => judge.findings.warn(format!(
-            "{}: {what}; a batch job runs its tasks in turns",
+            "{}: {what}; a batch job runs its tasks in turns, and one that streams waits for slots",
             place.path()
         )),
         Scheduler::Adaptive | Scheduler::Reactive => judge.findings.warn(format!(

@@ -341,6 +341,8 @@ fn a_session_job_pays_for_the_taskmanagers_of_its_native_cluster() {
     for (configuration, pods) in [
         (json!({"taskmanager.numberOfTaskSlots": 40}), 110),
         (json!({"kubernetes.taskmanager.cpu.amount": "0.5"}), 31),
+        // The newer key, which the operator sets by the cluster's spec, goes before the older one.
+        (json!({"kubernetes.taskmanager.cpu": "1000"}), 11),
     ] {
         let own = merged(
             &own,

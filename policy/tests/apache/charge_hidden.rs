@@ -131,6 +131,18 @@ fn arguments_of_the_jobmanager_do_not_walk_round_a_quota() {
             22 * 1500,
         ),
         ("--help me", 2 * 1500),
+        ("-Dkubernetes.taskmanager.cpu.amount=8", 2 * 8000),
+        ("-D taskmanager.cpu.cores 8", 2 * 8000),
+        (
+            "-Dparallelism.default=40 -Dslotmanager.redundant-taskmanager-num=10",
+            30 * 1500,
+        ),
+        // To a shell, or to Flink's parser, these say nothing of slots.
+        ("-Dtaskmanager.numberOfTaskSlots=100", 2 * 1500),
+        (
+            "-Denv.java.opts.all=\"-Da=b -Dtaskmanager.numberOfTaskSlots=100\"",
+            2 * 1500,
+        ),
     ] {
         assert_eq!(
             with("native", arguments),
@@ -139,6 +151,16 @@ fn arguments_of_the_jobmanager_do_not_walk_round_a_quota() {
         );
         assert_eq!(with("standalone", arguments), 1000 + 2 * 1500);
     }
+    let replicas = json!({
+        "mode": "native",
+        "taskManager": {"replicas": 2},
+        "flinkConfiguration": {KEY: "-Dtaskmanager.numberOfTaskSlots=1"},
+    });
+    assert_eq!(
+        milli(application(), replicas),
+        1000 + 4 * 1500,
+        "the operator asks for two slots each"
+    );
     let session = merged(
         &session(),
         &json!({"spec": {"flinkConfiguration": {KEY: "-Dtaskmanager.cpu.cores=8"}}}),
@@ -157,6 +179,15 @@ fn arguments_of_the_jobmanager_do_not_walk_round_a_quota() {
             "write the values themselves",
         );
     }
+    // An admin's are not the user's to mend, and neither is what runs with its own for as long as it stays.
+    let operator = Known {
+        operator: Some(json!({ KEY: "-Dx=$Y" })),
+        ..Known::default()
+    };
+    assert_eq!(created(&application(), &operator).refusal, None);
+    let old = configured(json!({ KEY: "-Dx=$Y" }));
+    let new = merged(&old, &json!({"spec": {"job": {"parallelism": 6}}}));
+    assert_eq!(updated(&old, &new, &Known::default()).refusal, None);
 }
 
 #[test]

@@ -21,6 +21,7 @@ use super::{Mode, deployment, session_job as jobs};
 use crate::finding::{Cause, Findings};
 use crate::json;
 use crate::quantity::MilliCpu;
+use arguments::RunsWith;
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -84,23 +85,35 @@ fn cluster(object: &Value, conf: &Conf<'_>, overrides: Overrides) -> Result<Mill
     let mode = super::mode(object);
     let job_manager = pod(spec, Role::JobManager, mode, conf)?;
     let job_managers = job_manager.whole.times(count::job_managers(object, conf)?);
-    let runs_with = arguments::over(conf, mode);
-    let task_manager = pod(spec, Role::TaskManager, mode, &runs_with)?;
-    let task_managers = if json::present(object, &["spec", "job"]).is_some() {
-        let asked = count::application(object, mode, task_manager.main, &runs_with, overrides)?;
-        let slots = count::slots(&runs_with)?;
-        let declared = asked.max(arguments::parallelism(conf, mode).div_ceil(slots));
-        let view = scaled::View {
-            cpu: cpu::said(spec, Role::TaskManager, conf)?,
-            slots: count::slots(conf)?,
-        };
-        let beside = count::redundant(mode, &runs_with)?;
-        let most = scaled::most(&view, &task_manager, slots, conf);
-        most.map_or(declared, |most| declared.max(most.saturating_add(beside)))
-    } else {
-        count::session(object, mode, task_manager.main, &runs_with)?
+    let view = scaled::View {
+        cpu: cpu::said(spec, Role::TaskManager, conf)?,
+        slots: count::slots(conf)?,
     };
-    Ok(job_managers.plus(task_manager.whole.times(task_managers)))
+    let of_task_managers = |with: &RunsWith<'_, '_>| {
+        let runs_with = with.conf.as_ref();
+        let task_manager = pod(&with.spec, Role::TaskManager, mode, runs_with)?;
+        let cpu = task_manager.main;
+        let task_managers = if json::present(object, &["spec", "job"]).is_some() {
+            let declared = count::application(object, mode, cpu, runs_with, with.asked, overrides)?;
+            let beside = count::redundant(mode, runs_with)?;
+            let most = scaled::most(&view, &task_manager, count::slots(runs_with)?, conf);
+            most.map_or(declared, |most| declared.max(most.saturating_add(beside)))
+        } else {
+            count::session(object, mode, cpu, runs_with)?
+        };
+        Ok(task_manager.whole.times(task_managers))
+    };
+    let task_managers = dearer(&arguments::both(spec, mode, conf)?, of_task_managers)?;
+    Ok(job_managers.plus(task_managers))
+}
+
+/// What the arguments of a JobManager make dearer counts; what they would make cheaper does not.
+fn dearer<'c, 'v>(
+    both: &[RunsWith<'c, 'v>],
+    figure: impl Fn(&RunsWith<'c, 'v>) -> Result<MilliCpu, Cause>,
+) -> Result<MilliCpu, Cause> {
+    both.iter()
+        .try_fold(MilliCpu::ZERO, |most, with| Ok(most.max(figure(with)?)))
 }
 
 /// CPU of the TaskManagers that a job makes its native session cluster start. `cluster`: its facts, `cluster_conf` the configuration that
@@ -120,25 +133,25 @@ fn session_job(
     if mode == Mode::Standalone {
         return Ok(MilliCpu::ZERO); // the cluster has paid for its TaskManagers
     }
-    let runs_with = arguments::over(cluster_conf, mode);
-    let task_manager = pod(spec, Role::TaskManager, mode, &runs_with)?;
-    let slots = count::slots(&runs_with)?;
     let conf = jobs::over(cluster_conf.clone(), object);
-    let parallelism = match &runs_with {
-        Cow::Borrowed(its) => count::session_job(object, its, &conf, overrides)?,
-        Cow::Owned(its) => {
-            let conf = jobs::over(its.clone(), object);
-            count::session_job(object, its, &conf, overrides)?
-        }
-    };
-    let declared = parallelism.div_ceil(slots);
-    let view = scaled::View {
-        cpu: scaled::cpu_of_job(object, spec, cluster_conf)?,
-        slots: count::slots(&conf).unwrap_or(slots),
-    };
-    let most = scaled::most(&view, &task_manager, slots, &conf);
-    let task_managers = most.map_or(declared, |most| declared.max(most));
-    Ok(task_manager.whole.times(task_managers))
+    let own_slots = count::slots(&conf);
+    let cpu = scaled::cpu_of_job(object, spec, cluster_conf, &conf)?;
+    dearer(&arguments::both(spec, mode, cluster_conf)?, |with| {
+        let its = with.conf.as_ref();
+        let task_manager = pod(&with.spec, Role::TaskManager, mode, its)?;
+        let slots = count::slots(its)?;
+        let over_its = match &with.conf {
+            Cow::Borrowed(_) => Cow::Borrowed(&conf),
+            Cow::Owned(its) => Cow::Owned(jobs::over(its.clone(), object)),
+        };
+        let declared = count::session_job(object, its, &over_its, overrides)?.div_ceil(slots);
+        let view = scaled::View {
+            cpu,
+            slots: own_slots.as_ref().map_or(slots, |slots| *slots),
+        };
+        let most = scaled::most(&view, &task_manager, slots, &conf);
+        Ok(task_manager.whole.times(declared.max(most.unwrap_or(0))))
+    })
 }
 
 /// Refuses what cannot be read of that by which the jobs of a native session cluster are charged: nobody judges it again for them, and

@@ -74,7 +74,7 @@ pub(crate) fn judge(
     }
     let is_session = json::present(object, &["spec", "job"]).is_none();
     if super::mode(object) == Mode::Native {
-        charge::judge_arguments(&conf, findings);
+        charge::judge_arguments(review, &conf, findings);
         if is_session {
             charge::judge_for_jobs(&conf, findings);
         }

@@ -201,7 +201,7 @@ fn parallelism_above_slots_is_refused_by_default_and_only_warned_of_where_the_sc
         findings.warnings,
         [format!(
             "{SPEC}.parallelism: 5 needs more than the 4 slots of 2 TaskManagers with 2 each; a batch job runs its tasks in \
-             turns"
+             turns, and one that streams waits for slots"
         )]
     );
     let object = with(&short(), "/spec/template/spec/parallelism", json!(4));

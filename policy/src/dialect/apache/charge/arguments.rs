@@ -1,11 +1,18 @@
 //! What `kubernetes.jobmanager.entrypoint.args` says: `-Dkey=value` on a native JobManager's command line goes over its configuration, and
 //! the JobManager makes the TaskManagers (`KubernetesClusterEntrypoint` of Flink).
+//!
+//! What a shell and Flink's parser make of such a text is only roughly told here: every `-D` in it is taken for one that Flink reads. So
+//! arguments raise a charge and never lower it.
 
-use super::count::DEFAULT_PARALLELISM;
+use super::count::{Asked, DEFAULT_PARALLELISM, slots};
+use super::cpu::TASK_MANAGER;
 use crate::dialect::apache::conf::{self, Conf, Opt};
 use crate::dialect::apache::rules::CPU;
 use crate::dialect::apache::{Mode, java};
-use crate::finding::{CauseReason, Findings};
+use crate::finding::{Cause, CauseReason, Findings};
+use crate::json;
+use crate::review::Review;
+use serde_json::Value;
 use std::borrow::Cow;
 
 const ARGUMENTS: Opt = Opt::new("kubernetes.jobmanager.entrypoint.args", &[]);
@@ -13,33 +20,92 @@ const ARGUMENTS: Opt = Opt::new("kubernetes.jobmanager.entrypoint.args", &[]);
 /// What a shell makes something else of. Quotes only group, and go.
 const EXPANDED: [char; 4] = ['$', '`', '\\', '{'];
 
-/// The configuration that the JobManager runs with.
-pub(super) fn over<'c, 'v>(conf: &'c Conf<'v>, mode: Mode) -> Cow<'c, Conf<'v>> {
-    let said = said(conf, mode);
-    if said.is_empty() {
-        return Cow::Borrowed(conf);
-    }
-    let mut conf = conf.clone();
-    for (key, text) in said {
-        conf.set(key, text);
-    }
-    Cow::Owned(conf)
+/// What the JobManager runs with.
+pub(super) struct RunsWith<'c, 'v> {
+    /// Its configuration.
+    pub(super) conf: Cow<'c, Conf<'v>>,
+    /// The spec, without the CPU of TaskManagers where the arguments go over it.
+    pub(super) spec: Cow<'v, Value>,
+    /// How wide an application is asked for.
+    pub(super) asked: Asked,
 }
 
-/// The parallelism of an application that is said there and goes over that of the spec; 0 if none is, or it cannot be read.
-pub(super) fn parallelism(conf: &Conf<'_>, mode: Mode) -> u64 {
-    said(conf, mode)
-        .into_iter()
+/// Without the arguments, and with them where there are any. The dearer one counts.
+pub(super) fn both<'c, 'v>(
+    spec: &'v Value,
+    mode: Mode,
+    conf: &'c Conf<'v>,
+) -> Result<Vec<RunsWith<'c, 'v>>, Cause> {
+    let asked = Asked {
+        slots: slots(conf)?,
+        parallelism: 0,
+    };
+    let mut both = vec![RunsWith {
+        conf: Cow::Borrowed(conf),
+        spec: Cow::Borrowed(spec),
+        asked,
+    }];
+    let said = said(conf, mode);
+    if !said.is_empty() {
+        let mut with = RunsWith {
+            conf: Cow::Owned(conf.clone()),
+            spec: Cow::Borrowed(spec),
+            asked: Asked {
+                parallelism: parallelism(&said),
+                ..asked
+            },
+        };
+        let goes_over_spec = |key: &str| TASK_MANAGER.key == key || TASK_MANAGER.older == [key];
+        if said.iter().any(|(key, _)| goes_over_spec(key)) {
+            let its = with.spec.to_mut().get_mut("taskManager");
+            if let Some(its) = its.and_then(Value::as_object_mut) {
+                its.remove("resource");
+                its.remove("resources");
+            }
+        }
+        for (key, text) in said {
+            with.conf.to_mut().set(key, text);
+        }
+        both.push(with);
+    }
+    Ok(both)
+}
+
+/// The parallelism of an application, which goes over that of the spec; 0 if none is said, or it cannot be read.
+fn parallelism(said: &[(String, String)]) -> u64 {
+    said.iter()
         .rfind(|(key, _)| key == DEFAULT_PARALLELISM.key)
-        .and_then(|(_, text)| u64::try_from(java::int(&text)?).ok())
+        .and_then(|(_, text)| u64::try_from(java::int(text)?).ok())
         .unwrap_or(0)
 }
 
-/// Refuses arguments of which only a shell can tell what they say.
-pub(crate) fn judge(conf: &Conf<'_>, findings: &mut Findings) {
-    if let Some((key, text)) = conf.raw(ARGUMENTS)
-        && text.contains(EXPANDED)
+/// Refuses arguments of which only a shell can tell what they say. An admin's, in the operator's configuration, are nothing that a user could
+/// mend, and what runs with its own can still be changed.
+/// `effective`: all that the JobManager's configuration says.
+pub(crate) fn judge(review: &Review<'_>, effective: &Conf<'_>, findings: &mut Findings) {
+    let can_be_told = |text: &str| !text.contains(EXPANDED);
+    if effective
+        .raw(ARGUMENTS)
+        .is_none_or(|(_, text)| can_be_told(text))
     {
+        return;
+    }
+    let own = |object: &'_ Value| -> Option<(&'static str, String)> {
+        let mut conf = Conf::default();
+        conf.add(json::present(object, &["spec", "flinkConfiguration"])?);
+        conf.raw(ARGUMENTS)
+            .map(|(key, text)| (key, text.to_owned()))
+    };
+    let Some((key, text)) = own(review.object) else {
+        return;
+    };
+    let is_news = || {
+        review
+            .old()
+            .and_then(own)
+            .is_none_or(|(_, old)| old != text)
+    };
+    if !can_be_told(&text) && is_news() {
         findings.refuse(
             &CPU,
             conf::path(key),
@@ -62,7 +128,12 @@ fn said(conf: &Conf<'_>, mode: Mode) -> Vec<(String, String)> {
             Some("") => words.next(),
             property => property,
         };
-        if let Some((key, text)) = property.and_then(|property| property.split_once('=')) {
+        let Some(property) = property else { continue };
+        // Flink's option takes two values, parted by a `=` or by a blank.
+        let pair = property
+            .split_once('=')
+            .or_else(|| Some((property, words.clone().next()?)));
+        if let Some((key, text)) = pair {
             said.push((key.to_owned(), text.to_owned()));
         }
     }

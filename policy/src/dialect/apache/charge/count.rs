@@ -63,12 +63,22 @@ pub(super) fn redundant(mode: Mode, conf: &Conf<'_>) -> Result<u64, Cause> {
     }
 }
 
+/// How wide an application is asked for, beside what its spec says.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    /// By so many slots the operator multiplies the spec's TaskManagers: those of the configuration that it knows.
+    pub(super) slots: u64,
+    /// The parallelism of the JobManager's arguments; 0 if they say none.
+    pub(super) parallelism: u64,
+}
+
 /// TaskManagers of an application; `cpu`: of one of them.
 pub(super) fn application(
     object: &Value,
     mode: Mode,
     cpu: MilliCpu,
     conf: &Conf<'_>,
+    asked: Asked,
     whose: Overrides,
 ) -> Result<u64, Cause> {
     let replicas = whole(object, &["spec", "taskManager", "replicas"])
@@ -77,8 +87,10 @@ pub(super) fn application(
     let parallelism = at_least_nothing(whole(object, &["spec", "job", "parallelism"]));
     match mode {
         Mode::Native => {
-            let asked = replicas.unwrap_or_else(|| parallelism.div_ceil(slots));
-            Ok(asked
+            let of_spec =
+                replicas.map_or(parallelism, |replicas| replicas.saturating_mul(asked.slots));
+            let needed = of_spec.max(asked.parallelism).div_ceil(slots);
+            Ok(needed
                 .max(kept(cpu, conf)?)
                 .saturating_add(redundant(mode, conf)?))
         }

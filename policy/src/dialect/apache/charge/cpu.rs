@@ -16,7 +16,7 @@ const JOB_MANAGER: Opt = Opt::new(
     "kubernetes.jobmanager.cpu.amount",
     &["kubernetes.jobmanager.cpu"],
 );
-const TASK_MANAGER: Opt = Opt::new(
+pub(super) const TASK_MANAGER: Opt = Opt::new(
     "kubernetes.taskmanager.cpu.amount",
     &["kubernetes.taskmanager.cpu"],
 );

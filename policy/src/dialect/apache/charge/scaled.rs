@@ -2,7 +2,7 @@
 //! `KubernetesJobAutoScalerContext` of the operator).
 
 use super::{PodCpu, count, cpu};
-use crate::dialect::apache::conf::Conf;
+use crate::dialect::apache::conf::{Conf, Opt};
 use crate::dialect::apache::resources::Role;
 use crate::dialect::apache::version::FlinkVersion;
 use crate::dialect::apache::{autoscaler, conf, deployment, session_job};
@@ -53,17 +53,21 @@ pub(crate) fn judge(conf: &Conf<'_>, findings: &mut Findings) {
     }
 }
 
-/// CPU of a TaskManager as the autoscaler of a session job sees it: the job's own configuration, then what its cluster says.
+/// CPU of a TaskManager as the autoscaler of a session job sees it: the job's own configuration over that of its cluster, in which the operator
+/// has written the cluster's spec under the newer key. `conf`: both together.
 pub(super) fn cpu_of_job(
     job: &Value,
     cluster_spec: &Value,
     cluster_conf: &Conf<'_>,
+    conf: &Conf<'_>,
 ) -> Result<Option<MilliCpu>, Cause> {
+    const NEWER: Opt = Opt::new(cpu::TASK_MANAGER.key, &[]);
     let own = session_job::over(Conf::default(), job);
-    match cpu::said(&Value::Null, Role::TaskManager, &own) {
-        Ok(Some(cpu)) => Ok(Some(cpu)),
-        _ => cpu::said(cluster_spec, Role::TaskManager, cluster_conf),
+    if let Ok(Some(cpu)) = cpu::configured(&own, NEWER) {
+        return Ok(Some(cpu));
     }
+    cpu::said(cluster_spec, Role::TaskManager, conf)
+        .or_else(|_| cpu::said(cluster_spec, Role::TaskManager, cluster_conf))
 }
 
 /// Warns where a quota is set that the autoscaler of an application cannot keep to.
@@ -92,8 +96,9 @@ pub(crate) fn warn_of_quota_of_job(
     warn(review, findings, |object| {
         let spec = cluster.get("spec")?;
         let its = deployment::effective(cluster, review.namespace, operator);
-        let cpu = cpu_of_job(object, spec, &its).ok()?;
-        limits_nothing(spec, cpu, &session_job::over(its, object))
+        let conf = session_job::over(its.clone(), object);
+        let cpu = cpu_of_job(object, spec, &its, &conf).ok()?;
+        limits_nothing(spec, cpu, &conf)
     });
 }
 
