@@ -29,7 +29,7 @@ pub mod workloads;
 pub use application::Application;
 pub use cluster::{FlinkCluster, Owner, RoleResources};
 pub use names::{Names, Role};
-pub use workloads::foster;
+pub use workloads::{FOSTER, foster};
 
 /// Kinds of objects that are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

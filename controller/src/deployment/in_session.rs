@@ -124,7 +124,8 @@ impl Context {
             return Ok(true);
         }
         let uid = deployment.uid().unwrap_or_default();
-        let places = namespaces(deployment, None, &self.target(deployment).await?);
+        let run = self.newest_run(deployment).await?;
+        let places = namespaces(deployment, run.as_ref(), &self.target(deployment).await?);
         Ok(self.read_all(&uid, &places).await?.is_empty())
     }
 

@@ -12,8 +12,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub const LONGEST: usize = 4 * 1024 * 1024;
 /// The same of an answer about one job: it comes with the job's plan, in which SQL describes each of its tasks in thousands of characters.
 pub const LONGEST_OF_JOB: usize = 8 * 1024 * 1024;
-/// Most bytes of an answer that needs no room: nearly all are shorter.
-const SMALL: usize = 128 * 1024;
+/// Most bytes of an answer that needs no room: nearly all are shorter, and so is what is answered to a request that changes something, which
+/// may take minutes.
+pub const SMALL: usize = 128 * 1024;
 /// Bytes of all longer answers that are read at a time.
 const ROOM: usize = 32 * 1024 * 1024;
 /// What room is counted in.
@@ -120,6 +121,19 @@ pub(super) fn short<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String
         return Err(de::Error::invalid_length(name.len(), &most));
     }
     Ok(name)
+}
+
+/// Reads where something is stored: a path or a URI.
+pub(super) fn place<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
+    const LONGEST_PLACE: usize = 4096;
+    let place: Option<String> = Deserialize::deserialize(deserializer)?;
+    if let Some(long) = place.as_ref().filter(|place| place.len() > LONGEST_PLACE) {
+        let most = "a location of at most 4096 characters";
+        return Err(de::Error::invalid_length(long.len(), &most));
+    }
+    Ok(place)
 }
 
 /// Reads a map of numbers by state, and adds up those of the states that are `counted`. No map is made of it.

@@ -8,7 +8,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use super::answer::{Body, LONGEST, LONGEST_OF_JOB, Room, few, sum_of};
+use super::answer::{Body, LONGEST, LONGEST_OF_JOB, Room, SMALL, few, short, sum_of};
 use super::cause;
 use super::error::{FlinkError, Meaning};
 use super::types::{
@@ -173,6 +173,7 @@ struct Jars {
 
 #[derive(Deserialize)]
 struct Jar {
+    #[serde(deserialize_with = "short")]
     id: String,
     #[serde(default)]
     name: String,
@@ -219,7 +220,7 @@ impl FlinkClient {
         let request = self
             .request(Method::GET, url)
             .query(&[("maxExceptions", "1")]);
-        let found: Exceptions = self.send(request, self.http.timeouts.call).await?;
+        let found: Exceptions = self.ask(request).await?;
         let newest = found
             .history
             .and_then(|history| history.entries.into_iter().next())
@@ -247,7 +248,7 @@ impl FlinkClient {
             .request(Method::GET, url)
             // The second name is that of older versions.
             .query(&[("get", "numRestarts,fullRestarts")]);
-        let found: Metrics = self.send(request, self.http.timeouts.call).await?;
+        let found: Metrics = self.ask(request).await?;
         let value = |id: &str| {
             let metric = found.all.iter().find(|metric| metric.id == id)?;
             metric.value.as_deref()?.parse().ok()
@@ -363,7 +364,12 @@ impl FlinkClient {
 
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, FlinkError> {
         let request = self.request(Method::GET, self.url(path)?);
-        self.send(request, self.http.timeouts.call).await
+        self.ask(request).await
+    }
+
+    /// Sends what changes nothing, and may be answered at length.
+    async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, FlinkError> {
+        self.read(request, self.http.timeouts.call, LONGEST).await
     }
 
     /// What `/jobs/:id` says.
@@ -389,13 +395,13 @@ impl FlinkClient {
         self.http.client.request(method, url)
     }
 
-    /// Sends a request and reads its answer, or Flink's root cause.
+    /// Sends a request to change something and reads its answer, or Flink's root cause.
     pub(super) async fn send<T: DeserializeOwned>(
         &self,
         request: RequestBuilder,
         within: Duration,
     ) -> Result<T, FlinkError> {
-        self.read(request, within, LONGEST).await
+        self.read(request, within, SMALL).await
     }
 
     /// The same of an answer of at most so many bytes.

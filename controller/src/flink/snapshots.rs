@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use sluice_policy::flink::FlinkVersion;
 
+use super::answer::place;
 use super::cause;
 use super::client::FlinkClient;
 use super::error::FlinkError;
@@ -75,6 +76,7 @@ struct Status {
 
 #[derive(Deserialize)]
 struct Operation {
+    #[serde(default, deserialize_with = "place")]
     location: Option<String>,
     #[serde(rename = "failure-cause")]
     failure: Option<Failure>,

@@ -4,12 +4,20 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::answer::{few, short};
+use super::answer::{few, place, short};
 
 /// Flink's id of a job: 32 hexadecimal digits in lower case.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String")]
 pub struct JobId(String);
+
+impl TryFrom<String> for JobId {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text).ok_or("an id of a job has 32 hexadecimal digits")
+    }
+}
 
 impl JobId {
     /// The id in a text, if it is one.
@@ -133,9 +141,6 @@ pub(super) struct TaskManagers {
 pub struct JobOverview {
     /// Its id.
     pub jid: JobId,
-    /// Its name.
-    #[serde(default)]
-    pub name: String,
     /// Its state.
     pub state: JobState,
     /// Milliseconds since 1970.
@@ -158,9 +163,6 @@ pub(super) struct Jobs {
 pub struct JobDetails {
     /// Its id.
     pub jid: JobId,
-    /// Its name.
-    #[serde(default)]
-    pub name: String,
     /// Its state.
     pub state: JobState,
     /// Milliseconds since 1970.
@@ -210,6 +212,7 @@ pub struct Checkpoint {
     /// Its number.
     pub id: i64,
     /// Where its data is; Flink writes a word in angle brackets where that is the JobManager's memory.
+    #[serde(deserialize_with = "place")]
     pub external_path: Option<String>,
     /// Whether its data has been deleted since.
     pub discarded: bool,
@@ -247,6 +250,7 @@ pub struct Restored {
     /// Its number.
     pub id: i64,
     /// Where its data is.
+    #[serde(deserialize_with = "place")]
     pub external_path: Option<String>,
     /// Whether it is a savepoint.
     pub is_savepoint: bool,

@@ -78,7 +78,7 @@ const LEFT_OUT: [&str; 8] = [
 pub fn file(cluster: &FlinkCluster<'_>) -> Result<(&'static str, String), BuildError> {
     if let Some(key) = rest_tls(cluster) {
         return Err(BuildError::new(
-            format!("spec.flinkConfiguration[\"{key}\"]"),
+            field(cluster, key),
             format!("Sluice asks Flink's REST API without TLS; leave {key} out"),
         ));
     }
@@ -97,11 +97,10 @@ pub fn file(cluster: &FlinkCluster<'_>) -> Result<(&'static str, String), BuildE
         return Ok(("config.yaml", text));
     }
     for (key, value) in &options {
-        let field = || format!("spec.flinkConfiguration[\"{key}\"]");
         let is_line = |text: &str| !text.contains(['\n', '\r', '#']);
         if !is_line(key) || !is_line(value) || key.contains(": ") {
             return Err(BuildError::new(
-                field(),
+                field(cluster, key),
                 format!(
                     "Flink {} reads its configuration line by line and takes '#' for a comment; write it without line \
                      breaks and '#', or use Flink {YAML_SINCE} or later",
@@ -112,6 +111,15 @@ pub fn file(cluster: &FlinkCluster<'_>) -> Result<(&'static str, String), BuildE
         let _ = writeln!(text, "{key}: {value}");
     }
     Ok(("flink-conf.yaml", text))
+}
+
+/// Where the user has written an option.
+fn field(cluster: &FlinkCluster<'_>, key: &str) -> String {
+    let spec = match cluster.application {
+        Some(_) => "spec.template.spec",
+        None => "spec",
+    };
+    format!("{spec}.flinkConfiguration[\"{key}\"]")
 }
 
 /// The option that puts Flink's REST API behind TLS, if one does: its own, or else the one of all connections.

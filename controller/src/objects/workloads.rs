@@ -110,6 +110,9 @@ fn workload(cluster: &FlinkCluster<'_>, role: Role, template: &Value) -> Value {
     )
 }
 
+/// What a [`foster`] is made of: no spec, so it has no pods to be scaled to.
+pub const FOSTER: &str = "foster";
+
 /// A Deployment without pods, for a role whose own one somebody has removed from above its pods (`--cascade=orphan`): Kubernetes gives it
 /// what makes them, which would otherwise make each pod again that is removed. Not of the spec, which may be unreadable by now.
 pub fn foster(owner: &Owner, names: &Names, namespace: &str, role: Role) -> Built {
@@ -129,7 +132,7 @@ pub fn foster(owner: &Owner, names: &Names, namespace: &str, role: Role) -> Buil
             },
         },
     });
-    stamp(MadeKind::Deployment, object, "foster")
+    stamp(MadeKind::Deployment, object, FOSTER)
 }
 
 /// What Flink needs to elect a JobManager and keep its pointers: ConfigMaps of its own namespace.

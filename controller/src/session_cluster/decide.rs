@@ -19,7 +19,7 @@ use super::state::{self, Refusal, Scene};
 use super::target::Target;
 use crate::ledger::gate::Verdict;
 use crate::objects::cluster::HighAvailability;
-use crate::objects::{BuildError, Built, MadeKind, Names, Owner, Role, foster};
+use crate::objects::{BuildError, Built, FOSTER, MadeKind, Names, Owner, Role, foster};
 use crate::runtime::events::Note;
 use crate::runtime::made::Made;
 
@@ -416,6 +416,8 @@ fn steps(observed: &Observed<'_>, wanted: &[Built], scene: &Scene) -> Vec<Step> 
         let Some(made) = known else {
             match role.map_or(Left::Nothing, |role| scene.left(role)) {
                 Left::Nothing => steps.push(ensure(None)),
+                // What runs runs on by itself while there is no CPU for what is wanted now.
+                Left::Alone if scene.growth.is_some() => {}
                 Left::Going => {}
                 // Paused it takes over what makes them, if they were left to themselves, and makes no others beside them.
                 Left::Alone => steps.push(ensure(Some(true))),
@@ -425,27 +427,28 @@ fn steps(observed: &Observed<'_>, wanted: &[Built], scene: &Scene) -> Vec<Step> 
         if made.deleting {
             continue;
         }
+        let is_same_input = made.input.as_deref() == Some(&built.input);
+        // What has not been given the CPU for it is not changed.
+        let may_change = is_same_input || scene.growth.is_none();
         if let (Some(role), Some(workload)) = (role, made.workload().filter(|made| made.paused)) {
-            if scene.may_go_on(role, workload) {
+            if may_change && scene.may_go_on(role, workload) {
                 steps.push(ensure(Some(false)));
             }
             continue;
         }
-        let is_same_input = made.input.as_deref() == Some(&built.input);
         let is_same_make = made.built.as_deref() == Some(&built.built);
-        if !is_same_input {
-            // What has not been given the CPU for it is not changed.
-            if scene.growth.is_none() {
-                steps.push(ensure(None));
-                continue;
-            }
-        } else if is_same_make && observed.settled.get(&made.uid) != Some(&made.digest) {
+        if !is_same_input && may_change {
+            steps.push(ensure(None));
+            continue;
+        }
+        if is_same_input && is_same_make && observed.settled.get(&made.uid) != Some(&made.digest) {
             steps.push(ensure(None));
             continue;
         }
         // Else another version of Sluice has made it: what runs is not restarted for that.
         if let (Some(workload), Some(replicas)) = (made.workload(), replicas)
             && workload.replicas != replicas
+            && made.input.as_deref() != Some(FOSTER)
         {
             steps.push(Step::Scale(made.clone(), replicas));
         }

@@ -20,7 +20,7 @@ use super::health::{Flink, Heard, Listen};
 use super::state::Refusal;
 use super::target::Target;
 use crate::ledger::gate::Verdict;
-use crate::objects::{BuildSettings, Built, FlinkCluster, MadeKind, Role, build};
+use crate::objects::{BuildSettings, Built, FOSTER, FlinkCluster, MadeKind, Role, build};
 use crate::runtime::made::{Detail, Made, Pod, Trouble, TroubleKind, Workload};
 
 mod charges;
@@ -477,14 +477,43 @@ fn pods_that_have_ended_are_none() {
 
 #[test]
 fn growth_that_is_refused_leaves_everything_running() {
-    let mut world = World::asks("RUNNING", 5).was(Running, 3000, None).has(2);
-    world.gate = Some(Verdict::Refused(Box::new(QuotaRefusal {
-        quota: QuotaKey::Cluster { name: "q".into() },
-        ask: Ask::Growth,
-        reason: Reason::OverLimit,
-        figures: Figures::default(),
-    })));
-    let plan = world.plan();
+    let refused = |mut world: World| {
+        world.gate = Some(Verdict::Refused(Box::new(QuotaRefusal {
+            quota: QuotaKey::Cluster { name: "q".into() },
+            ask: Ask::Growth,
+            reason: Reason::OverLimit,
+            figures: Figures::default(),
+        })));
+        world.plan()
+    };
+    let world = || World::asks("RUNNING", 5).was(Running, 3000, None).has(2);
+    // Nor is another size brought in by way of what somebody has paused, or has removed from above its pods.
+    let paused = |input: &'static str| {
+        world().change("a-sc-taskmanager", move |made| {
+            made.input = Some(input.into());
+            made.detail = Detail::Workload(Workload {
+                replicas: 2,
+                existing: 2,
+                updated: 2,
+                observed: true,
+                paused: true,
+                failure: None,
+            });
+        })
+    };
+    assert_eq!(steps(&refused(paused("smaller"))), [""; 0]);
+    let orphaned = world().without(&["a-sc-taskmanager"]);
+    assert_eq!(steps(&refused(orphaned)), [""; 0]);
+    let stopped = world().change("a-sc-jobmanager", |made| {
+        made.input = Some(FOSTER.into());
+        made.detail = Detail::Workload(Workload::default());
+    });
+    assert_eq!(
+        steps(&refused(stopped)),
+        [""; 0],
+        "it has no pods to be scaled to"
+    );
+    let plan = refused(world());
     assert_eq!(
         (plan.status.state, plan.status.allocated_milli),
         (Some(Updating), Some(3000))
