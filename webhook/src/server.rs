@@ -73,8 +73,8 @@ impl Server {
                 () = stop.drain.cancelled() => break,
                 accepted = self.listener.accept() => accepted,
             };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
+            let (stream, from) = match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(BREATHER).await;
@@ -84,7 +84,10 @@ impl Server {
             // Only once somebody is there: nobody has to make room for nobody.
             let place = tokio::select! {
                 () = stop.drain.cancelled() => break,
-                place = places.take() => place,
+                place = places.take(from.ip()) => place,
+            };
+            let Some(place) = place else {
+                continue; // closed: whoever it is has most places and is busy with all
             };
             let counted = self.metrics.connection();
             let serving = connection::serve(

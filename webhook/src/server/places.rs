@@ -1,20 +1,27 @@
 //! Who may be connected. There are places for many more than all API servers need, and where all are taken whoever has been without
 //! a request for longest gives his up: else those who once spoke, and then only keep their connections, would keep
 //! everybody else out.
+//!
+//! Nobody takes a place from an address that has fewer than his own: one who fills all places by himself with requests that never end makes
+//! no room for others, and so must not take theirs either. An API server comes from an address of its own.
 
 use super::head::Head;
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-/// After this long without a free place one more connection is asked for its own. Those that were asked go within a second.
-const NEXT: Duration = Duration::from_millis(10);
+/// After this long without a free place one more connection is asked for its own. Those that were asked go at once as a rule, and within two
+/// seconds if their other side does nothing for it.
+const NEXT: Duration = Duration::from_millis(100);
 
 /// All places.
 #[derive(Debug)]
 pub struct Places {
+    count: usize,
     free: Arc<Semaphore>,
     taken: Arc<Mutex<Taken>>,
 }
@@ -28,6 +35,7 @@ struct Taken {
 
 #[derive(Debug)]
 struct Holder {
+    from: IpAddr,
     head: Arc<Head>,
     wanted: CancellationToken,
 }
@@ -48,18 +56,21 @@ impl Places {
     /// So many.
     pub fn new(count: usize) -> Self {
         Self {
+            count,
             free: Arc::new(Semaphore::new(count)),
             taken: Arc::default(),
         }
     }
 
-    /// A free place, or the next one that is given up.
-    pub async fn take(&self) -> Place {
+    /// A free place for who comes from there, or the next one that is given up; `None` where he has most of them himself and is busy with all.
+    pub async fn take(&self, from: IpAddr) -> Option<Place> {
         let permit = loop {
             if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
                 break permit;
             }
-            self.ask_for_one();
+            if self.ask_for_one(from).is_err() {
+                return None;
+            }
             let freed = Arc::clone(&self.free).acquire_owned();
             if let Ok(Ok(permit)) = tokio::time::timeout(NEXT, freed).await {
                 break permit;
@@ -70,34 +81,49 @@ impl Places {
         let number = taken.next;
         taken.next += 1;
         let holder = Holder {
+            from,
             head: Arc::clone(&head),
             wanted: wanted.clone(),
         };
         taken.by.insert(number, holder);
-        Place {
+        Some(Place {
             head,
             wanted,
             taken: Arc::clone(&self.taken),
             number,
             _permit: permit,
-        }
+        })
     }
 
-    /// Asks whoever has been without a request for longest, of those who were not asked yet.
-    fn ask_for_one(&self) {
+    /// Asks whoever has been without a request for longest, of those who were not asked yet, at the address that has most places.
+    fn ask_for_one(&self, newcomer: IpAddr) -> Result<(), Crowd> {
         let taken = lock(&self.taken);
-        let quiet = taken.by.values().filter_map(|holder| {
-            let since = holder
-                .head
-                .quiet()
-                .filter(|_| !holder.wanted.is_cancelled());
-            Some((since?, holder))
-        });
-        if let Some((_, longest)) = quiet.min_by_key(|(since, _)| *since) {
-            longest.wanted.cancel();
+        let mut places: HashMap<IpAddr, usize> = HashMap::new();
+        for holder in taken.by.values() {
+            *places.entry(holder.from).or_default() += 1;
         }
+        let of = |from: &IpAddr| places.get(from).copied().unwrap_or(0);
+        let own = of(&newcomer);
+        let of_no_fewer = || taken.by.values().filter(|holder| of(&holder.from) >= own);
+        let quiet = of_no_fewer().filter_map(|holder| {
+            let was_asked = holder.wanted.is_cancelled();
+            let since = holder.head.quiet().filter(|_| !was_asked)?;
+            Some((Reverse(of(&holder.from)), since, holder))
+        });
+        if let Some((.., longest)) = quiet.min_by_key(|(places, since, _)| (*places, *since)) {
+            longest.wanted.cancel();
+            return Ok(());
+        }
+        let somebody_goes = of_no_fewer().any(|holder| holder.wanted.is_cancelled());
+        if own > self.count / 2 && !somebody_goes {
+            return Err(Crowd);
+        }
+        Ok(())
     }
 }
+
+/// Most places are the newcomer's, who is busy with all of them.
+struct Crowd;
 
 impl Drop for Place {
     fn drop(&mut self) {
@@ -118,9 +144,10 @@ mod tests {
     async fn who_has_been_without_a_request_for_longest_makes_room_and_nobody_while_there_is_room()
     {
         let places = Places::new(3);
+        let take = || places.take(IpAddr::from([10, 0, 0, 1]));
         let mut held = Vec::new();
         for _ in 0..3 {
-            held.push(places.take().now_or_never().unwrap());
+            held.push(take().now_or_never().flatten().unwrap());
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         assert!(held.iter().all(|place| !place.wanted.is_cancelled()));
@@ -132,16 +159,35 @@ mod tests {
             wanted.collect()
         };
         {
-            let next = std::pin::pin!(places.take());
+            let next = std::pin::pin!(take());
             assert!(next.now_or_never().is_none());
         }
         assert_eq!(wanted(&held), [false, false, true]);
         held.remove(2);
-        held.push(places.take().now_or_never().unwrap());
+        held.push(take().now_or_never().flatten().unwrap());
         assert_eq!(wanted(&held), [false, false, false]);
         // Who does not go is not waited for: the next one is asked, but nobody who is being answered.
-        let another = tokio::time::timeout(Duration::from_secs(1), places.take()).await;
+        let another = tokio::time::timeout(Duration::from_secs(1), take()).await;
         assert!(another.is_err(), "nobody has gone");
         assert_eq!(wanted(&held), [true, false, true]);
+    }
+    #[tokio::test(start_paused = true)]
+    async fn a_crowd_that_is_busy_takes_nobody_elses_place() {
+        let places = Places::new(4);
+        let (api_server, crowd) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        let held = places.take(api_server).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let mut theirs = Vec::new();
+        for _ in 0..3 {
+            theirs.push(places.take(crowd).await.unwrap());
+        }
+        let mut endless: Vec<_> = theirs.iter().map(|place| place.head.complete()).collect();
+        assert!(places.take(crowd).await.is_none(), "turned away at once");
+        assert!(!held.wanted.is_cancelled());
+        // One of them ends: his address has more, however much shorter he has been quiet.
+        endless.pop();
+        let more = tokio::time::timeout(Duration::from_secs(1), places.take(api_server)).await;
+        assert!(more.is_err(), "nobody has gone");
+        assert!(theirs[2].wanted.is_cancelled());
     }
 }

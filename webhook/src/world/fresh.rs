@@ -17,7 +17,7 @@
 //! list is when it was asked for, not when it was read.
 //!
 //! So a new quota, or a namespace added to one, counts in every replica after some milliseconds as a rule and after
-//! [`COMPARE`] + [`SETTLES`] at the latest. Starts that were judged before that are like those judged before the quota was
+//! [`COMPARE`] + [`SETTLES`], and what two lists take, at the latest. Starts that were judged before that are like those judged before the quota was
 //! written: they are not touched, and counted by the leader from then on.
 
 use super::store::{State, Store};
@@ -139,7 +139,12 @@ async fn is_behind(client: &kube::Client, store: &Store) -> Result<bool, String>
     if lacking.is_empty() {
         return Ok(false);
     }
-    let there = list(client, store).await?;
+    // Nothing says that it is gone again, so it is lacking.
+    let Ok(there) = list(client, store).await else {
+        return Ok(true);
+    };
+    // A watch may have caught up while the list was on its way.
+    lacking.retain(|listed| !knows(store, listed));
     let there: HashSet<&str> = there.iter().map(|listed| listed.uid.as_str()).collect();
     Ok(lacking
         .iter()
