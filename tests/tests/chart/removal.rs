@@ -4,6 +4,10 @@ use super::stage::{SOON, SYSTEM, Stage, chart, repository};
 use serde_json::json;
 use sluice_cluster::free_loopback_port;
 use sluice_tests::eventually;
+use std::time::Duration;
+
+/// An API server that is busy fails at the removal of a CRD at times, and tries again at intervals that double.
+const CRDS_GO: Duration = Duration::from_mins(5);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_of_it_goes() {
@@ -179,7 +183,7 @@ fn what_is_stuck_is_removed(stage: &Stage) {
     let mut delete = vec!["delete", "--wait=false"];
     delete.extend(crds.iter().map(String::as_str));
     stage.kubectl(&delete, "").ok();
-    eventually(SOON, || {
+    eventually(CRDS_GO, || {
         let left = our_crds(stage);
         anyhow::ensure!(left.len() == 2, "{left:?}");
         Ok(())
@@ -187,7 +191,7 @@ fn what_is_stuck_is_removed(stage: &Stage) {
     .unwrap();
     let said = stage.shell(&documented("{\"finalizers\":null}"));
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
-    eventually(SOON, || {
+    eventually(CRDS_GO, || {
         let left = our_crds(stage);
         anyhow::ensure!(left.is_empty(), "{left:?}");
         Ok(())
