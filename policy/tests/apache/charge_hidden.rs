@@ -170,24 +170,41 @@ fn arguments_of_the_jobmanager_do_not_walk_round_a_quota() {
         ..Known::default()
     };
     assert_eq!(workload_in(&session_job(), &world).charge().0, 2 * 8000);
-    for arguments in ["-Dx=$Y", "`cat /x`", "-Dtask\\manager.x=1", "-D{a=1,b=2}"] {
+    for arguments in [
+        "-Dx=$Y",
+        "`cat /x`",
+        "-Dtask\\manager.x=1",
+        "-D{a=1,b=2}",
+        "-Dtaskmanager.cpu.cores=64 x -Dtaskmanager.cpu.cores=1",
+        "-Dtaskmanager.cpu.cores=64 -Dtaskmanager.cpu.cores=1",
+        "-Dtaskmanager.cpu.cores=64 # -Dtaskmanager.cpu.cores=1",
+        "-Dx='a b'",
+        "-D x=1",
+        "--help me",
+    ] {
         refuses(
             &configured(json!({ KEY: arguments })),
             "flink/cpu",
             &format!("spec.flinkConfiguration[{KEY}]"),
             422,
-            "write the values themselves",
+            "write everything else into spec.flinkConfiguration",
         );
     }
+    admits(&configured(
+        json!({ KEY: "-Dweb.timeout=1000  -Dx=s3://b/a%20b" }),
+    ));
     // An admin's are not the user's to mend, and neither is what runs with its own for as long as it stays.
     let operator = Known {
-        operator: Some(json!({ KEY: "-Dx=$Y" })),
+        operator: Some(json!({ KEY: "-Dx=$Y -Dtaskmanager.numberOfTaskSlots=$SLOTS" })),
         ..Known::default()
     };
     assert_eq!(created(&application(), &operator).refusal, None);
     let old = configured(json!({ KEY: "-Dx=$Y" }));
     let new = merged(&old, &json!({"spec": {"job": {"parallelism": 6}}}));
     assert_eq!(updated(&old, &new, &Known::default()).refusal, None);
+    let standalone = merged(&old, &json!({"spec": {"mode": "standalone"}}));
+    let refusal = updated(&standalone, &new, &Known::default()).refusal;
+    assert!(refusal.is_some(), "nobody has judged it there");
 }
 
 #[test]

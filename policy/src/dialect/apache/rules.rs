@@ -51,7 +51,7 @@ pub(crate) static CPU: Rule = malformed(
     "the CPU that the resource will ask for can be computed",
     "CPU is charged from resources.requests, then resources.limits, then resource.cpu, then configuration. A figure that \
      cannot be read cannot be charged, nor could Kubernetes schedule it. The same holds for a native JobManager's \
-     kubernetes.jobmanager.entrypoint.args, whose -D go over the configuration, with what only a shell can read.",
+     kubernetes.jobmanager.entrypoint.args, whose -D go over the configuration: they may hold nothing but -Dkey=value.",
     "semantics.md, CPU charge",
 );
 pub(crate) static NAME: Rule = upstream(

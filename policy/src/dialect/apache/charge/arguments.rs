@@ -8,16 +8,17 @@ use super::count::{Asked, DEFAULT_PARALLELISM, slots};
 use super::cpu::TASK_MANAGER;
 use crate::dialect::apache::conf::{self, Conf, Opt};
 use crate::dialect::apache::rules::CPU;
-use crate::dialect::apache::{Mode, java};
+use crate::dialect::apache::{Mode, java, mode};
 use crate::finding::{Cause, CauseReason, Findings};
 use crate::json;
 use crate::review::Review;
 use serde_json::Value;
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 const ARGUMENTS: Opt = Opt::new("kubernetes.jobmanager.entrypoint.args", &[]);
 
-/// What a shell makes something else of. Quotes only group, and go.
+/// What a shell makes something else of: what it says nobody can tell. Quotes only group, and go.
 const EXPANDED: [char; 4] = ['$', '`', '\\', '{'];
 
 /// What the JobManager runs with.
@@ -79,14 +80,13 @@ fn parallelism(said: &[(String, String)]) -> u64 {
         .unwrap_or(0)
 }
 
-/// Refuses arguments of which only a shell can tell what they say. An admin's, in the operator's configuration, are nothing that a user could
-/// mend, and what runs with its own can still be changed.
+/// Refuses arguments of which only a shell, or Flink's parser, can tell what they say: all that they can say can stand in the configuration. An
+/// admin's, in the operator's configuration, are nothing that a user could mend, and what runs with its own can still be changed.
 /// `effective`: all that the JobManager's configuration says.
 pub(crate) fn judge(review: &Review<'_>, effective: &Conf<'_>, findings: &mut Findings) {
-    let can_be_told = |text: &str| !text.contains(EXPANDED);
     if effective
         .raw(ARGUMENTS)
-        .is_none_or(|(_, text)| can_be_told(text))
+        .is_none_or(|(_, text)| is_plain(text))
     {
         return;
     }
@@ -99,21 +99,31 @@ pub(crate) fn judge(review: &Review<'_>, effective: &Conf<'_>, findings: &mut Fi
     let Some((key, text)) = own(review.object) else {
         return;
     };
-    let is_news = || {
-        review
-            .old()
-            .and_then(own)
-            .is_none_or(|(_, old)| old != text)
+    let stood_there = |old: &Value| {
+        mode(old) == Mode::Native && own(old).is_some_and(|(_, before)| before == text)
     };
-    if !can_be_told(&text) && is_news() {
+    if !review.old().is_some_and(stood_there) {
         findings.refuse(
             &CPU,
             conf::path(key),
             CauseReason::Invalid,
-            "a -D in it may change what the TaskManagers cost, and what a shell makes of $, `, \\ and { cannot be told; write the \
-             values themselves",
+            "a -D in it may change what the TaskManagers cost, so it may hold nothing but -Dkey=value, each key once, without quotes and \
+             what a shell changes; write everything else into spec.flinkConfiguration",
         );
     }
+}
+
+/// Whether everybody reads the same in it: `-Dkey=value` and nothing else, each key once.
+fn is_plain(text: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || " -_.=:/,@%+".contains(c);
+    let mut keys = BTreeSet::new();
+    text.chars().all(is_plain)
+        && text.split_ascii_whitespace().all(|word| {
+            let pair = word
+                .strip_prefix("-D")
+                .and_then(|pair| pair.split_once('='));
+            pair.is_some_and(|(key, _)| !key.is_empty() && keys.insert(key))
+        })
 }
 
 fn said(conf: &Conf<'_>, mode: Mode) -> Vec<(String, String)> {
@@ -133,7 +143,10 @@ fn said(conf: &Conf<'_>, mode: Mode) -> Vec<(String, String)> {
         let pair = property
             .split_once('=')
             .or_else(|| Some((property, words.clone().next()?)));
-        if let Some((key, text)) = pair {
+        if let Some((key, text)) = pair
+            && !key.contains(EXPANDED)
+            && !text.contains(EXPANDED)
+        {
             said.push((key.to_owned(), text.to_owned()));
         }
     }
