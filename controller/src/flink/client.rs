@@ -413,6 +413,11 @@ impl FlinkClient {
     ) -> Result<T, FlinkError> {
         let request = request.build().map_err(http::HttpError::from)?;
         let call = format!("{} {}", request.method(), request.url().path());
+        let late = |after| FlinkError::TimedOut {
+            address: self.address().to_owned(),
+            call: call.clone(),
+            after,
+        };
         let failed = |error: reqwest::Error| {
             let address = self.address().to_owned();
             let call = call.clone();
@@ -436,24 +441,33 @@ impl FlinkClient {
         };
         let answering = async {
             let mut response = self.http.client.execute(request).await.map_err(failed)?;
-            let mut body = Body::of_at_most(longest);
-            while let Some(chunk) = response.chunk().await.map_err(failed)? {
-                if body.take_in(&chunk, &self.http.room).await.is_err() {
-                    return Err(FlinkError::TooLarge {
-                        address: self.address().to_owned(),
-                        call: call.clone(),
-                        limit: longest,
-                    });
+            // Why it is refused may take many words, but no time: its room is others'.
+            let (longest, within) = if response.status().is_success() {
+                (longest, within)
+            } else {
+                (longest.max(LONGEST), self.http.timeouts.call)
+            };
+            let reading = async {
+                let mut body = Body::of_at_most(longest);
+                while let Some(chunk) = response.chunk().await.map_err(failed)? {
+                    if body.take_in(&chunk, &self.http.room).await.is_err() {
+                        return Err(FlinkError::TooLarge {
+                            address: self.address().to_owned(),
+                            call: call.clone(),
+                            limit: longest,
+                        });
+                    }
                 }
-            }
+                Ok(body)
+            };
+            let Ok(body) = tokio::time::timeout(within, reading).await else {
+                return Err(late(within));
+            };
+            let body = body?;
             Ok((response, body))
         };
         let Ok(answer) = tokio::time::timeout(within, answering).await else {
-            return Err(FlinkError::TimedOut {
-                address: self.address().to_owned(),
-                call,
-                after: within,
-            });
+            return Err(late(within));
         };
         let (response, body) = answer?;
         if !response.status().is_success() {

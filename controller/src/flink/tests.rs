@@ -220,6 +220,27 @@ async fn a_second_submission_is_known_as_such() {
     assert!(error.is_duplicate_job(), "{error}");
 }
 
+/// What a planner says of a large statement is repeated in each cause.
+#[tokio::test]
+async fn a_refusal_of_many_words_is_a_refusal_and_an_answer_of_as_many_is_not_flinks() {
+    let plan = "x".repeat(100_000);
+    let body = format!(
+        r#"{{"errors":["a.B: {plan}\nCaused by: a.C: {plan}\nCaused by: a.D: no sink\n"]}}"#
+    );
+    for (status, refused) in [("400 Bad Request", true), ("200 OK", false)] {
+        let address = server(answer(status, &body)).await;
+        let error = client(&address)
+            .run_jar("x.jar", &JarRun::default())
+            .await
+            .unwrap_err();
+        assert_eq!(
+            matches!(error, FlinkError::Refused { .. }),
+            refused,
+            "{status}: {error}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_job_that_is_gone_is_none_and_cancelling_it_no_error() {
     let body = r#"{"errors":["org.apache.flink.runtime.rest.NotFoundException: Job x not found"]}"#;
