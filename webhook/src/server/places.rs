@@ -2,8 +2,9 @@
 //! a request for longest gives his up: else those who once spoke, and then only keep their connections, would keep
 //! everybody else out.
 //!
-//! Nobody takes a place from an address that has fewer than his own: one who fills all places by himself with requests that never end makes
-//! no room for others, and so must not take theirs either. An API server comes from an address of its own.
+//! Nobody who has many takes a place from an address that has fewer than his own: one who fills all places by himself with requests that never
+//! end makes no room for others, and so must not take theirs either. He is turned away, since while one waits nobody else is let in. An API
+//! server comes from an address of its own.
 
 use super::head::Head;
 use std::cmp::Reverse;
@@ -17,6 +18,9 @@ use tokio_util::sync::CancellationToken;
 /// After this long without a free place one more connection is asked for its own. Those that were asked go at once as a rule, and within two
 /// seconds if their other side does nothing for it.
 const NEXT: Duration = Duration::from_millis(100);
+
+/// More connections than an API server needs at once.
+const FEW: usize = 16;
 
 /// All places.
 #[derive(Debug)]
@@ -62,7 +66,7 @@ impl Places {
         }
     }
 
-    /// A free place for who comes from there, or the next one that is given up; `None` where he has most of them himself and is busy with all.
+    /// A free place for who comes from there, or the next one that is given up; `None` where he has many himself, and nobody who has as many could go.
     pub async fn take(&self, from: IpAddr) -> Option<Place> {
         let permit = loop {
             if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
@@ -103,7 +107,7 @@ impl Places {
             *places.entry(holder.from).or_default() += 1;
         }
         let of = |from: &IpAddr| places.get(from).copied().unwrap_or(0);
-        let own = of(&newcomer);
+        let own = Some(of(&newcomer)).filter(|own| *own > FEW).unwrap_or(0);
         let of_no_fewer = || taken.by.values().filter(|holder| of(&holder.from) >= own);
         let quiet = of_no_fewer().filter_map(|holder| {
             let was_asked = holder.wanted.is_cancelled();
@@ -114,15 +118,22 @@ impl Places {
             longest.wanted.cancel();
             return Ok(());
         }
-        let somebody_goes = of_no_fewer().any(|holder| holder.wanted.is_cancelled());
-        if own > self.count / 2 && !somebody_goes {
+        if of_no_fewer().any(|holder| holder.wanted.is_cancelled()) {
+            return Ok(());
+        }
+        if own > 0 {
             return Err(Crowd);
+        }
+        // All are busy. Who has most of the places keeps others out by that, and is busy with nothing that would be missed.
+        let mut of_one = taken.by.values();
+        if let Some(oldest) = of_one.find(|holder| of(&holder.from) > self.count / 2) {
+            oldest.wanted.cancel();
         }
         Ok(())
     }
 }
 
-/// Most places are the newcomer's, who is busy with all of them.
+/// The newcomer has many places and is busy with all of them, and so are those who have as many.
 struct Crowd;
 
 impl Drop for Place {
@@ -173,12 +184,12 @@ mod tests {
     }
     #[tokio::test(start_paused = true)]
     async fn a_crowd_that_is_busy_takes_nobody_elses_place() {
-        let places = Places::new(4);
+        let places = Places::new(40);
         let (api_server, crowd) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
         let held = places.take(api_server).await.unwrap();
         tokio::time::sleep(Duration::from_secs(1)).await;
         let mut theirs = Vec::new();
-        for _ in 0..3 {
+        for _ in 0..39 {
             theirs.push(places.take(crowd).await.unwrap());
         }
         let mut endless: Vec<_> = theirs.iter().map(|place| place.head.complete()).collect();
@@ -186,8 +197,16 @@ mod tests {
         assert!(!held.wanted.is_cancelled());
         // One of them ends: his address has more, however much shorter he has been quiet.
         endless.pop();
-        let more = tokio::time::timeout(Duration::from_secs(1), places.take(api_server)).await;
-        assert!(more.is_err(), "nobody has gone");
-        assert!(theirs[2].wanted.is_cancelled());
+        let more = || tokio::time::timeout(NEXT / 2, places.take(api_server));
+        assert!(more().await.is_err(), "nobody has gone");
+        assert!(theirs[38].wanted.is_cancelled());
+        theirs.pop();
+        let second = more().await.unwrap().unwrap();
+        // All are busy.
+        let _busy = (held.head.complete(), second.head.complete());
+        assert!(more().await.is_err());
+        let asked = theirs.iter().filter(|place| place.wanted.is_cancelled());
+        assert_eq!(asked.count(), 1);
+        assert!(theirs[0].wanted.is_cancelled());
     }
 }
