@@ -59,6 +59,17 @@ const CLUSTER_ONLY: [&str; 21] = [
     "fs.",
 ];
 
+/// The option that puts Flink's REST API behind TLS, if one does: its own, or else the one of all connections. Sluice asks that API as long as
+/// a cluster runs, and whatever answers it behind TLS is no answer. `option`: what stands under a key, without blanks around it.
+pub fn rest_tls<'t>(option: impl Fn(&str) -> Option<&'t str>) -> Option<OptionFault> {
+    let keys = ["security.ssl.rest.enabled", "security.ssl.enabled"];
+    let (key, value) = keys.into_iter().find_map(|key| Some((key, option(key)?)))?;
+    let message = || format!("Sluice asks Flink's REST API without TLS; leave {key} out");
+    value
+        .eq_ignore_ascii_case("true")
+        .then(|| OptionFault::new(key, message()))
+}
+
 /// Whether only the processes of a cluster read this option: one job of several on a session cluster cannot have its own.
 pub fn is_read_by_clusters_only(key: &str) -> bool {
     CLUSTER_ONLY.iter().any(|prefix| key.starts_with(prefix))

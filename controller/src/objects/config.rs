@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use sluice_policy::flink::FlinkVersion;
+use sluice_policy::flink::{FlinkVersion, rest_tls};
 use sluice_policy::quantity::Bytes;
 
 use super::BuildError;
@@ -76,11 +76,8 @@ const LEFT_OUT: [&str; 8] = [
 
 /// Name and content of the configuration file.
 pub fn file(cluster: &FlinkCluster<'_>) -> Result<(&'static str, String), BuildError> {
-    if let Some(key) = rest_tls(cluster) {
-        return Err(BuildError::new(
-            field(cluster, key),
-            format!("Sluice asks Flink's REST API without TLS; leave {key} out"),
-        ));
+    if let Some(fault) = rest_tls(|key| cluster.option(key)) {
+        return Err(BuildError::new(field(cluster, &fault.key), fault.message));
     }
     let options = options(cluster);
     let mut text = String::new();
@@ -120,15 +117,6 @@ fn field(cluster: &FlinkCluster<'_>, key: &str) -> String {
         None => "spec",
     };
     format!("{spec}.flinkConfiguration[\"{key}\"]")
-}
-
-/// The option that puts Flink's REST API behind TLS, if one does: its own, or else the one of all connections.
-fn rest_tls(cluster: &FlinkCluster<'_>) -> Option<&'static str> {
-    let keys = ["security.ssl.rest.enabled", "security.ssl.enabled"];
-    let (key, value) = keys
-        .into_iter()
-        .find_map(|key| Some((key, cluster.option(key)?)))?;
-    value.eq_ignore_ascii_case("true").then_some(key)
 }
 
 /// All options: the user's, and on top of them Sluice's.

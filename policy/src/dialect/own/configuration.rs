@@ -3,26 +3,13 @@
 
 use super::at::At;
 use super::normalise::{Edit, Plan, text};
-use crate::flink::{LONGEST_BEGINNING, OptionFault, Options};
+use crate::flink::LONGEST_BEGINNING;
 use crate::json;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 
 /// No option of Flink has that many parts, or a name that begins with as much; deeper maps are left and refused.
 const DEEPEST: usize = 32;
-
-/// The option that puts Flink's REST API behind TLS, if one does: its own, or else the one of all connections. Sluice asks that API as long as
-/// a cluster runs, and whatever answers it behind TLS is no answer.
-pub(crate) fn rest_tls(options: &Options<'_>) -> Option<OptionFault> {
-    let keys = ["security.ssl.rest.enabled", "security.ssl.enabled"];
-    let (key, value) = keys
-        .into_iter()
-        .find_map(|key| Some((key, options.text(key)?)))?;
-    let message = || format!("Sluice asks Flink's REST API without TLS; leave {key} out");
-    value
-        .eq_ignore_ascii_case("true")
-        .then(|| OptionFault::new(key, message()))
-}
 
 /// Plans the edits that flatten the configuration `map` at `at`. Two spellings of one key follow decision 3.
 pub(crate) fn flatten(

@@ -2,10 +2,9 @@
 
 use super::at::At;
 use super::check::{self, Judge};
-use super::configuration;
 use crate::finding::CauseReason;
 use crate::flink::memory::{self, MemoryFault, Role};
-use crate::flink::{FlinkVersion, OptionFault, Options};
+use crate::flink::{FlinkVersion, OptionFault, Options, rest_tls};
 use crate::json;
 use crate::quantity::Bytes;
 use serde_json::Value;
@@ -54,7 +53,7 @@ pub(crate) fn judge(
     if let Err(fault) = options.scheduler() {
         option(&fault, at, judge);
     }
-    if let Some(fault) = configuration::rest_tls(&options) {
+    if let Some(fault) = rest_tls(|key| options.text(key)) {
         option(&fault, at, judge);
     }
     for (role, name) in [
