@@ -134,7 +134,7 @@ fn session_job(
         return Ok(MilliCpu::ZERO); // the cluster has paid for its TaskManagers
     }
     let conf = jobs::over(cluster_conf.clone(), object);
-    let own_slots = count::slots(&conf);
+    let own_slots = count::slots(&conf).ok();
     let cpu = scaled::cpu_of_job(object, spec, cluster_conf, &conf)?;
     dearer(&arguments::both(spec, mode, cluster_conf)?, |with| {
         let its = with.conf.as_ref();
@@ -147,7 +147,7 @@ fn session_job(
         let declared = count::session_job(object, its, &over_its, overrides)?.div_ceil(slots);
         let view = scaled::View {
             cpu,
-            slots: own_slots.as_ref().map_or(slots, |slots| *slots),
+            slots: own_slots.unwrap_or(slots),
         };
         let most = scaled::most(&view, &task_manager, slots, &conf);
         Ok(task_manager.whole.times(declared.max(most.unwrap_or(0))))
