@@ -493,6 +493,21 @@ fn what_a_user_has_nested_below_an_environments_option_stays() {
     assert_eq!(configuration["restart-strategy.fixed-delay.delay"], "1 s");
 }
 
+/// What an admin's default had said, and the user now nests with the same words, is where the Environment leaves it: the validating call
+/// finds a default there, so the mutating call says so too.
+#[test]
+fn a_default_that_a_user_repeats_below_an_environments_option_stays_one() {
+    let attempts = "restart-strategy.fixed-delay.attempts";
+    let given = json!({"flinkConfiguration": {attempts: "3"}});
+    let before = admitted(&application(), None, &defaults(given));
+    let nested =
+        json!({"flinkConfiguration": {"restart-strategy": {"fixed-delay": {"attempts": "3"}}}});
+    let world = environment(json!({"flinkConfiguration": {"restart-strategy": "fixed-delay"}}));
+    let made = admitted(&spec(&before, nested), Some(&before), &world);
+    assert_eq!(configuration_of(&made)[attempts], "3");
+    assert_eq!(configuration_of(&made)["restart-strategy"], "fixed-delay");
+}
+
 #[test]
 fn an_application_of_confluent_meets_its_environment_when_it_is_started() {
     for api_version in ["cmf.confluent.io/v1", "platform.confluent.io/v1beta1"] {

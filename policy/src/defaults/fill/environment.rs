@@ -77,11 +77,7 @@ impl Filler<'_, '_, '_> {
                 for place in places {
                     self.flatten(&place);
                     self.put(&place, value, source);
-                    // Where it says what had been filled in before, it is a default again, as it will be to the validating
-                    // call, which finds the value in place.
-                    if self.was_filled(&place, value) {
-                        self.record.note(place, value);
-                    }
+                    self.note_if_filled_before(place, value);
                 }
             });
         }
@@ -128,6 +124,15 @@ impl Filler<'_, '_, '_> {
         }
         for place in places {
             self.draft.set(&place, value.clone());
+            self.note_if_filled_before(place, value);
+        }
+    }
+
+    /// What had been filled in before is a default again where it now stands, whoever put it there: so it will be to the validating call,
+    /// which finds the value in place.
+    fn note_if_filled_before(&mut self, place: FieldPath, value: &Value) {
+        if self.was_filled(&place, value) {
+            self.record.note(place, value);
         }
     }
 

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use sluice_tests::{Gate, Kubectl, eventually};
 
-use crate::{STEP, Steps};
+use super::{STEP, Steps};
 
 /// What the tests' failing job fails with.
 const CAUSE: &str = "FailingJob fails on purpose: account 4711 has no owner";
