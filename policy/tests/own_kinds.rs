@@ -327,3 +327,37 @@ fn every_frozen_field_is_refused_at_once_and_the_levers_are_not() {
     let judgement = validate(&review(&mutation.object, update), &EmptyWorld);
     assert_eq!(judgement.refusal, None);
 }
+
+/// Both calls come to one object, so whoever writes an unreadable parallelism and leaves out his own number is told of the parallelism, and
+/// not to send it again.
+#[test]
+fn an_unreadable_parallelism_is_what_is_refused_where_a_number_comes_from_an_admin() {
+    let world = Admins {
+        defaults: vec![json!({"template": {"spec": {"numberOfTaskManagers": 2}}})],
+        ..Admins::default()
+    };
+    let spec = |parallelism: Value, number: Value| {
+        object(
+            "Deployment",
+            &json!({"deploymentTargetName": "default", "template": {"spec": {
+                "artifact": {"kind": "jar", "flinkVersion": "1.20", "jarUri": "https://example.org/a.jar"},
+                "parallelism": parallelism, "numberOfTaskManagers": number,
+                "flinkConfiguration": {"taskmanager.numberOfTaskSlots": "2"}}}}),
+        )
+    };
+    let first = spec(json!(3), json!(2));
+    let old = mutate(&review(&first, Operation::Create), &world)
+        .object
+        .into_owned();
+    let changed = spec(json!("1e999"), Value::Null);
+    let update = || Operation::Update { old: &old };
+    let made = mutate(&review(&changed, update()), &world)
+        .object
+        .into_owned();
+    let refusal = validate(&review(&made, update()), &world).refusal.unwrap();
+    assert!(
+        refusal.message.contains("spec.template.spec.parallelism"),
+        "{}",
+        refusal.message
+    );
+}

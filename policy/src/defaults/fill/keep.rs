@@ -46,7 +46,9 @@ impl Filler<'_, '_, '_> {
             .derived_before
             .iter()
             .find(|before| before.path == *path);
-        let followed = before.is_some_and(|before| value == Some(&before.value));
+        // What the stored object's user had said himself followed nothing, though it was what would have followed.
+        let followed =
+            stored.has(path) && before.is_some_and(|before| value == Some(&before.value));
         let is_derived_before = before.is_some();
         if is_a_default
             && !self.only_levers
