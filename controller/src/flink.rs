@@ -17,7 +17,7 @@ pub mod snapshots;
 pub mod types;
 
 pub use client::{FlinkClient, FlinkHttp, JarRun, Timeouts};
-pub use error::FlinkError;
+pub use error::{FlinkError, Meaning};
 pub use snapshots::{Snapshot, StopAnswer, TriggerId};
 pub use types::{JobId, JobState};
 

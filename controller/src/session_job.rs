@@ -2,10 +2,11 @@
 //!
 //! * [`sight`]: what is observed of a job, its session cluster, Flink and the snapshots;
 //! * [`decide`]: what is observed goes in, the next steps and the status come out. Pure; tested as a table;
-//! * [`settle`]: what has become of the newest run; [`start`]: beginning one; [`halt`]: ending one;
+//! * [`settle`]: what has become of the newest run; [`start`]: beginning one, `unanswered` where Flink does not say whether it has; [`halt`]: ending one; `remains`: what it leaves;
 //! * [`draft`]: a status in the making, with its conditions and Events;
 //! * [`identity`]: ids, names and fingerprints; [`snapshot`]: which snapshot a start restores from;
 //! * [`reconcile`]: the edge that decides, writes and calls, after `read` has read; [`submit`]: a jar on its way to Flink;
+//!   `withdraw`: when it goes again;
 //! * `savepoints`: the Savepoint objects; [`whose`]: what users' savepoints are taken of; [`run`]: queue and watches, which run while this process leads.
 //!
 //! # Why nothing is done twice and nothing is lost
@@ -22,6 +23,7 @@ pub mod halt;
 pub mod identity;
 pub(crate) mod read;
 pub mod reconcile;
+mod remains;
 pub mod run;
 mod savepoints;
 pub mod settle;
@@ -29,7 +31,9 @@ pub mod sight;
 pub mod snapshot;
 pub mod start;
 pub mod submit;
+mod unanswered;
 pub mod whose;
+mod withdraw;
 
 #[cfg(test)]
 mod tests;

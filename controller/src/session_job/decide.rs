@@ -17,6 +17,7 @@ use super::settle::{End, Known, Life, Pending, settle};
 use super::sight::{Answer, Finalizer, Observed, Plan};
 use super::snapshot::{Restore, choose};
 use super::start::{self, SOON, backoff};
+use super::unanswered;
 use crate::flink::JobState;
 use crate::runtime::conditions::Truth;
 use crate::savepoint::unclear::STOP_UNCLEAR;
@@ -240,19 +241,28 @@ fn cancelled(mut draft: Draft<'_>) -> Plan {
 fn waiting(mut draft: Draft<'_>, wish: Wish, pending: Pending) -> Plan {
     let still_wanted = wish == Wish::Run && draft.runs_the_spec();
     match pending {
+        Pending::NotThere if still_wanted && !draft.is_new_spec() && unanswered::is(&draft) => {
+            unanswered::count(draft)
+        }
         // The same id again: Flink takes it once, should an unanswered submission come first. A changed spec gets a run of its
         // own: Flink may remember the refused one under the old id.
         Pending::NotThere if still_wanted && !draft.is_new_spec() => start::again(draft),
+        Pending::MaybeUnderWay if still_wanted && unanswered::is(&draft) => {
+            unanswered::waited_for(draft)
+        }
         Pending::MaybeUnderWay if still_wanted => start::again(draft),
         Pending::NotThere => {
             draft.next.operation = None;
             at_rest(draft, wish, None)
         }
         Pending::MaybeUnderWay => {
+            // Should it be wanted again meanwhile.
+            let failure = draft.next.failure.clone();
             draft.moving(
                 reasons::STOPPING,
                 "A submission was not answered; Sluice waits until it has come out, so that no job is left behind.",
             );
+            draft.next.failure = failure;
             draft.plan(None, Some(SOON))
         }
         Pending::Unknown => {

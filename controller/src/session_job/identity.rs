@@ -18,13 +18,10 @@ pub fn trigger_id(job: &JobId, attempt: i64) -> TriggerId {
     TriggerId::of(&format!("stop {job} {attempt}"))
 }
 
-/// File name of a run's jar at Flink.
+/// File name of a run's jar at Flink: its own one, even where there is nothing in it, so that taking it away concerns no other run.
 pub fn jar_name(job: &JobId) -> String {
     format!("sluice-{job}.jar")
 }
-
-/// File name of the jar with nothing in it, which all jobs on a cluster share.
-pub const EMPTY_JAR: &str = "sluice-empty.jar";
 
 /// The Deployment whose job it is, if one's: its snapshots are that Deployment's.
 pub fn of_deployment(job: &SessionJob) -> Option<&OwnerReference> {

@@ -20,6 +20,7 @@ use super::read::Read;
 use super::sight::{Answer, Finalizer, Observed, Plan, Step};
 use super::submit;
 use super::submit::Jars;
+use super::withdraw;
 use crate::flink::{FlinkHttp, StopAnswer};
 use crate::runtime::call::{CallError, call};
 use crate::runtime::conditions::whole_second;
@@ -121,6 +122,12 @@ impl Context {
                 Written::Outdated => None,
             });
         }
+        let before = job.status.clone().unwrap_or_default();
+        if let Some(over) = withdraw::over(&before, &plan.status)
+            && !self.withdraw(&job, &over).await?
+        {
+            return Ok(None);
+        }
         if let Some(record) = &plan.record {
             self.keep(&job, record).await?;
         }
@@ -180,16 +187,6 @@ impl Context {
         Ok(true)
     }
 
-    /// Whether the jar that was brought for it will be asked for again.
-    async fn needs_its_jar(&self, job: &SessionJob) -> Result<bool, Error> {
-        let now = self.newest(job).await?;
-        Ok(now.is_some_and(|now| {
-            now.uid() == job.uid()
-                && now.metadata.generation == job.metadata.generation
-                && now.metadata.deletion_timestamp.is_none()
-        }))
-    }
-
     /// Asks Flink for what was decided.
     async fn act(&self, job: &mut SessionJob, step: &Step) -> Result<Answer, Error> {
         let uid = job
@@ -214,14 +211,16 @@ impl Context {
                 self.probed(job, "jar uploaded")?;
                 // A jar may take minutes to come; what was asked for meanwhile is what counts.
                 if !self.begins_now(job).await? {
-                    if !self.needs_its_jar(job).await? {
-                        submit::clean_up(&flink, &jar, submission).await;
-                    }
                     return Ok(Answer::NotSent("Something newer is asked for.".to_owned()));
                 }
                 let answer = submit::run(&flink, &jar, submission).await;
                 self.probed(job, "jar run")?;
-                submit::clean_up(&flink, &jar, submission).await;
+                if matches!(answer, Answer::SubmitFailed(_))
+                    && let Err(error) = submit::clean_up(&flink, &submission.name).await
+                {
+                    // It may be the jar that is wrong: the next attempt fetches it anew.
+                    tracing::debug!(jar, %error, "an uploaded jar could not be deleted");
+                }
                 answer
             }
             Step::Stop {

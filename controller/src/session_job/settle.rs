@@ -1,20 +1,17 @@
 //! What has become of the newest run: what Flink and the session cluster say of it, written into the status. What follows
 //! from it for the desired state is decided in [`super::decide`].
 
-use std::time::Duration;
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sluice_api::SavepointOrigin;
 
 use super::draft::{Draft, is_stop, operations};
 use super::identity;
+use super::remains;
 use super::sight::{Flink, Home, Record, Report};
 use super::snapshot;
+use super::unanswered;
 use crate::flink::{JobId, JobState, Snapshot};
 use crate::savepoint::unclear;
-
-/// How long a submission that was not answered may still be under way: Flink runs the program's main method first.
-const UNDER_WAY: Duration = Duration::from_secs(90);
 
 /// What is said of a job whose end nobody has seen.
 const WHY_LOST: &str = "Its session cluster was stopped, or does not know the job any more.";
@@ -133,7 +130,7 @@ fn submitted(draft: &mut Draft<'_>) -> Life {
                 .and_then(|all| all.job_creation);
             let failed = draft.next.operation.as_ref().and_then(|all| all.failures);
             let answered = begun.unwrap_or_default() <= failed.unwrap_or_default();
-            if answered || draft.operation_age() > UNDER_WAY {
+            if answered || draft.operation_age() > unanswered::UNDER_WAY {
                 Life::Pending(Pending::NotThere)
             } else {
                 Life::Pending(Pending::MaybeUnderWay)
@@ -168,6 +165,10 @@ fn reported(draft: &mut Draft<'_>, report: &Report) -> Life {
         return Life::Live(Known::Ending);
     }
     draft.next.flink_state = Some(report.state.as_str().to_owned());
+    let has_had = draft.next.snapshot_location.is_some() || report.latest.completed.is_some();
+    if report.state.is_terminal() {
+        remains::forget_deleted(draft, report);
+    }
     remember(draft, report);
     let end = match report.state {
         JobState::Finished if is_our_stop(draft, report) => End::Stopped,
@@ -181,12 +182,16 @@ fn reported(draft: &mut Draft<'_>, report: &Report) -> Life {
         ),
         state => return Life::Live(Known::In(state, report.failure.clone())),
     };
+    if matches!(end, End::Failed(_)) && !has_had {
+        // It failed before its first snapshot. Flink itself would start it empty again.
+        draft.next.start_time = None;
+    }
     concluded(draft, end)
 }
 
 /// Keeps in mind where the newest snapshot is.
 fn remember(draft: &mut Draft<'_>, report: &Report) {
-    if let Some((location, time)) = snapshot::newest(&report.latest)
+    if let Some((location, time)) = snapshot::newest(&remains::of(report))
         && snapshot::of_status(&draft.next).is_none_or(|(_, known)| known <= time)
     {
         draft.next.snapshot_location = Some(location);
@@ -199,11 +204,9 @@ fn concluded(draft: &mut Draft<'_>, end: End) -> Life {
     match end {
         End::Stopped => keep(draft, SavepointOrigin::Suspend),
         End::Canceled | End::Failed(_) => keep(draft, SavepointOrigin::RetainedCheckpoint),
-        End::Finished | End::Lost | End::Unclear(_) => {}
-    }
-    if matches!(end, End::Failed(_)) && draft.next.snapshot_location.is_none() {
-        // It failed before its first snapshot. Flink itself would start it empty again.
-        draft.next.start_time = None;
+        // It has come to its end, and lacks nothing if it begins anew: what it goes on from, if anything, is what was stored before.
+        End::Finished => draft.next.start_time = None,
+        End::Lost | End::Unclear(_) => {}
     }
     draft.next.operation = None;
     Life::Ended(end)

@@ -166,7 +166,7 @@ pub enum Answer {
     Submitted,
     /// It will not have it, or the jar cannot be fetched: the same again gives the same.
     SubmitFailed(String),
-    /// It was not sent to Flink: the cluster was not reached, or something newer is asked for.
+    /// Flink was not asked, or takes nothing yet: the cluster was not reached or still starts, or something newer is asked for.
     NotSent(String),
     /// Flink works on the stop, under this id.
     Stopping(TriggerId),

@@ -14,6 +14,7 @@ use super::draft::{Draft, operations, waiting_for};
 use super::identity;
 use super::sight::{Answer, Plan, Ready, Step, Submission, Target};
 use super::snapshot::{Restore, choose};
+use super::unanswered;
 use crate::flink::{JarRun, JobId};
 
 /// Submissions that Flink refuses before the start has failed.
@@ -129,10 +130,7 @@ fn attempt(mut draft: Draft<'_>, reason: &str, run: JarRun, id: JobId) -> Plan {
     draft.next.failure = failure.filter(|_| begun.is_some());
     let task = draft.observed.job.spec.job.clone().unwrap_or_default();
     let submission = Submission {
-        name: match task.jar_uri {
-            Some(_) => identity::jar_name(&id),
-            None => identity::EMPTY_JAR.to_owned(),
-        },
+        name: identity::jar_name(&id),
         jar: task.jar_uri,
         run: JarRun {
             job_id: Some(id),
@@ -210,48 +208,7 @@ pub fn answered(mut draft: Draft<'_>, answer: &Answer) -> Plan {
             draft.moving(reasons::STARTING, "Flink has taken the job.");
             draft.plan(None, Some(Duration::from_millis(500)))
         }
-        Answer::SubmitFailed(reason) => {
-            let operation = draft.next.operation.get_or_insert_default();
-            let failures = operation.failures.unwrap_or_default().saturating_add(1);
-            operation.failures = Some(failures);
-            // Nothing is under way any more.
-            draft.next.attempts = Some(Attempts {
-                job_creation: Some(failures),
-                ..Attempts::default()
-            });
-            let now = draft.now();
-            let most = draft.observed.job.spec.max_job_creation_attempts;
-            let most = most.unwrap_or(MOST_ATTEMPTS).max(1);
-            if failures >= most {
-                let message =
-                    format!("The job could not be started in {failures} attempts: {reason}");
-                draft.fail(
-                    reasons::JOB_CREATION_FAILED,
-                    &message,
-                    EventReason::TransitionFailed,
-                );
-                return draft.plan(None, None);
-            }
-            let is_news = draft
-                .before
-                .failure
-                .as_ref()
-                .is_none_or(|failure| failure.message != *reason);
-            if is_news {
-                draft.note(EventReason::JobCreationFailed, reason.clone());
-            }
-            let message = format!("Attempt {failures} of {most} failed: {reason}");
-            draft.moving(reasons::JOB_CREATION_FAILED, &message);
-            draft.next.failure = Some(sluice_api::Failure {
-                reason: reasons::JOB_CREATION_FAILED.to_owned(),
-                message: reason.clone(),
-                failed_at: Some(Time(now)),
-            });
-            if let Some(operation) = &mut draft.next.operation {
-                operation.started_at = Some(Time(now));
-            }
-            draft.plan(None, Some(backoff(failures)))
-        }
+        Answer::SubmitFailed(reason) => failed(draft, reason),
         Answer::NotSent(reason) => {
             // This attempt was none. One before it may be under way still.
             let begun = draft
@@ -266,15 +223,50 @@ pub fn answered(mut draft: Draft<'_>, answer: &Answer) -> Plan {
             draft.moving(reasons::STARTING, reason);
             draft.plan(None, Some(backoff(1)))
         }
-        Answer::Unclear(reason) => {
-            // Flink may be at it still, however long the jar took to come before it was asked.
-            let now = draft.now();
-            if let Some(operation) = &mut draft.next.operation {
-                operation.started_at = Some(Time(now));
-            }
-            draft.moving(reasons::UNREACHABLE, reason);
-            draft.plan(None, Some(backoff(1)))
-        }
+        Answer::Unclear(reason) => unanswered::tell(draft, reason),
         _ => draft.plan(None, Some(SOON)),
     }
+}
+
+/// One more attempt has failed, and nothing of it is waited for.
+pub fn failed(mut draft: Draft<'_>, reason: &str) -> Plan {
+    let operation = draft.next.operation.get_or_insert_default();
+    let failures = operation.failures.unwrap_or_default().saturating_add(1);
+    operation.failures = Some(failures);
+    // Nothing is under way any more.
+    draft.next.attempts = Some(Attempts {
+        job_creation: Some(failures),
+        ..Attempts::default()
+    });
+    let now = draft.now();
+    let most = draft.observed.job.spec.max_job_creation_attempts;
+    let most = most.unwrap_or(MOST_ATTEMPTS).max(1);
+    if failures >= most {
+        let message = format!("The job could not be started in {failures} attempts: {reason}");
+        draft.fail(
+            reasons::JOB_CREATION_FAILED,
+            &message,
+            EventReason::TransitionFailed,
+        );
+        return draft.plan(None, None);
+    }
+    let is_news = draft
+        .before
+        .failure
+        .as_ref()
+        .is_none_or(|failure| failure.message != reason);
+    if is_news {
+        draft.note(EventReason::JobCreationFailed, reason);
+    }
+    let message = format!("Attempt {failures} of {most} failed: {reason}");
+    draft.moving(reasons::JOB_CREATION_FAILED, &message);
+    draft.next.failure = Some(sluice_api::Failure {
+        reason: reasons::JOB_CREATION_FAILED.to_owned(),
+        message: reason.to_owned(),
+        failed_at: Some(Time(now)),
+    });
+    if let Some(operation) = &mut draft.next.operation {
+        operation.started_at = Some(Time(now));
+    }
+    draft.plan(None, Some(backoff(failures)))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use crate::fetch::{FetchError, Fetcher, Limits, LocalFiles, Reach, S3Settings, Source};
-use crate::flink::{FlinkClient, FlinkError};
+use crate::flink::{FlinkClient, FlinkError, Meaning};
 
 use super::sight::{Answer, Submission};
 
@@ -95,6 +95,13 @@ pub async fn run(flink: &FlinkClient, jar: &str, submission: &Submission) -> Ans
     match flink.run_jar(jar, &submission.run).await {
         Ok(_) => Answer::Submitted,
         Err(error) if error.is_duplicate_job() => Answer::Submitted,
+        // It has answered, so nothing is under way.
+        Err(
+            error @ FlinkError::Refused {
+                meaning: Meaning::NotReady,
+                ..
+            },
+        ) => Answer::NotSent(error.to_string()),
         Err(error @ (FlinkError::Refused { .. } | FlinkError::NotFound { .. }))
             if !error.is_transient() =>
         {
@@ -104,11 +111,14 @@ pub async fn run(flink: &FlinkClient, jar: &str, submission: &Submission) -> Ans
     }
 }
 
-/// Takes the jar away again; jobs that were started from it run on. One that stays costs room until the JobManager ends.
-pub async fn clean_up(flink: &FlinkClient, jar: &str, submission: &Submission) {
-    if submission.jar.is_some()
-        && let Err(error) = flink.delete_jar(jar).await
-    {
-        tracing::debug!(jar, %error, "an uploaded jar could not be deleted");
+/// Takes the jar of a submission away again; jobs that were started from it run on. A program whose main method is still under way becomes no
+/// job without it.
+///
+/// # Errors
+/// Where Flink does not do so.
+pub async fn clean_up(flink: &FlinkClient, name: &str) -> Result<(), FlinkError> {
+    for jar in flink.jars_named(name).await? {
+        flink.delete_jar(&jar).await?;
     }
+    Ok(())
 }

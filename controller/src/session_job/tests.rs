@@ -13,6 +13,9 @@ use sluice_api::events::EventReason;
 use sluice_api::{DeploymentState, SavepointOrigin, SessionClusterState, SessionJob};
 use sluice_policy::flink::FlinkVersion;
 
+mod remains;
+mod unanswered;
+
 use super::decide::decide;
 use super::identity;
 use super::sight::*;
@@ -163,7 +166,10 @@ fn a_first_start_is_empty_and_has_an_id_of_its_own() {
         )
     );
     let submission = submission(&plan);
-    assert_eq!(submission.name, "sluice-empty.jar");
+    assert_eq!(
+        submission.name,
+        identity::jar_name(&identity::job_id(UID, 1))
+    );
     assert_eq!(submission.run.job_id, Some(identity::job_id(UID, 1)));
     assert_eq!(submission.run.savepoint_path, None);
     assert_eq!(submission.run.args, ["--n", "3"]);
