@@ -4,7 +4,8 @@
 //! * [`sight`]: what is observed of such an object and of its job; [`Whose`] is what each kind of job answers;
 //! * [`decide`]: what is observed goes in, the next step and the status come out. Pure; tested as a table;
 //! * [`object`]: the status of a Savepoint that is complete, whoever completes it; [`place`]: folders and ids;
-//! * [`history`]: all Savepoint objects of one job, for the reconcilers of jobs; [`unclear`]: what they tell of a stop that may have left one;
+//! * [`history`]: all Savepoint objects of one job, for the reconcilers of jobs; [`prune`]: which of them go; [`unclear`]: what they tell of a stop
+//!   that may have left one;
 //! * [`run`]: the edge that reads, decides, writes and calls, while this process leads.
 //!
 //! Savepoints that Sluice takes itself, at suspensions and upgrades, are made by the reconcilers of the jobs; none of them is touched
@@ -21,6 +22,7 @@ pub mod decide;
 pub mod history;
 pub mod object;
 pub mod place;
+pub mod prune;
 pub mod run;
 pub mod sight;
 pub mod unclear;

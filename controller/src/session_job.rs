@@ -5,9 +5,9 @@
 //! * [`settle`]: what has become of the newest run; [`start`]: beginning one, `unanswered` where Flink does not say whether it has; [`halt`]: ending one; `remains`: what it leaves;
 //! * [`draft`]: a status in the making, with its conditions and Events;
 //! * [`identity`]: ids, names and fingerprints; [`snapshot`]: which snapshot a start restores from;
-//! * [`reconcile`]: the edge that decides, writes and calls, after `read` has read; [`submit`]: a jar on its way to Flink;
+//! * [`reconcile`]: the edge that decides, writes and calls, after `read` has read; [`submissions`]: those under way; [`submit`]: a jar on its way to Flink;
 //!   `withdraw`: when it goes again;
-//! * `savepoints`: the Savepoint objects; [`whose`]: what users' savepoints are taken of; [`run`]: queue and watches, which run while this process leads.
+//! * `savepoints`: the Savepoint objects, `unrecorded` where one is refused; [`whose`]: what users' savepoints are taken of; [`run`]: queue and watches, which run while this process leads.
 //!
 //! # Why nothing is done twice and nothing is lost
 //!
@@ -30,8 +30,10 @@ pub mod settle;
 pub mod sight;
 pub mod snapshot;
 pub mod start;
+pub mod submissions;
 pub mod submit;
 mod unanswered;
+mod unrecorded;
 pub mod whose;
 mod withdraw;
 

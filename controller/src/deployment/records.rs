@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, PostParams};
 use kube::{Resource, ResourceExt};
 use sluice_api::names::{field_managers, finalizers, labels};
-use sluice_api::{Deployment, Job, JobSpec, JobStatus, Savepoint, SavepointOrigin};
+use sluice_api::{Deployment, Job, JobSpec, JobStatus};
 
 use super::identity::is_of;
 use super::reconcile::{Context, Error, kube};
@@ -15,11 +15,10 @@ use super::sight::{Answer, Record, Stored};
 use crate::objects::names::texts;
 use crate::runtime::status::{self, Written};
 use crate::savepoint::history::{self, Of};
+use crate::savepoint::prune::{self, Spared};
 
 /// Job objects of ended runs that are kept.
 const JOBS: usize = 10;
-/// Savepoint objects that Sluice has made by itself and that are kept.
-const SAVEPOINTS: usize = 10;
 
 fn params() -> PostParams {
     PostParams {
@@ -177,41 +176,13 @@ impl Context {
             remove(&self.jobs(deployment), &job).await?;
         }
         let (namespace, name) = place(deployment);
-        let all = history::all(&self.client, &namespace, Of::Deployment(&name)).await;
-        let mut own: Vec<(Stored, Savepoint)> = all
-            .map_err(kube("listing Savepoints"))?
-            .into_iter()
-            .filter(|savepoint| {
-                matches!(
-                    savepoint.spec.origin,
-                    Some(SavepointOrigin::Suspend | SavepointOrigin::RetainedCheckpoint)
-                )
-            })
-            .filter_map(|savepoint| Some((Stored::of(&savepoint)?, savepoint)))
-            .collect();
-        own.sort_by_key(|(stored, _)| stored.completed);
-        let next = |origin: Option<SavepointOrigin>| {
-            let mut newest_first = own.iter().rev();
-            let newest = newest_first
-                .find(|(stored, _)| origin.is_none_or(|origin| stored.origin == origin));
-            newest.map(|(stored, _)| stored.name.clone())
+        let status = deployment.status.as_ref();
+        let spared = Spared {
+            name: status.and_then(|status| status.latest_savepoint_name.as_deref()),
+            ..Spared::default()
         };
-        let spared = [
-            next(None),
-            next(Some(SavepointOrigin::Suspend)),
-            deployment
-                .status
-                .as_ref()
-                .and_then(|status| status.latest_savepoint_name.clone()),
-        ];
-        let too_many = own.len().saturating_sub(SAVEPOINTS);
-        let api: Api<Savepoint> = Api::namespaced(self.client.clone(), &namespace);
-        for (stored, savepoint) in own.iter().take(too_many) {
-            if !spared.contains(&Some(stored.name.clone())) {
-                remove(&api, savepoint).await?;
-            }
-        }
-        Ok(())
+        let pruned = prune::prune(&self.client, &namespace, Of::Deployment(&name), spared).await;
+        pruned.map_err(kube("removing old Savepoints"))
     }
 }
 
@@ -275,6 +246,7 @@ mod tests {
 
     use kube::runtime::reflector::store;
     use serde_json::json;
+    use sluice_api::SavepointOrigin;
 
     use super::*;
     use crate::deployment::place::Place;

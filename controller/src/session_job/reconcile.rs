@@ -13,15 +13,18 @@ use kube::api::Api;
 use kube::runtime::reflector::Store;
 use kube::{Client, Resource, ResourceExt};
 use sluice_api::names::finalizers;
-use sluice_api::{SessionCluster, SessionJob};
+use sluice_api::{DeploymentState, SessionCluster, SessionJob};
 
 use super::decide::decide;
 use super::read::Read;
-use super::sight::{Answer, Finalizer, Observed, Plan, Step};
+use super::savepoints::Kept;
+use super::sight::{Answer, Finalizer, Observed, Plan, Record, Step, Submission};
+use super::submissions::{LOOK, Standing, Submissions};
 use super::submit;
 use super::submit::Jars;
+use super::unrecorded;
 use super::withdraw;
-use crate::flink::{FlinkHttp, StopAnswer};
+use crate::flink::{FlinkClient, FlinkHttp, StopAnswer};
 use crate::runtime::call::{CallError, call};
 use crate::runtime::conditions::whole_second;
 use crate::runtime::events::Events;
@@ -48,6 +51,8 @@ pub struct Context {
     pub flink: FlinkHttp,
     /// Jars.
     pub jars: Jars,
+    /// Submissions under way.
+    pub submissions: Submissions,
     /// Events.
     pub events: Events,
     /// Addresses.
@@ -78,23 +83,79 @@ pub enum Error {
 /// When to look again; `None`: when something changes.
 pub type Again = Option<Duration>;
 
+/// What came of writing a plan.
+enum Applied {
+    /// The object afterwards, and when to look again.
+    Done(Box<SessionJob>, Again),
+    /// The plan does not hold any more, or not yet: when to decide again.
+    Later(Duration),
+}
+
 impl Context {
-    /// Sees to one job.
+    /// Sees to one job. Its submission goes on by itself.
     pub async fn reconcile(&self, job: &SessionJob) -> Result<Again, Error> {
+        let standing = self.submissions.standing(job);
+        if standing == Standing::Same {
+            return Ok(Some(LOOK));
+        }
         let read = self.read(job).await?;
-        let plan = decide(&observed(job, &read, None));
-        let Some((mut job, again)) = self.apply(job.clone(), &plan).await? else {
-            return Ok(Some(OUTDATED));
+        let answer = (standing == Standing::Ended)
+            .then(|| Answer::NotSent("Something newer is asked for.".to_owned()));
+        let mut plan = decide(&observed(job, &read, answer));
+        if standing == Standing::Ended {
+            // The change that has ended it is still to be seen.
+            let seen = job.status.as_ref();
+            plan.status.observed_generation = seen.and_then(|seen| seen.observed_generation);
+        }
+        let is_submission = matches!(plan.step, Some(Step::Submit(_)));
+        if is_submission && standing == Standing::Written {
+            return Ok(Some(LOOK));
+        }
+        let (mut job, again) = match self.apply(job.clone(), &plan).await? {
+            Applied::Done(job, again) => (*job, again),
+            Applied::Later(wait) => return Ok(Some(wait)),
         };
-        let Some(step) = plan.step else {
-            return Ok(again);
-        };
-        let answer = self.act(&mut job, &step).await?;
+        match plan.step {
+            None => Ok(again),
+            Some(Step::Submit(submission)) => {
+                let context = self.clone();
+                self.submissions.begin(&job.clone(), async move {
+                    if let Err(error) = context.submit(&mut job, &read, &submission).await {
+                        tracing::warn!(
+                            namespace = job.namespace(),
+                            name = job.name_any(),
+                            %error,
+                            "a session job could not be submitted; it is tried again"
+                        );
+                    }
+                });
+                Ok(Some(LOOK))
+            }
+            Some(step) => {
+                let answer = self.act(&job, &step).await?;
+                self.answered(job, &read, answer).await
+            }
+        }
+    }
+
+    /// Sees a submission to its end.
+    async fn submit(
+        &self,
+        job: &mut SessionJob,
+        read: &Read,
+        submission: &Submission,
+    ) -> Result<(), Error> {
+        let answer = self.submitted(job, submission).await?;
+        self.answered(job.clone(), read, answer).await.map(drop)
+    }
+
+    /// Writes what follows from Flink's answer.
+    async fn answered(&self, job: SessionJob, read: &Read, answer: Answer) -> Result<Again, Error> {
         tracing::debug!(job = job.name_any(), ?answer, "Flink was asked");
-        let plan = decide(&observed(&job, &read, Some(answer)));
+        let plan = decide(&observed(&job, read, Some(answer)));
         Ok(match self.apply(job, &plan).await? {
-            Some((_, again)) => again,
-            None => Some(OUTDATED),
+            Applied::Done(_, again) => again,
+            Applied::Later(wait) => Some(wait),
         })
     }
 
@@ -105,12 +166,8 @@ impl Context {
         }
     }
 
-    /// Writes what a plan says; the object afterwards, or `None` where somebody else wrote first.
-    async fn apply(
-        &self,
-        mut job: SessionJob,
-        plan: &Plan,
-    ) -> Result<Option<(SessionJob, Again)>, Error> {
+    /// Writes what a plan says.
+    async fn apply(&self, mut job: SessionJob, plan: &Plan) -> Result<Applied, Error> {
         if plan.finalizer == Finalizer::Add {
             let mut all = job.finalizers().to_vec();
             all.push(finalizers::TEARDOWN.to_owned());
@@ -118,18 +175,20 @@ impl Context {
             let written = written.map_err(call("adding the finalizer"))?;
             self.probed(&job, "finalizer added")?;
             return Ok(match written {
-                Written::Stored(job) => Some((*job, plan.again)),
-                Written::Outdated => None,
+                Written::Stored(job) => Applied::Done(job, plan.again),
+                Written::Outdated => Applied::Later(OUTDATED),
             });
         }
         let before = job.status.clone().unwrap_or_default();
         if let Some(over) = withdraw::over(&before, &plan.status)
             && !self.withdraw(&job, &over).await?
         {
-            return Ok(None);
+            return Ok(Applied::Later(OUTDATED));
         }
-        if let Some(record) = &plan.record {
-            self.keep(&job, record).await?;
+        if let Some(record) = &plan.record
+            && let Kept::Refused(why) = self.keep(&job, record).await?
+        {
+            return self.unrecorded(job, record, &why).await;
         }
         let is_changed = job.status.as_ref() != Some(&plan.status);
         if is_changed && plan.finalizer != Finalizer::Remove {
@@ -137,16 +196,23 @@ impl Context {
             let written = status::put(&self.client, &job).await;
             match written.map_err(call("writing the status"))? {
                 Written::Stored(stored) => job = *stored,
-                Written::Outdated => return Ok(None),
+                Written::Outdated => return Ok(Applied::Later(OUTDATED)),
             }
             self.probed(&job, "status written")?;
         } else if plan.step.is_some() && !self.is_newest(&job).await? {
             // What is asked of Flink must follow from what is stored now, not from what a watch has seen last.
-            return Ok(None);
+            return Ok(Applied::Later(OUTDATED));
         }
         let reference = job.object_ref(&());
         for note in &plan.notes {
             self.events.write(&reference, note).await;
+        }
+        let runs = plan.status.state == Some(DeploymentState::Running);
+        if runs
+            && before.state != plan.status.state
+            && let Err(error) = self.prune(&job).await
+        {
+            tracing::warn!(job = job.name_any(), %error, "old Savepoints could not be removed");
         }
         if plan.finalizer == Finalizer::Remove {
             let mut all = job.finalizers().to_vec();
@@ -157,7 +223,29 @@ impl Context {
                 self.probed(&job, "finalizer removed")?;
             }
         }
-        Ok(Some((job, plan.again)))
+        Ok(Applied::Done(Box::new(job), plan.again))
+    }
+
+    /// Tells of a snapshot that no object can be made of; nothing else happens before one is.
+    async fn unrecorded(
+        &self,
+        mut job: SessionJob,
+        record: &Record,
+        why: &str,
+    ) -> Result<Applied, Error> {
+        let told = unrecorded::tell(&job, record, why, Timestamp::now());
+        if job.status.as_ref() != Some(&told.status) {
+            job.status = Some(told.status);
+            let written = status::put(&self.client, &job).await;
+            if let Written::Outdated = written.map_err(call("writing the status"))? {
+                return Ok(Applied::Later(OUTDATED));
+            }
+            self.probed(&job, "status written")?;
+        }
+        if let Some(note) = &told.note {
+            self.events.write(&job.object_ref(&()), note).await;
+        }
+        Ok(Applied::Later(told.again))
     }
 
     async fn newest(&self, job: &SessionJob) -> Result<Option<SessionJob>, Error> {
@@ -187,8 +275,19 @@ impl Context {
         Ok(true)
     }
 
-    /// Asks Flink for what was decided.
-    async fn act(&self, job: &mut SessionJob, step: &Step) -> Result<Answer, Error> {
+    /// Whether the jar that was brought for it will be asked for again, or goes when its submission is over.
+    async fn needs_its_jar(&self, job: &SessionJob) -> Result<bool, Error> {
+        let begun = job.status.clone().unwrap_or_default();
+        let now = self.newest(job).await?;
+        let now = now.filter(|now| now.uid() == job.uid());
+        Ok(now.is_some_and(|now| {
+            let status = now.status.unwrap_or_default();
+            withdraw::over(&begun, &status).is_none()
+        }))
+    }
+
+    /// The way to the session cluster that the newest run is on.
+    async fn flink_of(&self, job: &SessionJob) -> Result<Result<FlinkClient, Answer>, Error> {
         let uid = job
             .status
             .as_ref()
@@ -196,33 +295,60 @@ impl Context {
         let clusters = self.clusters.state();
         let cluster = clusters.iter().find(|cluster| cluster.uid() == uid);
         let Some(cluster) = cluster else {
-            return Ok(Answer::NotSent("The session cluster is gone.".to_owned()));
+            let gone = "The session cluster is gone.".to_owned();
+            return Ok(Err(Answer::NotSent(gone)));
         };
-        let flink = match self.client_of(cluster).await? {
+        Ok(self.client_of(cluster).await?.map_err(Answer::NotSent))
+    }
+
+    /// Brings a jar to Flink and has it run.
+    async fn submitted(
+        &self,
+        job: &mut SessionJob,
+        submission: &Submission,
+    ) -> Result<Answer, Error> {
+        let flink = match self.flink_of(job).await? {
             Ok(flink) => flink,
-            Err(reason) => return Ok(Answer::NotSent(reason)),
+            Err(answer) => return Ok(answer),
+        };
+        let namespace = job.namespace().unwrap_or_default();
+        let jar = match submit::bring(&flink, &self.jars, &namespace, submission).await {
+            Ok(jar) => jar,
+            Err(answer) => return Ok(answer),
+        };
+        self.probed(job, "jar uploaded")?;
+        // A jar may take minutes to come; what was asked for meanwhile is what counts.
+        if !self.begins_now(job).await? {
+            if !self.needs_its_jar(job).await? {
+                let cleaned = submit::clean_up(&flink, &submission.name).await;
+                tracing::debug!(
+                    jar,
+                    ?cleaned,
+                    "the jar of a submission that is over has come"
+                );
+            }
+            return Ok(Answer::NotSent("Something newer is asked for.".to_owned()));
+        }
+        self.submissions.asks(job);
+        let answer = submit::run(&flink, &jar, submission).await;
+        self.probed(job, "jar run")?;
+        if matches!(answer, Answer::SubmitFailed(_))
+            && let Err(error) = submit::clean_up(&flink, &submission.name).await
+        {
+            // It may be the jar that is wrong: the next attempt fetches it anew.
+            tracing::debug!(jar, %error, "an uploaded jar could not be deleted");
+        }
+        Ok(answer)
+    }
+
+    /// Asks Flink for what was decided, other than a submission.
+    async fn act(&self, job: &SessionJob, step: &Step) -> Result<Answer, Error> {
+        let flink = match self.flink_of(job).await? {
+            Ok(flink) => flink,
+            Err(answer) => return Ok(answer),
         };
         let answer = match step {
-            Step::Submit(submission) => {
-                let jar = match submit::bring(&flink, &self.jars, submission).await {
-                    Ok(jar) => jar,
-                    Err(answer) => return Ok(answer),
-                };
-                self.probed(job, "jar uploaded")?;
-                // A jar may take minutes to come; what was asked for meanwhile is what counts.
-                if !self.begins_now(job).await? {
-                    return Ok(Answer::NotSent("Something newer is asked for.".to_owned()));
-                }
-                let answer = submit::run(&flink, &jar, submission).await;
-                self.probed(job, "jar run")?;
-                if matches!(answer, Answer::SubmitFailed(_))
-                    && let Err(error) = submit::clean_up(&flink, &submission.name).await
-                {
-                    // It may be the jar that is wrong: the next attempt fetches it anew.
-                    tracing::debug!(jar, %error, "an uploaded jar could not be deleted");
-                }
-                answer
-            }
+            Step::Submit(_) => Answer::NotSent("It is submitted by itself.".to_owned()),
             Step::Stop {
                 job: run,
                 directory,

@@ -15,6 +15,7 @@ use kube::{Client, ResourceExt};
 use sluice_api::{Savepoint, SessionCluster, SessionJob};
 
 use super::reconcile::{Context, Error, Probe, Resolver};
+use super::submissions::Submissions;
 use super::submit;
 use crate::fetch::{FetchError, Reach};
 use crate::flink::{FlinkError, FlinkHttp, Timeouts};
@@ -22,7 +23,7 @@ use crate::metrics::metrics;
 use crate::runtime::events::Events;
 use crate::runtime::watched::{Watched, all_due};
 
-/// Jobs that are seen to at once: a submission takes a while.
+/// Jobs that are seen to at once.
 const AT_ONCE: u16 = 32;
 /// Objects per page of the first list.
 const PAGE: u32 = 100;
@@ -120,7 +121,9 @@ impl SessionJobs {
     pub async fn run(&self, clusters: &Watched<SessionCluster>) {
         let all = || watcher::Config::default().page_size(PAGE);
         let (jobs, job_writer) = reflector::store::<SessionJob>();
+        let (submissions, submitting) = Submissions::new();
         let context = Arc::new(Context {
+            submissions,
             client: self.client.clone(),
             clusters: clusters.store(),
             flink: self.flink.clone(),
@@ -161,7 +164,7 @@ impl SessionJobs {
                 futures::stream::iter(all).map(Ok::<_, watcher::Error>)
             })
             .try_flatten();
-        applier(
+        let reconciling = applier(
             |job, context| Box::pin(metrics().reconciling("SessionJob", see_to(job, context))),
             again_after,
             context,
@@ -169,8 +172,11 @@ impl SessionJobs {
             queue,
             Config::default().concurrency(AT_ONCE),
         )
-        .for_each(|_| std::future::ready(()))
-        .await;
+        .for_each(|_| std::future::ready(()));
+        tokio::select! {
+            () = reconciling => {}
+            () = submitting => {}
+        }
     }
 }
 

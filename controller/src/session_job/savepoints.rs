@@ -10,6 +10,16 @@ use super::reconcile::{Context, Error};
 use super::sight::{Record, Stored};
 use crate::runtime::call::call;
 use crate::savepoint::history::{self, Of};
+use crate::savepoint::prune::{self, Spared};
+
+/// What came of keeping a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// There is an object of it, or nobody needs one.
+    Done,
+    /// The API server means to take none, in these words.
+    Refused(String),
+}
 
 impl Context {
     /// The job's complete Savepoint objects, past every cache.
@@ -23,17 +33,20 @@ impl Context {
 
     /// Keeps a snapshot as a Savepoint object. Doing so again changes nothing. A job that is being deleted does not wait for one that is refused,
     /// unless somebody goes on from it.
-    pub(super) async fn keep(&self, job: &SessionJob, record: &Record) -> Result<(), Error> {
+    pub(super) async fn keep(&self, job: &SessionJob, record: &Record) -> Result<Kept, Error> {
         let name = job.name_any();
         let object = record.object(job.namespace(), of(job, &name), owner(job));
         let made = history::create(&self.client, &object).await;
-        let refused = made
-            .as_ref()
-            .err()
-            .filter(|error| history::is_refused(error));
-        if let Some(refused) = refused.map(ToString::to_string)
-            && self.is_needless(job).await?
+        if let Err(error) = &made
+            && history::is_refused(error)
         {
+            let refused = match error {
+                kube::Error::Api(status) => status.message.clone(),
+                other => other.to_string(),
+            };
+            if !self.is_needless(job).await? {
+                return Ok(Kept::Refused(refused));
+            }
             tracing::warn!(
                 job = name,
                 name = record.name,
@@ -41,7 +54,7 @@ impl Context {
                 refused,
                 "the last snapshot of a SessionJob that is being deleted gets no Savepoint; its data stays"
             );
-            return Ok(());
+            return Ok(Kept::Done);
         }
         let made = made.map_err(call("creating the Savepoint"))?;
         self.probed(job, "Savepoint created")?;
@@ -51,14 +64,31 @@ impl Context {
                 location = record.location,
                 "a Savepoint of this name is somebody else's; the snapshot is known to the job's status only"
             );
-            return Ok(());
+            return Ok(Kept::Done);
         }
         if record.is_stored(&made) {
-            return Ok(());
+            return Ok(Kept::Done);
         }
         let written = history::complete(&self.client, made, record).await;
         written.map_err(call("writing the Savepoint's status"))?;
-        self.probed(job, "Savepoint completed")
+        self.probed(job, "Savepoint completed")?;
+        Ok(Kept::Done)
+    }
+
+    /// Removes old Savepoint objects of a user's own job; a Deployment sees to its own.
+    pub(super) async fn prune(&self, job: &SessionJob) -> Result<(), Error> {
+        let (name, status) = (job.name_any(), job.status.as_ref());
+        let (Of::SessionJob(_), Some(owner)) = (of(job, &name), job.uid()) else {
+            return Ok(());
+        };
+        let spared = Spared {
+            name: status.and_then(|status| status.latest_savepoint_name.as_deref()),
+            location: status.and_then(|status| status.snapshot_location.as_deref()),
+            owner: Some(&owner),
+        };
+        let namespace = job.namespace().unwrap_or_default();
+        let pruned = prune::prune(&self.client, &namespace, of(job, &name), spared).await;
+        Ok(pruned.map_err(call("removing old Savepoints"))?)
     }
 
     /// Whether nobody goes on from what a job leaves: it is being deleted, and so is the Deployment whose job it is, if one's. That one would go on
@@ -115,6 +145,7 @@ mod tests {
     use crate::flink::{FlinkHttp, JobId, Timeouts};
     use crate::played::{ApiServer, refusal};
     use crate::runtime::events::Events;
+    use crate::session_job::submissions::Submissions;
     use crate::session_job::submit;
 
     fn context(server: &ApiServer) -> Context {
@@ -123,6 +154,7 @@ mod tests {
             clusters: kube::runtime::reflector::store().0,
             flink: FlinkHttp::new(Timeouts::default()).unwrap(),
             jars: submit::Jars::new(Reach::Anywhere).unwrap(),
+            submissions: Submissions::new().0,
             events: Events::new(server.client.clone(), "test"),
             resolver: Arc::new(|_| async { Ok(None) }.boxed()),
             probe: None,
@@ -186,7 +218,7 @@ mod tests {
             .await;
             let kept = context(&server).keep(&job(metadata), &record).await;
             assert_eq!(
-                kept.is_ok(),
+                matches!(kept, Ok(Kept::Done)),
                 goes_on,
                 "{code} {metadata}: {kept:?} {:?}",
                 server.asked()

@@ -10,6 +10,7 @@ use super::remains;
 use super::sight::{Flink, Home, Record, Report};
 use super::snapshot;
 use super::unanswered;
+use super::unrecorded;
 use crate::flink::{JobId, JobState, Snapshot};
 use crate::savepoint::unclear;
 
@@ -215,8 +216,10 @@ fn concluded(draft: &mut Draft<'_>, end: End) -> Life {
 /// The run was stopped, and this is its savepoint.
 fn stopped(draft: &mut Draft<'_>, location: String) -> Life {
     draft.next.flink_state = Some(JobState::Finished.as_str().to_owned());
-    draft.next.snapshot_location = Some(location);
-    draft.next.snapshot_time = Some(Time(draft.now()));
+    if draft.next.snapshot_location.as_ref() != Some(&location) {
+        draft.next.snapshot_location = Some(location);
+        draft.next.snapshot_time = Some(Time(draft.now()));
+    }
     keep(draft, SavepointOrigin::Suspend);
     draft.next.operation = None;
     Life::Ended(End::Stopped)
@@ -232,8 +235,7 @@ fn is_our_stop(draft: &Draft<'_>, report: &Report) -> bool {
     let savepoint = report.latest.savepoint.as_ref();
     savepoint.is_some_and(|savepoint| {
         let completed = snapshot::millis(savepoint.latest_ack_timestamp);
-        // Clocks differ; no other stop can have been between the last one and this.
-        let slack = jiff::SignedDuration::from_mins(1);
+        let slack = unrecorded::SLACK;
         savepoint.location().is_some() && began.is_none_or(|began| completed >= began.0 - slack)
     })
 }
@@ -241,6 +243,13 @@ fn is_our_stop(draft: &Draft<'_>, report: &Report) -> bool {
 /// Nothing is left of the run but its snapshots.
 fn lost(draft: &mut Draft<'_>) -> Life {
     let operation = draft.next.operation.take();
+    let known = draft.next.snapshot_location.clone().filter(|_| {
+        let mut stop = operation.iter().filter(|operation| is_stop(operation));
+        stop.any(|stop| unrecorded::is_left_by(&draft.next, stop))
+    });
+    if let Some(location) = known {
+        return stopped(draft, location);
+    }
     draft.next.flink_state = None;
     keep(draft, SavepointOrigin::RetainedCheckpoint);
     Life::Ended(match operation.filter(is_stop) {

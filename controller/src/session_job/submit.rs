@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-
 use crate::fetch::{FetchError, Fetcher, Limits, LocalFiles, Reach, S3Settings, Source};
 use crate::flink::{FlinkClient, FlinkError, Meaning};
 
 use super::sight::{Answer, Submission};
+use super::submissions::Shares;
 
 /// Bounds of a session job's jar: the controller holds it on its disk meanwhile.
 pub const JAR_LIMITS: Limits = Limits {
@@ -23,12 +22,14 @@ pub const JAR_LIMITS: Limits = Limits {
 
 /// Jars that lie on the controller's disk at once: they take 4 GiB at most, and whoever fills a node's disk is evicted from it.
 const AT_ONCE: usize = 8;
+/// Of these, of one namespace: a server that gives its jar slowly keeps nobody else's waiting.
+const OF_A_NAMESPACE: usize = 2;
 
 /// Fetches with the controller's bounds, so many at once.
 #[derive(Clone, Debug)]
 pub struct Jars {
     fetcher: Fetcher,
-    room: Arc<Semaphore>,
+    room: Arc<Shares>,
 }
 
 impl Jars {
@@ -39,15 +40,16 @@ impl Jars {
     pub fn new(reach: Reach) -> Result<Self, FetchError> {
         Ok(Self {
             fetcher: Fetcher::new(JAR_LIMITS, S3Settings::from_env(), reach)?,
-            room: Arc::new(Semaphore::new(AT_ONCE)),
+            room: Arc::new(Shares::new(AT_ONCE, OF_A_NAMESPACE)),
         })
     }
 }
 
-/// Brings the jar to Flink; returns its id there.
+/// Brings the jar of a job in this namespace to Flink, as soon as there is room for it; returns its id there.
 pub async fn bring(
     flink: &FlinkClient,
     jars: &Jars,
+    namespace: &str,
     submission: &Submission,
 ) -> Result<String, Answer> {
     let unsent = |error: FlinkError| {
@@ -69,12 +71,7 @@ pub async fn bring(
     };
     let failed = |error: FetchError| Answer::SubmitFailed(format!("spec.job.jarUri: {error}"));
     let source = Source::parse(uri, LocalFiles::Refused).map_err(failed)?;
-    // Whoever finds no room comes again: waiting here, many would keep other jobs from being stopped.
-    let Ok(_until_uploaded) = jars.room.try_acquire() else {
-        return Err(Answer::NotSent(format!(
-            "The jar waits until fewer than {AT_ONCE} others are being fetched."
-        )));
-    };
+    let _until_uploaded = jars.room.place(namespace).await;
     let folder = tempfile::Builder::new()
         .prefix("sluice-jar-")
         .tempdir()

@@ -13,6 +13,7 @@ use sluice_api::events::EventReason;
 use sluice_api::{DeploymentState, SavepointOrigin, SessionClusterState, SessionJob};
 use sluice_policy::flink::FlinkVersion;
 
+mod edge;
 mod remains;
 mod unanswered;
 

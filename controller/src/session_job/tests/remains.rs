@@ -124,7 +124,11 @@ fn a_savepoint_of_a_finished_job_stays() {
 fn a_checkpoint_that_went_with_its_run_is_neither_stored_nor_hides_an_older_savepoint() {
     let cancelling = json!({"state": "TRANSITIONING", "operation": {"kind": "Cancel", "startedAt": "2026-11-21T09:59:59Z"}});
     for (wish, more, end) in [
-        (json!({"state": "CANCELLED"}), cancelling, JobState::Canceled),
+        (
+            json!({"state": "CANCELLED"}),
+            cancelling,
+            JobState::Canceled,
+        ),
         (json!({}), json!({}), JobState::Failed),
     ] {
         for latest in [ninth(true), Latest::default()] {
