@@ -41,16 +41,16 @@ pub fn tell(mut draft: Draft<'_>, reason: &str) -> Plan {
 /// Whether the newest attempt has had no answer. One that was cut short with this process is none of these: it may never have been sent.
 pub fn is(draft: &Draft<'_>) -> bool {
     let attempts = draft.next.attempts.as_ref();
-    let begun = attempts.and_then(|all| all.job_creation);
+    let made = attempts.and_then(|all| all.job_creation);
     let operation = draft.next.operation.as_ref();
     let failed = operation.and_then(|operation| operation.failures);
-    let began = operation.and_then(|operation| operation.started_at.as_ref());
+    let since = operation.and_then(|operation| operation.started_at.as_ref());
     let failure = draft.next.failure.as_ref();
     let of_it = failure.filter(|failure| {
         failure.reason == REASON
-            && failure.failed_at.as_ref().map(|at| at.0) >= began.map(|began| began.0)
+            && failure.failed_at.as_ref().map(|at| at.0) >= since.map(|since| since.0)
     });
-    of_it.is_some() && begun.unwrap_or_default() > failed.unwrap_or_default()
+    of_it.is_some() && made.unwrap_or_default() > failed.unwrap_or_default()
 }
 
 /// It may still come out.

@@ -180,7 +180,7 @@ impl Stage {
     }
 
     async fn reconcile(&self) -> Option<Duration> {
-        self.context.reconcile(&self.job()).await.unwrap()
+        Box::pin(self.context.reconcile(&self.job())).await.unwrap()
     }
 
     fn told(&self) -> Vec<String> {
@@ -259,10 +259,10 @@ async fn a_submission_that_is_given_up_loses_its_jar_before_anybody_is_told_that
         stage.told();
         stage.reconcile().await;
         let told = stage.told();
-        let state = stage.job().status.unwrap().state;
+        let is = stage.job().status.unwrap().state;
         if appears {
             assert_eq!(
-                (told, state),
+                (told, is),
                 (
                     vec!["jar deleted".to_owned()],
                     Some(DeploymentState::Transitioning)
@@ -277,7 +277,7 @@ async fn a_submission_that_is_given_up_loses_its_jar_before_anybody_is_told_that
                 Some("jar deleted"),
                 "{told:?}"
             );
-            assert_eq!(state, Some(DeploymentState::Cancelled));
+            assert_eq!(is, Some(DeploymentState::Cancelled));
         }
     }
 }
