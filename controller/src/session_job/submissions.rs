@@ -120,7 +120,9 @@ impl Submissions {
             return Standing::Same;
         }
         let is_deleted = job.metadata.deletion_timestamp.is_some();
-        if known.is_asked || (known.generation == job.metadata.generation && !is_deleted) {
+        // What a watch has seen last may be older than what is submitted.
+        let is_newer = job.metadata.generation > known.generation;
+        if known.is_asked || !(is_newer || is_deleted) {
             return Standing::Written;
         }
         known.task.abort();

@@ -332,7 +332,7 @@ fn four_refusals_are_a_failure_and_transient_trouble_is_none() {
     );
 }
 
-/// Eight jars are fetched at once; whoever finds no room has changed nothing of what was asked before.
+/// Whoever was not asked, because a cluster was not reached or something newer is asked for, has changed nothing of what was asked before.
 #[test]
 fn a_submission_that_was_not_sent_leaves_an_earlier_one_under_way_and_comes_again_later() {
     let spec = json!({});

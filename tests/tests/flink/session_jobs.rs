@@ -309,6 +309,7 @@ async fn session_jobs_run_on_a_real_flink() {
     last_state(&scene, &flink).await;
     fails(&scene).await;
     let version = finishes(&scene, &flink).await;
+    finishes_twice(&scene, &flink).await;
     is_labelled_meanwhile(&scene, &meanwhile).await;
     dies_everywhere(&scene, &flink, &ended).await;
     let finished = scene.jobs().get("finishing").await.unwrap();
@@ -656,6 +657,36 @@ async fn finishes(scene: &Scene, flink: &LocalFlink) -> Option<String> {
     assert_eq!(at_the_end(flink, &run_id(&job), "count").await, 20);
     scene.told("a bounded job finishes");
     job.resource_version()
+}
+
+/// A bounded job that has taken checkpoints can be run again: Flink has deleted them with its end, and nothing is started from them.
+async fn finishes_twice(scene: &Scene, flink: &LocalFlink) {
+    scene
+        .create(
+            "twice",
+            json!({"sessionClusterName": "c", "job": {"entryClass": "dev.sluice.jobs.FinishingJob",
+                "args": ["--limit", "250", "--rate", "50", "--checkpoint", "200"]}}),
+        )
+        .await;
+    until("a checkpoint is known", async || {
+        let status = scene.jobs().get("twice").await.unwrap().status;
+        let location = status.unwrap_or_default().snapshot_location;
+        let location = location.unwrap_or_default();
+        (location.contains("/chk-"), location)
+    })
+    .await;
+    let first = scene.becomes("twice", DeploymentState::Finished).await;
+    assert_eq!(first.status.unwrap().snapshot_location, None);
+    scene.patch("twice", json!({"restartNonce": 1})).await;
+    let second = until("it has finished again", async || {
+        let job = scene.jobs().get("twice").await.unwrap();
+        let status = job.status.clone().unwrap();
+        let done = status.run == Some(2) && status.state == Some(DeploymentState::Finished);
+        (done, job)
+    })
+    .await;
+    assert_eq!(at_the_end(flink, &run_id(&second), "count").await, 250);
+    scene.told("a bounded job that took checkpoints is run again, from its beginning");
 }
 
 /// What a job goes through that is given a label while its jar is on its way, which takes two seconds.

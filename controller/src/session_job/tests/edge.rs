@@ -282,7 +282,7 @@ async fn a_submission_that_is_given_up_loses_its_jar_before_anybody_is_told_that
     }
 }
 
-/// A submission waits for its turn, or for a jar that comes slowly; whoever wants it no more does not wait.
+/// A submission waits for its turn, or for a jar that comes slowly; whoever does not want it any more waits for neither.
 #[tokio::test]
 async fn a_submission_that_flink_was_not_asked_for_yet_ends_with_a_change_of_the_spec() {
     let (stage, _submitting) = stage(stored(json!({}), json!({}))).await;
