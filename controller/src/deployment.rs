@@ -6,7 +6,7 @@
 //! * [`draft`]: a status in the making, with its conditions and Events;
 //! * [`in_session`]: the other way, on a session cluster; the ways part at the top of `Context::reconcile`;
 //! * [`identity`]: ids, names and fingerprints; [`snapshot`]: which snapshot a start restores from;
-//! * [`reconcile`]: the edge, with its halves `observe` and `act`; [`place`]: target and second gate;
+//! * [`reconcile`]: the edge, with its halves `observe` and `act`; `missing`: what is made again of a run's cluster; [`place`]: target and second gate;
 //! * [`frozen`]: what a run was started with; `records`: Job and Savepoint objects; [`whose`]: what is told to those who take savepoints for users;
 //! * [`run`]: queue and watches, which run while this process leads.
 //!
@@ -27,6 +27,7 @@ pub mod halt;
 pub mod health;
 pub mod identity;
 pub mod in_session;
+mod missing;
 mod observe;
 mod over;
 pub mod place;

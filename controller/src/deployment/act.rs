@@ -4,6 +4,7 @@ use kube::ResourceExt;
 use sluice_api::conditions::reasons;
 use sluice_api::{Deployment, DeploymentTemplateSpec, Job};
 
+use super::missing::missing;
 use super::reconcile::{Context, Error, namespace_of};
 use super::sight::{Answer, Step};
 use crate::flink::{FlinkClient, FlinkError, StopAnswer};
@@ -45,7 +46,7 @@ impl Context {
             return Ok(Answer::Waiting);
         };
         match step {
-            Step::Make => self.make(deployment, run).await,
+            Step::Make => self.make(deployment, run, made).await,
             Step::Release => {
                 if let Ok(template) = frozen(run.spec.template.as_ref())
                     && let Ok(cluster) = described(deployment, run, &template)
@@ -126,8 +127,13 @@ impl Context {
         Ok(())
     }
 
-    /// Makes what is not there of a run's cluster; its JobManager last, and only once.
-    async fn make(&self, deployment: &Deployment, run: &Job) -> Result<Answer, Error> {
+    /// Makes what is not there of a run's cluster; its JobManager last, and only once. Where that stands, what else does is left as it is: `made`.
+    async fn make(
+        &self,
+        deployment: &Deployment,
+        run: &Job,
+        made: &[Made],
+    ) -> Result<Answer, Error> {
         let refused = |error: String| Answer::Refused(reasons::INVALID_SPEC, error);
         let template = match frozen(run.spec.template.as_ref()) {
             Ok(template) => template,
@@ -143,6 +149,11 @@ impl Context {
             Err(error) if !has_jobmanager => return Ok(refused(error.to_string())),
             Err(_) => return Ok(Answer::Waiting),
         };
+        let built = if has_jobmanager {
+            missing(built, made)
+        } else {
+            built
+        };
         if !has_jobmanager {
             // An earlier Deployment of this name may have had a run of this one's: runs are counted from 1 again. Before TaskManagers are made,
             // for they go where this says.
@@ -155,9 +166,6 @@ impl Context {
         }
         let mut answer = Answer::Waiting;
         for object in built {
-            if object.kind == MadeKind::Job && has_jobmanager {
-                continue;
-            }
             match self.hand.ensure(&object).await {
                 Ok(ensured) if object.kind == MadeKind::Job => answer = Answer::Made(ensured.uid),
                 Ok(_) => {}

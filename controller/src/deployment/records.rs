@@ -242,37 +242,13 @@ fn place(deployment: &Deployment) -> (String, String) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use kube::runtime::reflector::store;
     use serde_json::json;
     use sluice_api::SavepointOrigin;
 
     use super::*;
-    use crate::deployment::place::Place;
-    use crate::flink::{FlinkHttp, JobId, Timeouts};
-    use crate::objects::BuildSettings;
+    use crate::deployment::tests::context::context;
+    use crate::flink::JobId;
     use crate::played::{ApiServer, refusal};
-    use crate::runtime::events::Events;
-    use crate::runtime::hand::Hand;
-    use crate::runtime::index::Index;
-
-    fn context(server: &ApiServer) -> Context {
-        let client = || server.client.clone();
-        Context {
-            client: client(),
-            hand: Hand::new(client()),
-            index: Index::new(Arc::new(|_| {})),
-            place: Place::new(client(), store().0, store().0, None),
-            flink: FlinkHttp::new(Timeouts::default()).unwrap(),
-            address: Arc::new(str::to_owned),
-            events: Events::new(client(), "test"),
-            build: BuildSettings {
-                sluice_image: "sluice:1".to_owned(),
-            },
-            probe: None,
-        }
-    }
 
     /// A namespace that is being deleted takes no new object, and a ResourceQuota may be exhausted: the finalizer would stay for ever.
     #[tokio::test]

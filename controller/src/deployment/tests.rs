@@ -26,6 +26,7 @@ use crate::session_cluster::decide::Proof;
 use crate::session_cluster::target::Target;
 
 mod charges;
+pub(super) mod context;
 
 const RUN_UID: &str = "6f0c0d5e-0000-4000-8000-000000000001";
 const RUN_ID: &str = "6f0c0d5e000040008000000000000001";

@@ -1,0 +1,122 @@
+//! What somebody has taken away from a run whose JobManager stands.
+
+use crate::objects::{Built, MadeKind};
+use crate::runtime::made::Made;
+
+/// What is made again: what is not there. What is there was made by this version of Sluice or by an earlier one, whose objects differ (the image
+/// that fetches jars is another one at each release): what runs is not restarted for that. Nor is what is on its way out looked at: once it is
+/// gone, a watch tells.
+pub(super) fn missing(built: Vec<Built>, made: &[Made]) -> Vec<Built> {
+    let stands = |built: &Built| {
+        made.iter().any(|made| {
+            made.kind == built.kind && made.name == built.name && made.namespace == built.namespace
+        })
+    };
+    // A JobManager is made once.
+    let is_made_again = |built: &Built| built.kind != MadeKind::Job && !stands(built);
+    built.into_iter().filter(is_made_again).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use sluice_api::{Deployment, Job};
+
+    use crate::deployment::sight::{Answer, Step};
+    use crate::deployment::tests::context::context;
+    use crate::objects::{Application, BuildSettings, FlinkCluster, MadeKind, Owner, build};
+    use crate::played::ApiServer;
+    use crate::runtime::made::Made;
+
+    fn deployment() -> Deployment {
+        serde_json::from_value(
+            json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "Deployment", "spec": {},
+            "metadata": {"name": "d", "namespace": "n", "uid": "u"}}),
+        )
+        .unwrap()
+    }
+
+    fn run() -> Job {
+        serde_json::from_value(json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "Job",
+            "metadata": {"name": "d-1", "namespace": "n", "uid": "6f0c0d5e-0000-4000-8000-000000000001"},
+            "spec": {"targetNamespace": "n", "template": {"spec": {"artifact": {"jarUri": "https://h/a.jar", "flinkVersion": "1.20"}}}},
+            "status": {"state": "STARTED", "jobmanagerUid": "jm"}}))
+        .unwrap()
+    }
+
+    /// All of the run's cluster, as an earlier release has made it.
+    fn made_before() -> Vec<Made> {
+        let run = run();
+        let template = crate::objects::application::frozen(run.spec.template.as_ref()).unwrap();
+        let owner = Owner {
+            kind: "Deployment",
+            namespace: "n".into(),
+            name: "d".into(),
+            uid: "u".into(),
+        };
+        let application = Application::of(&run, &template);
+        let cluster = FlinkCluster::of_run(owner, "n", &template, application).unwrap();
+        let before = BuildSettings {
+            sluice_image: "sluice:0".to_owned(),
+        };
+        let built = build(&cluster, &before).unwrap();
+        let objects = built.iter().map(|built| {
+            let object = serde_json::from_value(built.object.clone()).unwrap();
+            Made::read(built.kind, &object).unwrap().1
+        });
+        objects.collect()
+    }
+
+    async fn written(made: &[Made]) -> (Vec<String>, Answer) {
+        let server = ApiServer::answering(|what| {
+            let stored: Value =
+                json!({"apiVersion": "v1", "kind": "X", "metadata": {"name": "x", "uid": "x"}});
+            if what.starts_with("GET") {
+                (404, crate::played::refusal(404))
+            } else {
+                (200, stored)
+            }
+        })
+        .await;
+        let answer = context(&server)
+            .act(&deployment(), Some(&run()), made, &Step::Make)
+            .await
+            .unwrap();
+        let mut asked = server.asked();
+        asked.retain(|what| !what.starts_with("GET"));
+        (asked, answer)
+    }
+
+    /// What is missing is made again by another release of Sluice, whose image its TaskManagers would be restarted for.
+    #[tokio::test]
+    async fn what_stands_of_a_run_is_left_alone_when_something_of_it_is_made_again() {
+        let all = made_before();
+        let config = "PATCH /api/v1/namespaces/n/configmaps/d-dep-config";
+        let service = "PATCH /api/v1/namespaces/n/services/d-dep-jobmanager";
+        let workload = "PATCH /apis/apps/v1/namespaces/n/deployments/d-dep-taskmanager";
+        for (gone, expected) in [
+            (MadeKind::ConfigMap, config),
+            (MadeKind::Service, service),
+            (MadeKind::Deployment, workload),
+        ] {
+            let left: Vec<Made> = all.iter().filter(|one| one.kind != gone).cloned().collect();
+            let (asked, answer) = written(&left).await;
+            assert_eq!(asked, [expected], "{gone}");
+            assert_eq!(answer, Answer::Waiting);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_on_its_way_out_keeps_nothing_else_from_being_made_again() {
+        let mut left = made_before();
+        left.retain(|one| one.kind != MadeKind::Service);
+        for one in &mut left {
+            one.deleting = one.kind == MadeKind::ConfigMap;
+        }
+        let (asked, _) = written(&left).await;
+        assert_eq!(
+            asked,
+            ["PATCH /api/v1/namespaces/n/services/d-dep-jobmanager"]
+        );
+    }
+}
