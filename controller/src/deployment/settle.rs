@@ -11,11 +11,17 @@ use super::identity;
 use super::sight::{Again, Decision, Flink, Record, Told};
 use crate::flink::types::Checkpoint;
 use crate::flink::{JobId, JobState, Snapshot};
-use crate::objects::MadeKind;
+use crate::objects::{Application, MadeKind};
 use crate::runtime::made::{Batch, Made};
 use crate::savepoint::unclear::{self, STOP_UNCLEAR};
 use crate::session_cluster::decide::Proof;
 use crate::session_job::snapshot::millis;
+
+/// What is said of a JobManager that ended well and would not have by itself.
+const SHUT_DOWN: &str = "Its JobManager was shut down: it ended with exit code 0, which it does not do by itself when its job ends. Somebody has sent \
+                         DELETE /cluster to Flink, or the program calls System.exit(0).";
+/// What is said of one that ends with its job.
+const ENDED: &str = "Its JobManager has ended.";
 
 /// How the newest run stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,14 +114,11 @@ pub fn settle(mut draft: Draft<'_>) -> Settled<'_> {
             let words = last_words(&draft);
             return Settled::First(lost(draft, &words, RunState::Failed));
         }
-        // Before Flink 1.15 a JobManager ends with its job, and well if the job did.
-        Batch::Complete => {
-            let state = match draft.operation() {
-                Some(operations::CANCEL) => RunState::Terminated,
-                _ => RunState::Finished,
-            };
-            return Settled::First(lost(draft, "", state));
-        }
+        Batch::Complete => match &draft.observed.flink {
+            // It has said in time what has become of its job.
+            Flink::Job(told) if told.report.state.is_terminal() => {}
+            _ => return Settled::First(completed(draft)),
+        },
     }
     match draft.observed.flink.clone() {
         Flink::Job(told) => reported(draft, &told),
@@ -153,7 +156,25 @@ fn last_words(draft: &Draft<'_>) -> String {
     });
     match pods.next() {
         Some(words) => format!("Its JobManager has ended: {words}"),
-        None => "Its JobManager has ended.".to_owned(),
+        None => ENDED.to_owned(),
+    }
+}
+
+/// The JobManager has ended well. Before Flink 1.15 it does so with its job, if the job did; from then on it outlives its job, and somebody has
+/// shut it down.
+fn completed(mut draft: Draft<'_>) -> Decision {
+    let heard = draft.run.flink_state.as_deref();
+    let has_finished = heard == Some(JobState::Finished.as_str());
+    match draft.observed.version {
+        Some(version) if Application::outlives(version) && !has_finished => {
+            lost(draft, SHUT_DOWN, RunState::Failed)
+        }
+        // Flink deletes the checkpoints of a job that has come to its end.
+        Some(_) => lost(draft, ENDED, RunState::Finished),
+        None => {
+            keep_checkpoint(&mut draft);
+            lost(draft, ENDED, RunState::Finished)
+        }
     }
 }
 
@@ -170,7 +191,6 @@ fn lost(mut draft: Draft<'_>, why: &str, state: RunState) -> Decision {
         Some(operations::CANCEL) => RunState::Terminated,
         _ => state,
     };
-    // Flink deletes the checkpoints of a job that has come to its end.
     if state != RunState::Finished {
         keep_checkpoint(&mut draft);
     }
@@ -196,10 +216,15 @@ fn failure(draft: &mut Draft<'_>, reason: &str, message: &str) {
 
 fn reported<'a>(mut draft: Draft<'a>, told: &Told) -> Settled<'a> {
     let report = &told.report;
+    let word = Some(report.state.as_str().to_owned());
     if report.state.is_terminal() && !report.is_last {
+        if report.state == JobState::Finished {
+            // It is not asked again should its JobManager be shut down before its last word.
+            draft.run.flink_state = word;
+        }
         return life(draft, Life::Live(Known::Ending));
     }
-    draft.run.flink_state = Some(report.state.as_str().to_owned());
+    draft.run.flink_state = word;
     if let Some(checkpoint) = &report.latest.completed
         && let Some(location) = checkpoint.location()
     {

@@ -27,6 +27,7 @@ use crate::session_cluster::target::Target;
 
 mod charges;
 pub(super) mod context;
+mod shut_down;
 
 const RUN_UID: &str = "6f0c0d5e-0000-4000-8000-000000000001";
 const RUN_ID: &str = "6f0c0d5e000040008000000000000001";
@@ -164,7 +165,7 @@ struct Scene {
     savepoints: Vec<Stored>,
     answer: Option<Answer>,
     deleted: bool,
-    version: FlinkVersion,
+    version: Option<FlinkVersion>,
     target: Target,
     spoilt: Option<String>,
     now: Timestamp,
@@ -184,7 +185,7 @@ impl Scene {
             savepoints: Vec::new(),
             answer: None,
             deleted: false,
-            version: FlinkVersion::new(1, 20),
+            version: Some(FlinkVersion::new(1, 20)),
             target: Target::At("n".into()),
             spoilt: None,
             now: now(),
@@ -249,7 +250,7 @@ impl Scene {
             spoilt: self.spoilt.clone(),
             gate: None,
             run: self.run.as_ref(),
-            version: Some(self.version),
+            version: self.version,
             task_managers: Some(1),
             folder: Some("s3://b/sp".into()),
             made: &self.made,
@@ -1042,7 +1043,7 @@ fn a_stop_whose_outcome_was_lost_ends_failed_with_its_folder_and_the_way_out() {
 #[test]
 fn before_flink_1_9_a_savepoint_is_triggered_and_then_the_job_is_cancelled() {
     let old = Scene {
-        version: FlinkVersion::new(1, 8),
+        version: Some(FlinkVersion::new(1, 8)),
         ..Scene::running().asked(&json!({"state": "SUSPENDED"}))
     };
     let plan = old.decide();

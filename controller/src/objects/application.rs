@@ -103,9 +103,14 @@ impl Application {
             .collect())
     }
 
+    /// Whether the JobManagers of a Flink outlive their job, as they are told to.
+    pub fn outlives(version: FlinkVersion) -> bool {
+        version >= OUTLIVES_SINCE
+    }
+
     /// Options that only an application needs.
     pub(super) fn configure(version: FlinkVersion, options: &mut BTreeMap<String, String>) {
-        if version >= OUTLIVES_SINCE {
+        if Self::outlives(version) {
             for (key, value) in [
                 ("execution.shutdown-on-application-finish", "false"),
                 ("execution.submit-failed-job-on-application-error", "true"),
