@@ -3,6 +3,7 @@
 //! * [`client`]: the calls about the cluster, its jobs and its jars; every one has a time-out and a bound on the answer;
 //! * [`snapshots`]: stop, savepoint and their asynchronous results, and what checkpoints there are;
 //! * [`types`]: what Flink answers, as far as Sluice reads it (unknown fields and words are let be);
+//! * `tasks`: how far a job's tasks are;
 //! * `answer`: how much of an answer is taken;
 //! * [`cause`]: a Java stack trace made one sentence;
 //! * [`error`]: why a call failed, and whether to try again.
@@ -14,6 +15,7 @@ pub mod cause;
 pub mod client;
 pub mod error;
 pub mod snapshots;
+mod tasks;
 pub mod types;
 
 pub use client::{FlinkClient, FlinkHttp, JarRun, Timeouts};

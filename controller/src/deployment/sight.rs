@@ -71,7 +71,7 @@ pub enum Flink {
 pub struct Told {
     /// State, failure and snapshots.
     pub report: Report,
-    /// Whether all its tasks run; asked only until it has begun.
+    /// Whether its tasks run; asked only until it has begun.
     pub tasks_run: bool,
     /// How often it has restarted, as this JobManager counts.
     pub restarts: Option<i64>,

@@ -136,28 +136,31 @@ pub(super) fn place<'de, D: Deserializer<'de>>(
     Ok(place)
 }
 
-/// Reads a map of numbers by state, and adds up those of the states that are `counted`. No map is made of it.
-pub(super) fn sum_of<'de, D>(deserializer: D, counted: fn(&str) -> bool) -> Result<u64, D::Error>
+/// Reads a map of numbers by state, and adds up those of each sort, of which there are `N`. No map is made of it.
+pub(super) fn sums_of<'de, D, const N: usize>(
+    deserializer: D,
+    sort: fn(&str) -> Option<usize>,
+) -> Result<[u64; N], D::Error>
 where
     D: Deserializer<'de>,
 {
-    struct Sum(fn(&str) -> bool);
-    impl<'de> Visitor<'de> for Sum {
-        type Value = u64;
+    struct Sums<const N: usize>(fn(&str) -> Option<usize>);
+    impl<'de, const N: usize> Visitor<'de> for Sums<N> {
+        type Value = [u64; N];
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("numbers by state")
         }
 
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<u64, A::Error> {
-            let mut sum = 0_u64;
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut sums = [0_u64; N];
             while let Some((state, number)) = map.next_entry::<String, u32>()? {
-                if (self.0)(&state) {
-                    sum = sum.saturating_add(number.into());
+                if let Some(sum) = (self.0)(&state).and_then(|sort| sums.get_mut(sort)) {
+                    *sum = sum.saturating_add(number.into());
                 }
             }
-            Ok(sum)
+            Ok(sums)
         }
     }
-    deserializer.deserialize_map(Sum(counted))
+    deserializer.deserialize_map(Sums(sort))
 }

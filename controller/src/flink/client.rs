@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use reqwest::{Client, Method, RequestBuilder, Response, Url, header, redirect};
 use serde::de::{DeserializeOwned, IgnoredAny};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::answer::{Body, LONGEST, LONGEST_OF_JOB, Room, SMALL, few, short, sum_of};
+use super::answer::{Body, LONGEST, LONGEST_OF_JOB, Room, SMALL, few, short};
 use super::cause;
 use super::error::{FlinkError, Meaning};
+use super::tasks::Tasks;
 use super::types::{
     Checkpoints, Exceptions, JobDetails, JobId, JobOverview, Jobs, Latest, Overview, Settings,
     TaskManager, TaskManagers,
@@ -130,19 +131,6 @@ pub struct JarRun {
 }
 
 #[derive(Deserialize)]
-struct Tasks {
-    /// Tasks that neither run nor have ended well.
-    #[serde(rename = "status-counts", default, deserialize_with = "waiting")]
-    waiting: u64,
-}
-
-fn waiting<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    sum_of(deserializer, |state| {
-        !matches!(state, "RUNNING" | "FINISHED")
-    })
-}
-
-#[derive(Deserialize)]
 #[serde(transparent)]
 struct Metrics {
     #[serde(deserialize_with = "few")]
@@ -235,10 +223,11 @@ impl FlinkClient {
         Ok(found.latest.unwrap_or_default())
     }
 
-    /// Whether every task of a job runs. Flink calls a job RUNNING that still waits for slots.
+    /// Whether the tasks of a job run: all of a streaming job's, the first stage of a batch job's. Flink calls a job RUNNING that still waits for
+    /// slots.
     pub async fn tasks_run(&self, job: &JobId) -> Result<bool, FlinkError> {
         let found: Tasks = self.about(job).await?;
-        Ok(found.waiting == 0)
+        Ok(found.run())
     }
 
     /// How often a job has restarted, as its JobManager counts; `None` where it does not count (yet).
