@@ -7,7 +7,7 @@
 //! * [`in_session`]: the other way, on a session cluster; the ways part at the top of `Context::reconcile`;
 //! * [`identity`]: ids, names and fingerprints; [`snapshot`]: which snapshot a start restores from;
 //! * [`reconcile`]: the edge, with its halves `observe` and `act`; `missing`: what is made again of a run's cluster; [`place`]: target and second gate;
-//! * [`frozen`]: what a run was started with; `records`: Job and Savepoint objects; [`whose`]: what is told to those who take savepoints for users;
+//! * [`frozen`]: what a run was started with; `records`: Job and Savepoint objects; `not_kept`: a Savepoint that is refused; [`whose`]: what is told to those who take savepoints for users;
 //! * [`run`]: queue and watches, which run while this process leads.
 //!
 //! # Why no two jobs of a Deployment run at once, and no savepoint is lost
@@ -28,6 +28,7 @@ pub mod health;
 pub mod identity;
 pub mod in_session;
 mod missing;
+mod not_kept;
 mod observe;
 mod over;
 pub mod place;

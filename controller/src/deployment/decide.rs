@@ -14,6 +14,7 @@ use sluice_api::{DeploymentState, DesiredState, JobState as RunState, Running, U
 use super::draft::{Draft, has_finalizer, operations};
 use super::halt::{self, Purpose};
 use super::health;
+use super::not_kept::not_kept;
 use super::over::{over, remove};
 use super::rest::at_rest;
 use super::settle::{Known, Life, Settled, keep_checkpoint, run_id, settle};
@@ -50,6 +51,11 @@ pub fn decide(observed: &Observed<'_>) -> Decision {
             | Answer::Cancelling
             | Answer::CancelFailed(_)
             | Answer::Unclear(_) => halt::answered(draft, answer),
+            Answer::NotKept {
+                name,
+                location,
+                why,
+            } => not_kept(draft, name, location, why),
             _ => start::answered(draft, answer),
         };
     }

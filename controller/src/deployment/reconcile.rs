@@ -12,6 +12,7 @@ use sluice_api::{Deployment, Job, JobState as RunState};
 
 use super::in_session;
 use super::place::{self, Place};
+use super::records::Kept;
 use super::settle::is_over;
 use super::sight::{Again, Answer, Decision, Finalizer, Flink, Plan, Stored};
 use crate::flink::FlinkHttp;
@@ -109,6 +110,16 @@ pub(super) struct Knowledge {
     pub(super) savepoints: Option<Vec<Stored>>,
 }
 
+/// What became of a plan.
+enum Applied {
+    /// It is written; the run's record afterwards.
+    Stored(Option<Box<Job>>),
+    /// Somebody else wrote first.
+    Outdated,
+    /// The snapshot that it comes with could not be kept, so nothing of it is written.
+    NotKept(Answer),
+}
+
 impl Context {
     /// Sees to one Deployment; returns when to look again.
     ///
@@ -173,8 +184,13 @@ impl Context {
                 }
             }
         };
-        let Some(run) = self.apply(deployment, run.as_ref(), &plan).await? else {
-            return Ok(None);
+        let run = match self.apply(deployment, run.as_ref(), &plan).await? {
+            Applied::Stored(run) => run.map(|run| *run),
+            Applied::Outdated => return Ok(None),
+            Applied::NotKept(answer) => {
+                let told = read.decide(deployment, run.as_ref(), &known, Some(answer));
+                return self.answered(deployment, run.as_ref(), told).await;
+            }
         };
         let Some(step) = plan.step else {
             return Ok(Some(plan.again));
@@ -192,23 +208,33 @@ impl Context {
         }
         // What the answer changes is written upon what was written before the step.
         (read.flink, read.stop) = (Flink::Absent, None);
-        let Decision::Act(plan) = read.decide(deployment, run.as_ref(), &known, Some(answer))
-        else {
-            return Ok(Some(Again::After(OUTDATED)));
-        };
-        Ok(self
-            .apply(deployment, run.as_ref(), &plan)
-            .await?
-            .map(|_| plan.again))
+        let told = read.decide(deployment, run.as_ref(), &known, Some(answer));
+        self.answered(deployment, run.as_ref(), told).await
     }
 
-    /// Writes what a plan says, into the object too; the run's record afterwards, or `None` where somebody else wrote first.
+    /// Writes what follows from an answer.
+    async fn answered(
+        &self,
+        deployment: &mut Deployment,
+        run: Option<&Job>,
+        told: Decision,
+    ) -> Result<Option<Again>, Error> {
+        let Decision::Act(plan) = told else {
+            return Ok(Some(Again::After(OUTDATED)));
+        };
+        Ok(match self.apply(deployment, run, &plan).await? {
+            Applied::Outdated => None,
+            Applied::Stored(_) | Applied::NotKept(_) => Some(plan.again),
+        })
+    }
+
+    /// Writes what a plan says, into the object too.
     async fn apply(
         &self,
         deployment: &mut Deployment,
         run: Option<&Job>,
         plan: &Plan,
-    ) -> Result<Option<Option<Job>>, Error> {
+    ) -> Result<Applied, Error> {
         if plan.finalizer == Finalizer::Add {
             let mut all = deployment.finalizers().to_vec();
             all.push(finalizers::TEARDOWN.to_owned());
@@ -218,23 +244,29 @@ impl Context {
             return Ok(match written {
                 Written::Stored(stored) => {
                     *deployment = *stored;
-                    Some(run.cloned())
+                    Applied::Stored(run.cloned().map(Box::new))
                 }
-                Written::Outdated => None,
+                Written::Outdated => Applied::Outdated,
             });
         }
         let mut run = run.cloned();
         if let Some(next) = &plan.run {
             // The end of a run must follow from what is asked for now, not from what a watch has seen last.
             if next.state.is_some_and(is_over) && !self.is_newest(deployment).await? {
-                return Ok(None);
+                return Ok(Applied::Outdated);
             }
-            if let Some(record) = &plan.savepoint {
-                self.keep(deployment, record).await?;
+            if let Some(record) = &plan.savepoint
+                && let Kept::Refused(why) = self.keep(deployment, record).await?
+            {
+                return Ok(Applied::NotKept(Answer::NotKept {
+                    name: record.name.clone(),
+                    location: record.location.clone(),
+                    why,
+                }));
             }
             if let Some(before) = &run {
                 let Some(stored) = self.write_run(deployment, before, next.clone()).await? else {
-                    return Ok(None);
+                    return Ok(Applied::Outdated);
                 };
                 run = Some(stored);
             }
@@ -246,11 +278,11 @@ impl Context {
             let written = status::put(&self.client, deployment).await;
             match written.map_err(kube("writing the status"))? {
                 Written::Stored(stored) => *deployment = *stored,
-                Written::Outdated => return Ok(None),
+                Written::Outdated => return Ok(Applied::Outdated),
             }
             self.probed(deployment, "status written")?;
         } else if plan.step.is_some() && !self.is_newest(deployment).await? {
-            return Ok(None);
+            return Ok(Applied::Outdated);
         }
         let reference = deployment.object_ref(&());
         for note in &plan.notes {
@@ -269,7 +301,7 @@ impl Context {
         if has_begun && let Err(error) = self.prune(deployment).await {
             tracing::warn!(deployment = deployment.name_any(), %error, "old records could not be removed");
         }
-        Ok(Some(run))
+        Ok(Applied::Stored(run.map(Box::new)))
     }
 
     /// Where the next run's pods go.

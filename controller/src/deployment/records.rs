@@ -20,6 +20,15 @@ use crate::savepoint::prune::{self, Spared};
 /// Job objects of ended runs that are kept.
 const JOBS: usize = 10;
 
+/// What became of a snapshot that has to be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// Its object stands, or is not waited for.
+    Yes,
+    /// The API server refuses its object, in these words.
+    Refused(String),
+}
+
 fn params() -> PostParams {
     PostParams {
         field_manager: Some(field_managers::CONTROLLER.to_owned()),
@@ -116,7 +125,11 @@ impl Context {
 
     /// Keeps a snapshot as a Savepoint object. Doing so again changes nothing. A Deployment that is being deleted does not wait for one that is
     /// refused: the object would be gone with it, and its namespace may take no new one ever again.
-    pub(super) async fn keep(&self, deployment: &Deployment, record: &Record) -> Result<(), Error> {
+    pub(super) async fn keep(
+        &self,
+        deployment: &Deployment,
+        record: &Record,
+    ) -> Result<Kept, Error> {
         let (namespace, name) = place(deployment);
         let owner = deployment.owner_ref(&());
         let object = record.object(Some(namespace), Of::Deployment(&name), owner);
@@ -130,7 +143,14 @@ impl Context {
                     %error,
                     "the last snapshot of a Deployment that is being deleted gets no Savepoint; its data stays"
                 );
-                return Ok(());
+                return Ok(Kept::Yes);
+            }
+            Err(error) if history::is_refused(&error) => {
+                let why = match error {
+                    kube::Error::Api(status) => status.message.clone(),
+                    error => error.to_string(),
+                };
+                return Ok(Kept::Refused(why));
             }
             made => made.map_err(kube("creating the Savepoint"))?,
         };
@@ -142,7 +162,7 @@ impl Context {
             });
         }
         if record.is_stored(&made) {
-            return Ok(());
+            return Ok(Kept::Yes);
         }
         let written = history::complete(&self.client, made, record).await;
         if matches!(
@@ -151,7 +171,8 @@ impl Context {
         ) {
             return Err(Error::Outdated);
         }
-        self.probed(deployment, "Savepoint completed")
+        self.probed(deployment, "Savepoint completed")?;
+        Ok(Kept::Yes)
     }
 
     /// Removes the oldest records beyond the history that is kept. What the next start restores from is spared, and no data is
@@ -260,11 +281,13 @@ mod tests {
             location: "s3://b/ck/chk-7".to_owned(),
             completed: jiff::Timestamp::UNIX_EPOCH,
         };
-        for (code, deleted, goes_on) in [
-            (403, json!("2026-11-21T10:00:00Z"), true),
-            (404, json!("2026-11-21T10:00:00Z"), true),
-            (403, json!(null), false),
-            (500, json!("2026-11-21T10:00:00Z"), false),
+        let refused = Some(Kept::Refused("no".to_owned()));
+        for (code, deleted, expected) in [
+            (403, json!("2026-11-21T10:00:00Z"), Some(Kept::Yes)),
+            (404, json!("2026-11-21T10:00:00Z"), Some(Kept::Yes)),
+            (403, json!(null), refused),
+            (500, json!("2026-11-21T10:00:00Z"), None),
+            (500, json!(null), None),
         ] {
             let server = ApiServer::answering(move |_| (code, refusal(code))).await;
             let deployment: Deployment = serde_json::from_value(json!({
@@ -272,7 +295,11 @@ mod tests {
                 "metadata": {"name": "d", "namespace": "n", "uid": "u", "deletionTimestamp": deleted}}))
             .unwrap();
             let kept = context(&server).keep(&deployment, &record).await;
-            assert_eq!(kept.is_ok(), goes_on, "{code} {deleted}: {kept:?}");
+            assert_eq!(
+                kept.as_ref().ok(),
+                expected.as_ref(),
+                "{code} {deleted}: {kept:?}"
+            );
             assert_eq!(
                 server.asked(),
                 ["POST /apis/sluice.dev/v1alpha1/namespaces/n/savepoints"]

@@ -8,6 +8,7 @@ use super::draft::{Draft, operations};
 use super::frozen::stops;
 use super::health;
 use super::identity;
+use super::not_kept::kept;
 use super::sight::{Again, Decision, Flink, Record, Told};
 use crate::flink::types::Checkpoint;
 use crate::flink::{JobId, JobState, Snapshot};
@@ -337,6 +338,7 @@ fn keep(
     };
     let name = identity::savepoint_name(run, &job, origin);
     draft.run.savepoint_name = Some(name.clone());
+    kept(draft);
     draft.savepoint = Some(Record {
         name,
         origin,

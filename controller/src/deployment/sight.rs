@@ -184,6 +184,15 @@ pub enum Answer {
     CancelFailed(String),
     /// It is not known, or not yet, what became of it.
     Unclear(String),
+    /// The API server refuses the Savepoint object of a snapshot that has to be kept, so what was decided with it has not been written.
+    NotKept {
+        /// The object's name.
+        name: String,
+        /// Where the snapshot is.
+        location: String,
+        /// The API server's words.
+        why: String,
+    },
     /// It is done.
     Done,
 }
