@@ -14,6 +14,8 @@ pub mod types {
     pub const TARGET_NOT_FOUND: &str = "TargetNotFound";
     /// The SessionCluster that the object names does not exist or does not run.
     pub const SESSION_CLUSTER_NOT_READY: &str = "SessionClusterNotReady";
+    /// On a SessionCluster whose high availability is not Kubernetes': True since its start, with which Flink's records of its jobs begin anew.
+    pub const OWN_RECORDS: &str = "OwnRecords";
     /// On a `DeploymentTarget`: its namespace takes pods from here.
     pub const ACCEPTED: &str = "Accepted";
     /// On a `DeploymentTarget`: something names it, so it stays.

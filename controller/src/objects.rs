@@ -2,6 +2,7 @@
 //!
 //! * [`cluster`]: what objects are made from, whatever kind asks for it (a session cluster, or a run of a Deployment);
 //! * [`application`]: what a JobManager is told that brings its job along;
+//! * [`start_id`]: what keeps the records of one start from another's, with ZooKeeper;
 //! * [`names`]: names and labels; [`config`] and [`logging`]: the files that Flink reads;
 //! * [`pods`]: what JobManager and TaskManagers run with; [`template`]: what users say about pods, merged into that;
 //! * [`artifacts`]: jars and plugins, brought by init containers;
@@ -23,6 +24,7 @@ pub mod config;
 pub mod logging;
 pub mod names;
 pub mod pods;
+pub mod start_id;
 pub mod template;
 pub mod workloads;
 

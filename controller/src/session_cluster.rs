@@ -2,7 +2,7 @@
 //!
 //! * [`decide`]: what is observed goes in, the next steps and the status come out. Pure; tested as a table;
 //! * [`state`]: which state, condition and operation that is for users;
-//! * [`target`]: where pods run; [`health`]: what Flink's REST API says, asked rarely;
+//! * [`start`]: which start it is in, where that matters; [`target`]: where pods run; [`health`]: what Flink's REST API says, asked rarely;
 //! * [`reconcile`]: the edge; `observe` reads and decides, `act` writes; [`run`]: queue and watches while this process leads.
 //!
 //! # How a cluster comes and goes
@@ -21,6 +21,7 @@ mod observe;
 pub mod reconcile;
 pub mod run;
 pub mod scene;
+pub mod start;
 pub mod state;
 pub mod target;
 

@@ -4,7 +4,7 @@ use kube::ResourceExt;
 use sluice_api::conditions::reasons;
 use sluice_api::{Deployment, DeploymentTemplateSpec, Job};
 
-use super::missing::missing;
+use super::missing::{missing, runs_without_id};
 use super::reconcile::{Context, Error, namespace_of};
 use super::sight::{Answer, Step};
 use crate::flink::{FlinkClient, FlinkError, StopAnswer};
@@ -142,8 +142,12 @@ impl Context {
         let status = run.status.as_ref();
         let has_jobmanager = status.is_some_and(|status| status.jobmanager_uid.is_some());
         let described = described(deployment, run, &template);
-        let described = described
-            .and_then(|cluster| build(&cluster, &self.build).map(|built| (cluster, built)));
+        let described = described.and_then(|mut cluster| {
+            if has_jobmanager && runs_without_id(&cluster, made) {
+                cluster.start_id = None;
+            }
+            build(&cluster, &self.build).map(|built| (cluster, built))
+        });
         let (cluster, built) = match described {
             Ok(described) => described,
             Err(error) if !has_jobmanager => return Ok(refused(error.to_string())),

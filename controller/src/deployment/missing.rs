@@ -1,6 +1,6 @@
 //! What somebody has taken away from a run whose JobManager stands.
 
-use crate::objects::{Built, MadeKind};
+use crate::objects::{Built, FlinkCluster, MadeKind};
 use crate::runtime::made::Made;
 
 /// What is made again: what is not there. What is there was made by this version of Sluice or by an earlier one, whose objects differ (the image
@@ -17,11 +17,26 @@ pub(super) fn missing(built: Vec<Built>, made: &[Made]) -> Vec<Built> {
     built.into_iter().filter(is_made_again).collect()
 }
 
+/// Whether an earlier release of Sluice has started this run, without an id of its own for its high availability ([`start_id`]). It is told none
+/// now: what is started of it from now on would look for the rest elsewhere.
+///
+/// [`start_id`]: crate::objects::start_id
+pub(super) fn runs_without_id(cluster: &FlinkCluster<'_>, made: &[Made]) -> bool {
+    let mut without = cluster.clone();
+    if without.start_id.take().is_none() {
+        return false;
+    }
+    let input = without.input();
+    let mut jobmanagers = made.iter().filter(|made| made.kind == MadeKind::Job);
+    jobmanagers.any(|made| made.input.as_deref() == Some(input.as_str()))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
     use sluice_api::{Deployment, Job};
 
+    use super::runs_without_id;
     use crate::deployment::sight::{Answer, Step};
     use crate::deployment::tests::context::context;
     use crate::objects::{Application, BuildSettings, FlinkCluster, MadeKind, Owner, build};
@@ -37,16 +52,21 @@ mod tests {
     }
 
     fn run() -> Job {
+        run_with(&json!({}))
+    }
+
+    fn run_with(options: &Value) -> Job {
         serde_json::from_value(json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "Job",
             "metadata": {"name": "d-1", "namespace": "n", "uid": "6f0c0d5e-0000-4000-8000-000000000001"},
-            "spec": {"targetNamespace": "n", "template": {"spec": {"artifact": {"jarUri": "https://h/a.jar", "flinkVersion": "1.20"}}}},
+            "spec": {"targetNamespace": "n", "template": {"spec": {"artifact": {"jarUri": "https://h/a.jar", "flinkVersion": "1.20"},
+                "flinkConfiguration": options}}},
             "status": {"state": "STARTED", "jobmanagerUid": "jm"}}))
         .unwrap()
     }
 
-    /// All of the run's cluster, as an earlier release has made it.
-    fn made_before() -> Vec<Made> {
-        let run = run();
+    /// The run's cluster, with these options.
+    fn cluster_with<T>(options: &Value, then: impl FnOnce(FlinkCluster<'_>) -> T) -> T {
+        let run = run_with(options);
         let template = crate::objects::application::frozen(run.spec.template.as_ref()).unwrap();
         let owner = Owner {
             kind: "Deployment",
@@ -55,16 +75,24 @@ mod tests {
             uid: "u".into(),
         };
         let application = Application::of(&run, &template);
-        let cluster = FlinkCluster::of_run(owner, "n", &template, application).unwrap();
+        then(FlinkCluster::of_run(owner, "n", &template, application).unwrap())
+    }
+
+    /// All of a cluster, as an earlier release has made it.
+    fn made_of(cluster: &FlinkCluster<'_>) -> Vec<Made> {
         let before = BuildSettings {
             sluice_image: "sluice:0".to_owned(),
         };
-        let built = build(&cluster, &before).unwrap();
+        let built = build(cluster, &before).unwrap();
         let objects = built.iter().map(|built| {
             let object = serde_json::from_value(built.object.clone()).unwrap();
             Made::read(built.kind, &object).unwrap().1
         });
         objects.collect()
+    }
+
+    fn made_before() -> Vec<Made> {
+        cluster_with(&json!({}), |cluster| made_of(&cluster))
     }
 
     async fn written(made: &[Made]) -> (Vec<String>, Answer) {
@@ -118,5 +146,23 @@ mod tests {
             asked,
             ["PATCH /api/v1/namespaces/n/services/d-dep-jobmanager"]
         );
+    }
+
+    #[test]
+    fn a_run_that_was_started_without_an_id_of_its_own_is_told_none() {
+        let zookeeper = json!({"high-availability.type": "zookeeper"});
+        let (with, without) = cluster_with(&zookeeper, |cluster| {
+            let mut before = cluster.clone();
+            assert!(before.start_id.take().is_some());
+            let (now, before) = (made_of(&cluster), made_of(&before));
+            let without = |made: &[Made]| runs_without_id(&cluster, made);
+            (without(&now), without(&before))
+        });
+        assert!(!with);
+        assert!(without);
+        let never = cluster_with(&json!({}), |cluster| {
+            runs_without_id(&cluster, &made_of(&cluster))
+        });
+        assert!(!never, "there is none to be taken away");
     }
 }

@@ -14,7 +14,7 @@ use sluice_policy::quantity::{Bytes, flink_memory};
 
 use super::application::Application;
 use super::names::{Names, Role};
-use super::{BuildError, hash};
+use super::{BuildError, hash, start_id};
 
 /// Whom objects are made for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +85,9 @@ pub struct FlinkCluster<'a> {
     pub kubernetes: Option<&'a KubernetesOptions>,
     /// The job that the JobManager brings along; `None`: it is sent some later.
     pub application: Option<Application>,
+    /// What its high availability keeps it apart by ([`start_id`]); `None`: it needs nothing such, or it runs without, since an earlier release of
+    /// Sluice has started it.
+    pub start_id: Option<String>,
 }
 
 impl<'a> FlinkCluster<'a> {
@@ -125,6 +128,7 @@ impl<'a> FlinkCluster<'a> {
             plugins: spec.plugins.as_deref().unwrap_or_default(),
             kubernetes: spec.kubernetes.as_ref(),
             application: None,
+            start_id: None,
         })
     }
 
@@ -161,6 +165,8 @@ impl<'a> FlinkCluster<'a> {
             .max(1);
         let needed = u32::try_from(parallelism).unwrap_or(1).div_ceil(slots);
         let task_managers = template.number_of_task_managers;
+        let is_other = HighAvailability::of(&configuration) == HighAvailability::Other;
+        let start_id = is_other.then(|| start_id::of_run(&application));
         Ok(Self {
             names: Names::of_deployment(&owner.name),
             owner,
@@ -190,6 +196,7 @@ impl<'a> FlinkCluster<'a> {
             jars: &[],
             plugins: &[],
             kubernetes: template.kubernetes.as_ref(),
+            start_id,
             application: Some(application),
         })
     }
@@ -238,8 +245,10 @@ impl<'a> FlinkCluster<'a> {
             kubernetes,
         ]);
         // The hash of a session cluster is what it was before there were applications: what runs is not restarted.
-        if let (Some(all), Some(application)) = (input.as_array_mut(), &self.application) {
-            all.push(application.input());
+        if let Some(all) = input.as_array_mut() {
+            all.extend(self.application.as_ref().map(Application::input));
+            // Nor what an earlier release has started without it.
+            all.extend(self.start_id.as_deref().map(Value::from));
         }
         hash(&input)
     }

@@ -10,9 +10,9 @@ use std::fmt::Write;
 use sluice_policy::flink::{FlinkVersion, rest_tls};
 use sluice_policy::quantity::Bytes;
 
-use super::BuildError;
 use super::application::Application;
 use super::cluster::{FlinkCluster, HighAvailability};
+use super::{BuildError, start_id};
 
 /// Checkpoints that Flink keeps of each job unless users say otherwise. Where the newest one is, is asked every ten seconds: after
 /// the loss of a JobManager the one that was seen last must still be there, although newer ones have come since.
@@ -176,6 +176,9 @@ pub fn options(cluster: &FlinkCluster<'_>) -> BTreeMap<String, String> {
     } else {
         options.remove("kubernetes.cluster-id");
         options.remove("kubernetes.namespace");
+    }
+    if let Some(id) = start_id::option(cluster) {
+        options.insert(start_id::KEY.into(), id);
     }
     options
 }

@@ -11,6 +11,7 @@ use super::decide::{Decision, FlinkId, Observed, Plan, Proof, allocated, decide,
 use super::health::Heard;
 use super::reconcile::{Context, ReconcileError};
 use super::scene::jobmanager_pod;
+use super::start;
 use super::target::{self, Target};
 use crate::ledger::claim::workload;
 use crate::ledger::gate::Verdict;
@@ -44,14 +45,20 @@ pub(super) async fn plan(
     let mut proof = Proof::Watched;
     let mut gate = None;
     let mut flink_id = None;
+    // One for all: a start bears its time, in its status and in what is made.
+    let now = Timestamp::now();
     loop {
         let namespace = match &target {
             Target::At(namespace) => namespace.as_str(),
             _ => "",
         };
         let wanted = if to_run {
-            FlinkCluster::of_session_cluster(cluster, namespace, task_managers(cluster))
-                .and_then(|flink| build(&flink, &context.build))
+            FlinkCluster::of_session_cluster(cluster, namespace, task_managers(cluster)).and_then(
+                |mut flink| {
+                    flink.start_id = start::id(cluster, now);
+                    build(&flink, &context.build)
+                },
+            )
         } else {
             Ok(Vec::new())
         };
@@ -69,7 +76,7 @@ pub(super) async fn plan(
         });
         let decision = decide(&Observed {
             cluster,
-            now: Timestamp::now(),
+            now,
             demand: demand.clone(),
             target: target.clone(),
             wanted,

@@ -12,9 +12,10 @@ use sluice_policy::MilliCpu;
 use super::decide::{Observed, allocated};
 pub use super::scene::Scene;
 use super::scene::{JobManager, Trouble};
+use super::start;
 use super::target::Target;
 use crate::objects::names::selector_text;
-use crate::objects::{MadeKind, Names, Role};
+use crate::objects::{MadeKind, Names, Role, start_id};
 use crate::runtime::conditions::{self, Truth};
 use crate::runtime::events::Note;
 use crate::runtime::made::Made;
@@ -171,6 +172,10 @@ pub fn stopped(observed: &Observed<'_>) -> (SessionClusterStatus, Vec<Note>) {
     );
     draft.over(types::QUOTA_EXCEEDED, "It does not ask to run.");
     draft.over(types::TARGET_NOT_FOUND, "It does not ask to run.");
+    draft.over(
+        types::OWN_RECORDS,
+        "It is stopped; the next start begins with records of its own.",
+    );
     draft.finish()
 }
 
@@ -269,6 +274,20 @@ pub fn running(
     cpu: MilliCpu,
 ) -> (SessionClusterStatus, Vec<Note>) {
     let mut draft = Draft::new(observed);
+    if let Some(id) = start::id(observed.cluster, observed.now)
+        && !draft.was(types::OWN_RECORDS)
+    {
+        let message = format!(
+            "Flink keeps what it recovers from under a {} that ends with {id}, which is this start's alone.",
+            start_id::KEY
+        );
+        draft.condition(
+            types::OWN_RECORDS,
+            Truth::True,
+            reasons::AS_EXPECTED,
+            &message,
+        );
+    }
     draft.allocate(cpu);
     figures(&mut draft, scene);
     if let Some(refusal) = scene.growth_refusal() {

@@ -24,6 +24,7 @@ use crate::objects::{BuildSettings, Built, FOSTER, FlinkCluster, MadeKind, Role,
 use crate::runtime::made::{Detail, Made, Pod, Trouble, TroubleKind, Workload};
 
 mod charges;
+mod own_records;
 
 /// A cluster in its surroundings.
 struct World {
@@ -37,6 +38,7 @@ struct World {
     settled: HashMap<String, u64>,
     heard: Heard,
     refused: Option<Refusal>,
+    now: Timestamp,
 }
 
 impl World {
@@ -59,6 +61,7 @@ impl World {
             settled: HashMap::new(),
             heard: Heard::Nothing,
             refused: None,
+            now: Timestamp::from_second(1_000_000).unwrap(),
         }
     }
 
@@ -77,7 +80,8 @@ impl World {
             sluice_image: "sluice:1".into(),
         };
         let number = task_managers(&self.cluster);
-        let flink = FlinkCluster::of_session_cluster(&self.cluster, "n", number).unwrap();
+        let mut flink = FlinkCluster::of_session_cluster(&self.cluster, "n", number).unwrap();
+        flink.start_id = super::start::id(&self.cluster, self.now);
         build(&flink, &settings).unwrap()
     }
 
@@ -155,7 +159,7 @@ impl World {
     fn decide(&self) -> Decision {
         decide(&Observed {
             cluster: &self.cluster,
-            now: Timestamp::from_second(1_000_000).unwrap(),
+            now: self.now,
             demand: Ok(MilliCpu(self.demand)),
             target: self.target.clone(),
             wanted: Ok(self.wanted()),
