@@ -50,7 +50,7 @@ pub struct CheckArgs {
 pub fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
     let folders = Folders::with_flag(args.recursive);
     input::standard_input_once([&args.files, &args.old, &args.policy, &args.inventory])?;
-    let documents = input::read(&args.files, folders)?;
+    let documents = input::read_some(&args.files, folders)?;
     let knowledge = if args.inventory.is_empty() {
         Knowledge::Partial
     } else {
@@ -68,14 +68,9 @@ pub fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
     let mut verdicts = Vec::with_capacity(manifests.len());
     for manifest in &manifests {
         if manifest.dialect.is_none() {
-            let id = &manifest.id;
-            let hint = if crate::convert::is_convertible(&manifest.api_version, &id.kind) {
-                "; it is Ververica Platform's, turn it into Sluice's with `sluice convert`"
-            } else {
-                ""
-            };
             crate::note(format_args!(
-                "{id} is not judged: its kind never reaches the gate{hint}"
+                "{} is not judged: its kind never reaches the gate",
+                manifest.id
             ));
         } else if gate.exists_unasked(&manifest.id) {
             crate::note(format_args!(

@@ -10,6 +10,7 @@ mod vvp;
 
 use crate::exit::{Failure, Outcome};
 use crate::input::{self, Document, Folders};
+use crate::offline::names;
 use crate::yaml::{Node, Position, write};
 use clap::Args;
 use std::collections::HashMap;
@@ -33,7 +34,7 @@ pub struct ConvertArgs {
     #[arg(long)]
     name: Option<String>,
     /// The namespace of every object.
-    #[arg(long)]
+    #[arg(long, value_parser = names::namespace)]
     namespace: Option<String>,
     /// The session of session jobs, which REST has in its URL.
     #[arg(long)]
@@ -68,7 +69,7 @@ impl Faults<'_> {
 pub fn run(args: &ConvertArgs) -> Result<Outcome, Failure> {
     let folders = Folders::with_flag(args.recursive);
     input::standard_input_once([&args.files])?;
-    let documents = input::read(&args.files, folders)?;
+    let documents = input::read_some(&args.files, folders)?;
     if let (Some(_), [_, second, ..]) = (&args.name, documents.as_slice()) {
         let message = format!(
             "--name is for a single object, but there are {}; convert them one by one",

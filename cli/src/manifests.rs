@@ -9,6 +9,7 @@ pub(crate) mod installation;
 mod rbac;
 
 use crate::exit::{Failure, Outcome};
+use crate::offline::names;
 use crate::operator::OperatorConfig;
 use crate::yaml::{Node, write};
 use clap::{Args, ValueEnum};
@@ -28,7 +29,7 @@ pub struct ManifestsArgs {
     #[arg(long, default_value = IMAGE)]
     image: String,
     /// The namespace that Sluice runs in.
-    #[arg(long, default_value = "sluice-system")]
+    #[arg(long, default_value = "sluice-system", value_parser = names::namespace)]
     namespace: String,
     /// Number of pods.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=32))]

@@ -2,9 +2,14 @@
 //!
 //! The decisions are those of the webhook, made by the same functions of `sluice-policy`; this module only plays the
 //! parts around them. [`world`] answers look-ups, [`usage`] is the ledger, [`server`] does to an object what the API
-//! server does between the two calls, and [`Gate::judge`] leads one request through all of it.
+//! server does between the two calls, `existing` is told what is there before the first request, and [`Gate::judge`] leads one request
+//! through all of it.
 
+mod existing;
+mod idle;
+mod kinds;
 pub mod manifest;
+pub(crate) mod names;
 mod served;
 pub mod server;
 mod texts;
@@ -18,7 +23,6 @@ use manifest::{Manifest, ObjectId};
 use serde_json::Value;
 use sluice_policy::admit;
 use sluice_policy::defaults::Filled;
-use sluice_policy::dialect::{Class, operator};
 use sluice_policy::review::Part;
 use sluice_policy::{Cause, Code, Dialect, MilliCpu, Operation, Review, World};
 use std::collections::BTreeMap;
@@ -124,70 +128,6 @@ impl Gate {
     /// Reads a document as a manifest of this gate's default namespace.
     pub fn manifest(&self, document: &Document) -> Result<Manifest, Failure> {
         Manifest::of(document, &self.namespace).map_err(Failure::Input)
-    }
-
-    /// Objects that exist: they are found by look-ups, their CPU is in use. Quotas, defaults, environments and namespaces
-    /// among them take effect.
-    pub fn exists(&mut self, documents: &[Document]) -> Result<(), Failure> {
-        self.add(documents, &mut |_, _| Ok(()))
-    }
-
-    /// Settings that exist. What the gate would refuse cannot exist, so a wrong one is an error of the input.
-    pub fn settings(&mut self, documents: &[Document]) -> Result<(), Failure> {
-        self.add(documents, &mut |document, refused| {
-            Err(Failure::Input(
-                document.fault(document.root.at, &refused.message),
-            ))
-        })
-    }
-
-    fn add(
-        &mut self,
-        documents: &[Document],
-        refused: &mut dyn FnMut(&Document, &Refused) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
-        let mut all = Vec::new();
-        for document in documents {
-            let manifest = self.manifest(document)?;
-            let object = Arc::new(server::stored(&manifest));
-            if manifest.id.kind == "ConfigMap" && manifest.id.name == operator::CONFIG_MAP {
-                let configuration = operator::configuration(&object)
-                    .map_err(|why| Failure::Input(document.fault(manifest.at, why)))?;
-                self.world.configure(configuration);
-            }
-            self.world.put(manifest.id.clone(), object.clone());
-            self.usage
-                .learn(&manifest.id, &object)
-                .map_err(|message| Failure::Input(document.fault(manifest.at, message)))?;
-            all.push((document, manifest, object));
-        }
-        for (document, manifest, object) in all {
-            match manifest.dialect {
-                Some(dialect) if dialect.class() == Class::Configuration => {
-                    // Settings take effect as the gate would have stored them.
-                    let verdict = self.decide(&manifest, dialect, None, Verb::Create);
-                    match &verdict.refused {
-                        Some(why) => refused(document, why)?,
-                        None => self.world.put(manifest.id, Arc::new(verdict.object)),
-                    }
-                }
-                // Only now, since the CPU of a session job follows from its cluster.
-                Some(_) => self.count(&manifest, &object),
-                None => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Objects as they are stored before the requests; they exist, too.
-    pub fn stored(&mut self, documents: &[Document]) -> Result<(), Failure> {
-        self.exists(documents)?;
-        for document in documents {
-            let manifest = self.manifest(document)?;
-            self.old
-                .insert(manifest.id.clone(), Arc::new(server::stored(&manifest)));
-        }
-        Ok(())
     }
 
     /// Whether look-ups find this object although a request for it is a create.
@@ -300,12 +240,10 @@ impl Gate {
         };
         let Some(dialect) = manifest.dialect else {
             let object = server::stored(manifest);
-            let unreadable = self.usage.learn(&manifest.id, &object).err();
             self.world
                 .put(manifest.id.clone(), Arc::new(object.clone()));
             return Verdict {
                 verb,
-                warnings: unreadable.into_iter().collect(),
                 object,
                 ..Verdict::unknown(manifest)
             };
@@ -316,7 +254,7 @@ impl Gate {
             self.world.put(manifest.id.clone(), object.clone());
             // The gate has judged it, so it can be read.
             let _ = self.usage.learn(&manifest.id, &object);
-            self.count(manifest, &object);
+            self.usage.count(&manifest.id, dialect, verdict.charge);
             self.old.insert(manifest.id.clone(), object);
         }
         verdict
@@ -363,13 +301,6 @@ impl Gate {
             object,
             known: true,
             ..Verdict::unknown(manifest)
-        }
-    }
-
-    fn count(&mut self, manifest: &Manifest, object: &Value) {
-        if let Some(dialect) = manifest.dialect {
-            let charge = admit::charge(dialect, object, &self.world);
-            self.usage.count(&manifest.id, dialect, charge);
         }
     }
 }

@@ -76,17 +76,18 @@ pub(crate) fn junit(cases: &[Case], out: &mut impl Write) -> Result<(), Failure>
         };
         if let Some(first) = errors.first() {
             let all: Vec<&str> = errors.iter().map(|error| error.message.as_str()).collect();
-            status.set_message(first.message.clone());
+            status.set_message(xml(&first.message));
             status.set_type(first.rule.unwrap_or("sluice"));
-            status.set_description(all.join("\n"));
+            status.set_description(xml(&all.join("\n")));
         }
-        let mut test = TestCase::new(case.name.clone(), status);
-        test.set_classname(case.suite.clone());
+        let name = xml(&case.suite);
+        let mut test = TestCase::new(xml(&case.name), status);
+        test.set_classname(name.clone());
         let mut suites = report.test_suites.iter_mut();
-        if let Some(suite) = suites.find(|suite| suite.name.as_str() == case.suite) {
+        if let Some(suite) = suites.find(|suite| suite.name.as_str() == name) {
             suite.add_test_case(test);
         } else {
-            let mut suite = TestSuite::new(case.suite.clone());
+            let mut suite = TestSuite::new(name);
             suite.add_test_case(test);
             report.add_test_suite(suite);
         }
@@ -96,6 +97,11 @@ pub(crate) fn junit(cases: &[Case], out: &mut impl Write) -> Result<(), Failure>
         .map_err(|error| anyhow::Error::new(error).context("writing JUnit"))?;
     writeln!(out, "{}", text.trim_end())?;
     Ok(())
+}
+
+/// Two characters that no XML may hold, not even escaped. The writer itself sees to the others, which are control characters.
+fn xml(text: &str) -> String {
+    text.replace(['\u{FFFE}', '\u{FFFF}'], "\u{FFFD}")
 }
 
 fn errors(case: &Case) -> impl Iterator<Item = &Finding> {
@@ -212,19 +218,40 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_ends_a_workflow_command_is_escaped() {
-        let case = Case {
-            suite: "s".into(),
-            name: "a: b, c".into(),
+    fn refused(suite: &str, name: &str, message: &str) -> Case {
+        Case {
+            suite: suite.into(),
+            name: name.into(),
             file: "x.yaml".into(),
             findings: vec![Finding {
                 level: Level::Error,
                 rule: None,
-                message: "100%\nof it".into(),
+                message: message.into(),
                 at: Position { line: 3, column: 1 },
             }],
-        };
+        }
+    }
+
+    #[test]
+    fn junit_is_xml_whatever_it_quotes() {
+        let case = refused("s\u{FFFF}", "a\u{FFFE}", "\u{FFFF}b\u{1}");
+        let mut out = Vec::new();
+        junit(&[case.clone(), case], &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let is_xml = |c: char| c == '\n' || (c >= ' ' && !['\u{FFFE}', '\u{FFFF}'].contains(&c));
+        assert!(text.chars().all(is_xml), "{text}");
+        for part in [
+            "<testsuite name=\"s\u{FFFD}\" tests=\"2\"",
+            "<testcase name=\"a\u{FFFD}\" classname=\"s\u{FFFD}\"",
+            "<failure message=\"\u{FFFD}b\"",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+
+    #[test]
+    fn what_ends_a_workflow_command_is_escaped() {
+        let case = refused("s", "a: b, c", "100%\nof it");
         let mut out = Vec::new();
         github(&[case], &mut out).unwrap();
         assert_eq!(

@@ -222,6 +222,89 @@ fn what_exists_counts_unless_it_is_stopped() {
     assert_eq!(allowed(&files.verdicts(0)), [true]);
 }
 
+/// What is in use of the quota of team-a, as the refusal of one more cluster tells.
+#[track_caller]
+fn in_use(policy: &str, argument: &str, existing: &str) -> String {
+    let verdicts = Files::new()
+        .give("-f", &cluster("one-more", "RUNNING", 1))
+        .give("--policy", &format!("{}{policy}", quota(1, "")))
+        .give(argument, existing)
+        .verdicts(1);
+    let message = verdicts
+        .first()
+        .and_then(|verdict| verdict["message"].as_str());
+    let (_, rest) = message
+        .expect("a message")
+        .split_once(" are free (")
+        .expect("a figure");
+    rest.split(' ').next().expect("a figure").to_owned()
+}
+
+const DEFAULTS: &str = "apiVersion: sluice.dev/v1alpha1\nkind: DeploymentDefaults\nmetadata: {name: default, namespace: team-a}\nspec: \
+                        {sessionCluster: {resources: {taskmanager: {cpu: 3}}}, flinkDeployment: {taskManager: {resource: {cpu: 4}}}}\n---\n";
+
+#[test]
+fn an_object_costs_the_same_wherever_it_is_given() {
+    let spelled = cluster("a", "running", 5)
+        .replace("TaskManagers: 5", "TaskManagers: \"5\"")
+        .replace(
+            "---",
+            "  resources: {jobManager: {cpu: 2}, taskManager: {cpu: 500m}}\n---",
+        );
+    let session = "apiVersion: flink.apache.org/v1beta1\nkind: FlinkDeployment\nmetadata: {name: s, namespace: team-a}\nspec:\n  flinkVersion: \
+                   v1_20\n  serviceAccount: flink\n  jobManager: {resource: {cpu: 1, memory: 1Gi}}\n  taskManager: {resource: {memory: 1Gi}}\n";
+    let job = "apiVersion: flink.apache.org/v1beta1\nkind: FlinkSessionJob\nmetadata: {name: j, namespace: team-a}\nspec: {deploymentName: s, \
+               job: {jarURI: 'https://example.com/a.jar', parallelism: 2, upgradeMode: stateless, state: running}}\n---\n";
+    let session_and_job = format!("{session}---\n{job}");
+    for (policy, objects, cpu) in [
+        ("", spelled.as_str(), "4.5"),
+        (DEFAULTS, &cluster("a", "RUNNING", 2), "7"),
+        (DEFAULTS, &session_and_job, "9"),
+    ] {
+        let mut files = Files::new().give("-f", objects);
+        if !policy.is_empty() {
+            files = files.give("--policy", policy);
+        }
+        let charges = files
+            .verdicts(0)
+            .iter()
+            .map(|verdict| verdict["chargeMilli"].as_f64().expect("a charge"))
+            .sum::<f64>()
+            / 1000.0;
+        assert_eq!(charges.to_string(), cpu, "{objects}");
+        for argument in ["--inventory", "--old"] {
+            assert_eq!(
+                in_use(policy, argument, objects),
+                cpu,
+                "{argument} {objects}"
+            );
+        }
+        // Settings count wherever they stand among the objects.
+        assert_eq!(
+            in_use("", "--inventory", &format!("{objects}{policy}")),
+            cpu,
+            "{objects}"
+        );
+    }
+}
+
+#[test]
+fn what_an_api_server_has_stored_costs_what_it_cost_there() {
+    let short = cluster("a", "RUNNING", 2);
+    let mut stored = Files::new().give("-f", &short).verdicts(0)[0]["object"].take();
+    let imposed = format!(
+        "{DEFAULTS}apiVersion: sluice.dev/v1alpha1\nkind: Environment\nmetadata: {{name: prod}}\nspec: {{namespaces: ['*'], sessionCluster: \
+         {{resources: {{jobmanager: {{cpu: 9}}}}}}}}\n"
+    );
+    assert_eq!(in_use(&imposed, "--inventory", &short), "15");
+    assert_eq!(in_use(&imposed, "--inventory", &stored.to_string()), "3");
+    // It has been stopped, and its pods are not gone yet.
+    stored["spec"]["state"] = json!("STOPPED");
+    stored["metadata"]["generation"] = json!(2);
+    stored["status"] = json!({"state": "RUNNING", "observedGeneration": 1, "numberOfTaskManagers": 2, "allocatedMilli": 2500});
+    assert_eq!(in_use(&imposed, "--inventory", &stored.to_string()), "2.5");
+}
+
 #[test]
 fn quotas_of_the_cluster_and_of_other_namespaces() {
     let all = |namespaces: &str| {
@@ -395,16 +478,18 @@ fn kinds_that_never_reach_the_gate_are_told_on_stderr() {
     );
 }
 
+/// What is said of a kind beside one that is fine.
+fn of_kind(api_version: &str, kind: &str) -> Run {
+    let object = format!("apiVersion: {api_version}\nkind: {kind}\nmetadata: {{name: a}}\n");
+    Files::new()
+        .give("-f", &cluster("a", "STOPPED", 1))
+        .give("-f", &object)
+        .run(&["-o", "json"])
+}
+
 /// As an API server says "no matches for kind": what the gate never sees is not what it has nothing to say about.
 #[test]
 fn a_kind_that_nobody_serves_is_bad_input_that_names_the_right_one() {
-    let files = |api_version: &str, kind: &str| {
-        let object = format!("apiVersion: {api_version}\nkind: {kind}\nmetadata: {{name: a}}\n");
-        Files::new()
-            .give("-f", &cluster("a", "STOPPED", 1))
-            .give("-f", &object)
-            .run(&["-o", "json"])
-    };
     for (api_version, kind, said) in [
         (
             "sluice.dev/v1alpha1",
@@ -443,16 +528,79 @@ fn a_kind_that_nobody_serves_is_bad_input_that_names_the_right_one() {
             "write apiVersion: flink.apache.org/v1beta1\n",
         ),
     ] {
-        let run = files(api_version, kind).expect_code(2);
+        let run = of_kind(api_version, kind).expect_code(2);
+        assert!(run.stderr.contains(said), "{said}: {}", run.stderr);
+        assert_eq!(run.stdout, "");
+    }
+}
+
+#[test]
+fn kinds_and_groups_of_others_are_spelled_right_too() {
+    for (api_version, kind, said) in [
+        (
+            "v1",
+            "DeploymentTarget",
+            "line 1, column 13: kind DeploymentTarget of apiVersion v1 is Ververica Platform's, and no API server knows it; turn it into \
+             Sluice's with `sluice convert`\n",
+        ),
+        (
+            "v1",
+            "Deployment",
+            "with `sluice convert`; that of Kubernetes is of apiVersion: apps/v1\n",
+        ),
+        (
+            "flink.apache.org/v1beta1",
+            "FlinkDeploymnt",
+            "line 2, column 7: kind FlinkDeploymnt is none of flink.apache.org; did you mean FlinkDeployment?\n",
+        ),
+        (
+            "flink.apache.org/v1beta1",
+            "FlinkApplication",
+            "write apiVersion: cmf.confluent.io/v1 or apiVersion: platform.confluent.io/v1beta1\n",
+        ),
+        (
+            "platform.confluent.io/v1beta1",
+            "FlinkSessionJob",
+            "kind FlinkSessionJob is none of platform.confluent.io; write apiVersion: flink.apache.org/v1beta1\n",
+        ),
+        (
+            "fink.apache.org/v1beta1",
+            "FlinkDeployment",
+            "line 1, column 13: apiVersion fink.apache.org/v1beta1 of FlinkDeployment is not known; did you mean flink.apache.org/v1beta1?\n",
+        ),
+        (
+            "sluice.de/v1alpha1",
+            "Job",
+            "did you mean sluice.dev/v1alpha1?\n",
+        ),
+        (
+            "apps/v1",
+            "FlinkDeployment",
+            "apiVersion apps/v1 has no kind FlinkDeployment; write apiVersion: flink.apache.org/v1beta1\n",
+        ),
+        (
+            "flink.apache.org",
+            "FlinkDeployment",
+            "write apiVersion: flink.apache.org/v1beta1\n",
+        ),
+    ] {
+        let run = of_kind(api_version, kind).expect_code(2);
         assert!(run.stderr.contains(said), "{said}: {}", run.stderr);
         assert_eq!(run.stdout, "");
     }
     for (api_version, kind) in [
         ("sluice.dev/v1alpha1", "Savepoint"),
         ("flink.apache.org/v1beta1", "FlinkBlueGreenDeployment"),
+        ("flink.apache.org/v1", "FlinkBlueGreenDeployment"),
+        ("flink.apache.org/v1beta1", "FlinkCatalog"),
         ("cmf.confluent.io/v1alpha1", "ComputePool"),
+        ("cmf.confluent.io/v1", "Environment"),
+        ("platform.confluent.io/v1beta1", "FlinkEnvironment"),
+        ("flink.k8s.io/v1beta1", "FlinkApplication"), // Lyft's
+        ("apps/v1", "Deployment"),
+        ("batch/v1", "Job"),
     ] {
-        let run = files(api_version, kind).expect_code(0);
+        let run = of_kind(api_version, kind).expect_code(0);
         assert!(
             run.stderr.contains("never reaches the gate"),
             "{}",
@@ -502,6 +650,163 @@ fn labels_and_annotations_are_texts() {
     ] {
         check(metadata).expect_code(0);
     }
+}
+
+/// As an API server says "a lowercase RFC 1123 label must consist of ...", and as it validates keys and values of labels.
+#[test]
+fn namespaces_and_labels_are_written_as_kubernetes_wants_them() {
+    let good = cluster("a", "STOPPED", 1);
+    let meta = |more: &str| good.replace("team-a", &format!("team-a\n  {more}"));
+    let long = "a".repeat(64);
+    for (manifest, said) in [
+        (
+            good.replace("team-a", "T_x"),
+            "line 5, column 14: metadata.namespace: \"T_x\" is no name of a namespace; write at most 63 of a-z, 0-9 and '-', no '-' first or last\n",
+        ),
+        (
+            good.replace("team-a", &long),
+            "a\" is no name of a namespace; write at most 63 of",
+        ),
+        (
+            "apiVersion: v1\nkind: Namespace\nmetadata: {name: T_x}\n".to_owned(),
+            "line 3, column 18: metadata.name: \"T_x\" is no name of a namespace; ",
+        ),
+        (
+            meta("labels: {team: Team A}"),
+            "line 6, column 18: metadata.labels.team: \"Team A\" is no value of a label; write at most 63 letters, digits, '-', '_' or '.', ",
+        ),
+        (
+            meta("labels: {a b: c}"),
+            "line 6, column 12: metadata.labels: \"a b\" is no key that Kubernetes takes; ",
+        ),
+        (
+            meta("annotations: {a/b/c: d}"),
+            "metadata.annotations: \"a/b/c\" is no key that Kubernetes takes; ",
+        ),
+    ] {
+        let run = Files::new().give("-f", &manifest).run(&[]).expect_code(2);
+        assert!(run.stderr.contains(said), "{said}: {}", run.stderr);
+        assert_eq!(run.stdout, "");
+    }
+    let nowhere = good.replace("  namespace: team-a\n", "");
+    let run = Files::new()
+        .give("-f", &nowhere)
+        .run(&["-n", "Team A"])
+        .expect_code(2);
+    let said = "names no namespace and goes to that of --namespace, or of its suite: \"Team A\" is no name of a namespace; ";
+    assert!(run.stderr.contains(said), "{}", run.stderr);
+    let run = sluice(&["manifests", "--namespace", "Bad Ns"]).expect_code(2);
+    assert!(
+        run.stderr
+            .contains("\"Bad Ns\" is no name of a namespace; "),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(run.stdout, "");
+    let fine = meta(
+        "labels: {example.com/Team_A: B.c_d-1, e: ''}\n  annotations: {Example.com/x: Any thing}",
+    );
+    Files::new().give("-f", &fine).run(&[]).expect_code(0);
+}
+
+#[test]
+fn a_list_whose_items_are_none_is_bad_input() {
+    for (list, said) in [
+        (
+            "v1\nkind: List\nitems: {}\n",
+            "line 3, column 8: items of List is a map, not a list; one without objects has items: []\n",
+        ),
+        (
+            "v1\nkind: List\n",
+            "line 1, column 1: List has no items; one without objects has items: []\n",
+        ),
+        (
+            "flink.apache.org/v1beta1\nkind: FlinkDeploymentList\nitems: none\n",
+            "items of FlinkDeploymentList is a text, not a list; ",
+        ),
+        (
+            "v1\nkind: List\nitems: [{apiVersion: v1, kind: List, items: []}]\n",
+            "this List is part of another list; give its items by themselves\n",
+        ),
+    ] {
+        for metadata in ["", "metadata: {name: a}\n"] {
+            let list = format!("apiVersion: {list}{metadata}");
+            let run = Files::new().give("-f", &list).run(&[]).expect_code(2);
+            assert!(run.stderr.contains(said), "{said}: {}", run.stderr);
+        }
+    }
+    let empty = "apiVersion: v1\nkind: List\nmetadata: {resourceVersion: ''}\nitems: []\n";
+    let files = Files::new().give("-f", &cluster("a", "STOPPED", 1));
+    files
+        .give("--inventory", empty)
+        .give("--policy", empty)
+        .run(&[])
+        .expect_code(0);
+}
+
+/// `kubectl get … -o yaml | sluice check -f -` where nothing is selected.
+#[test]
+fn lists_without_objects_are_no_clean_bill() {
+    let empty = "apiVersion: v1\nkind: List\nitems: []\n";
+    for command in ["check", "render", "convert"] {
+        let run = sluice_with(empty.as_bytes(), &[command, "-f", "-"]).expect_code(2);
+        let said = "standard input: there are only lists without objects in it; ";
+        assert!(run.stderr.contains(said), "{command}: {}", run.stderr);
+        assert_eq!(run.stdout, "");
+    }
+    let files = Files::new().give("-f", empty);
+    files.run(&[]).expect_code(2);
+    let files = files.give("-f", &cluster("a", "STOPPED", 1));
+    files.run(&[]).expect_code(0);
+}
+
+#[test]
+fn a_setting_that_sets_nothing_is_told_on_stderr() {
+    let config_map = |name: &str, file: &str| {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{{file}: ''}}\n---\n"
+        )
+    };
+    let all = [
+        config_map("flink-operator-config", "config.yaml"),
+        config_map("operator", "flink-conf.yaml"),
+        config_map("other", "x"),
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: team-a}\n---\n".to_owned(),
+        quota(9, ""),
+    ];
+    let files = Files::new()
+        .give("-f", &cluster("a", "STOPPED", 1))
+        .give("--policy", &all.concat());
+    let run = files.run(&[]).expect_code(0);
+    let notes: Vec<&str> = run.stderr.lines().collect();
+    let [operator, other] = notes.as_slice() else {
+        panic!("{notes:?}")
+    };
+    assert!(
+        operator.ends_with(
+            "line 6, column 1: ConfigMap default/operator sets nothing here: the Apache operator's configuration is read from a ConfigMap \
+             that is called flink-operator-config; if it is this, call it so"
+        ),
+        "{operator}"
+    );
+    assert!(
+        other
+            .contains("ConfigMap default/other sets nothing here: settings are quotas, defaults, "),
+        "{other}"
+    );
+}
+
+#[test]
+fn defaults_of_ververica_platform_that_were_not_converted_are_no_settings() {
+    let defaults = "apiVersion: v1\nkind: DeploymentDefaults\nmetadata: {name: a}\nspec: {}\n";
+    let files = Files::new().give("-f", &cluster("a", "STOPPED", 1));
+    let run = files.give("--policy", defaults).run(&[]).expect_code(2);
+    assert!(
+        run.stderr
+            .ends_with("turn it into Sluice's with `sluice convert`\n"),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]
@@ -714,6 +1019,34 @@ fn a_quota_that_cannot_be_read_is_bad_input() {
 }
 
 #[test]
+fn a_quota_that_the_gate_admits_counts_as_the_gate_stores_it() {
+    for argument in ["--policy", "--inventory"] {
+        let growing = |on_growth: &str| {
+            Files::new()
+                .give("-f", &cluster("a", "RUNNING", 5))
+                .give("--old", &cluster("a", "RUNNING", 2))
+                .give(argument, &quota(5, &format!(", onGrowth: {on_growth}")))
+                .verdicts(i32::from(on_growth == "enforce"))
+        };
+        assert_eq!(growing("enforce")[0]["rule"], "quota/cpu", "{argument}");
+        assert_eq!(growing("IGNORE")[0]["warnings"], json!([]), "{argument}");
+        // One that it refuses is told in its words, not in those of a reader.
+        let bad = quota(1, "").replace("{hard: {cpu: 1}}", "{hard: {}}");
+        let run = Files::new()
+            .give("-f", &cluster("a", "STOPPED", 1))
+            .give(argument, &bad)
+            .run(&[])
+            .expect_code(2);
+        let said = "line 1, column 1: cpuquota \"default\": spec.hard.cpu: is the limit; ";
+        assert!(
+            run.stderr.contains(said) && run.stderr.ends_with("[config/field]\n"),
+            "{argument}: {}",
+            run.stderr
+        );
+    }
+}
+
+#[test]
 fn several_files_behind_one_flag() {
     let folder = Folder::new();
     let (one, two) = (
@@ -848,7 +1181,7 @@ fn a_manifest_that_was_not_converted_is_told_so() {
         b"apiVersion: v1\nkind: SessionCluster\nmetadata: {name: a}\n",
         &["check", "-f", "-"],
     )
-    .expect_code(0);
+    .expect_code(2);
     assert!(
         run.stderr
             .contains("turn it into Sluice's with `sluice convert`"),

@@ -271,6 +271,29 @@ fn a_name_is_needed_and_may_be_given() {
 }
 
 #[test]
+fn a_namespace_that_cannot_be_is_refused() {
+    let manifest = |namespace: &str| {
+        format!(
+            "apiVersion: v1\nkind: SessionCluster\nmetadata: {{name: a, namespace: {namespace}}}\n"
+        )
+    };
+    let said = "\"Team A\" is no name of a namespace; write at most 63 of a-z, 0-9 and '-', no '-' first or last";
+    assert!(refused(&manifest("x"), &["--namespace", "Team A"]).contains(said));
+    let ours = manifest("Team A").replace("v1", "sluice.dev/v1alpha1");
+    for manifest in [manifest("Team A"), ours] {
+        let message = refused(&manifest, &[]);
+        let place = "line 3, column 32: metadata.namespace: ";
+        let way_out = ", or give the namespace with --namespace NAMESPACE\n";
+        assert!(
+            message.ends_with(&format!("{place}{said}{way_out}")),
+            "{message}"
+        );
+        let run = convert(&manifest, &["--namespace", "team-a"]).expect_code(0);
+        assert!(run.stdout.contains("namespace: team-a\n"), "{}", run.stdout);
+    }
+}
+
+#[test]
 fn two_names_that_become_one_are_refused() {
     let one = |name: &str| {
         format!("apiVersion: v1\nkind: SessionCluster\nmetadata: {{name: {name}}}\n---\n")

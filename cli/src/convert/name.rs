@@ -1,6 +1,7 @@
 //! Names: anything that Ververica Platform or REST allow becomes a DNS label; the original goes into an annotation.
 
 use super::{Faults, Wishes};
+use crate::offline::names;
 use crate::yaml::Node;
 use sha2::{Digest, Sha256};
 use sluice_api::names::{MAX_NAME_CHARS, annotations};
@@ -40,11 +41,10 @@ pub(super) fn place(
             ),
         },
     }
-    if let Some(namespace) = wishes.namespace {
-        metadata.set("namespace", Node::text(namespace));
-    } else if metadata.get("namespace").is_some_and(Node::is_null) {
+    if wishes.namespace.is_none() && metadata.get("namespace").is_some_and(Node::is_null) {
         metadata.take("namespace");
     }
+    namespace(metadata, wishes, faults);
 }
 
 /// Leaves an object that needs no conversion its name, which by its own kind's rules may be one that no label is (`etl.prod`): under another
@@ -62,8 +62,25 @@ pub(super) fn keep(node: &mut Node, wishes: &Wishes<'_>, faults: &mut Faults<'_>
         let at = metadata.get("name").map_or(root_at, |name| name.at);
         faults.add(at, UNNAMED);
     }
+    namespace(metadata, wishes, faults);
+}
+
+/// Puts the object into the namespace of the arguments, else leaves it in its own: another one would be other people's.
+fn namespace(metadata: &mut Node, wishes: &Wishes<'_>, faults: &mut Faults<'_>) {
     if let Some(namespace) = wishes.namespace {
         metadata.set("namespace", Node::text(namespace));
+        return;
+    }
+    let own = metadata.get("namespace").filter(|own| !own.is_null());
+    if let Some(own) = own
+        && let Some(fault) = own.spelling().and_then(names::namespace_fault)
+    {
+        faults.add(
+            own.at,
+            format_args!(
+                "metadata.namespace: {fault}, or give the namespace with --namespace NAMESPACE"
+            ),
+        );
     }
 }
 

@@ -1,6 +1,6 @@
 //! A document as an object of Kubernetes: what it is called, where it lives, which dialect speaks about it.
 
-use super::{served, texts};
+use super::{names, served, texts};
 use crate::input::Document;
 use crate::yaml::{Node, Position};
 use serde_json::Value;
@@ -106,32 +106,19 @@ impl Manifest {
                 format_args!("metadata.name is empty; give this {kind} a name"),
             ));
         }
+        if is_namespace && let Some(fault) = names::namespace_fault(&name) {
+            let at = metadata.get("name").map_or(metadata.at, |name| name.at);
+            return Err(document.fault(at, format_args!("metadata.name: {fault}")));
+        }
         let dialect = dialect_for(group, &kind);
         let cluster = match dialect {
             Some(dialect) => dialect.kind().scope == Scope::Cluster,
             None => CLUSTER_KINDS.contains(&(group, kind.as_str())),
         };
-        let namespace = match metadata
-            .get("namespace")
-            .filter(|namespace| !namespace.is_null())
-        {
-            _ if cluster => None,
-            Some(namespace) => Some(
-                namespace
-                    .as_text()
-                    .filter(|text| !text.is_empty())
-                    .ok_or_else(|| {
-                        document.fault(
-                            namespace.at,
-                            format_args!(
-                                "metadata.namespace is {}, not the name of a namespace; quote it",
-                                namespace.type_name()
-                            ),
-                        )
-                    })?
-                    .to_owned(),
-            ),
-            None => Some(default_namespace.to_owned()),
+        let namespace = if cluster {
+            None
+        } else {
+            Some(namespace(document, metadata, &kind, default_namespace)?)
         };
         let mut object = root.to_json();
         if is_namespace {
@@ -180,5 +167,34 @@ fn text(document: &Document, root: &Node, field: &str) -> Result<String, String>
             root.at,
             format_args!("{field} is missing; every object has apiVersion, kind and metadata.name"),
         )),
+    }
+}
+
+/// Where an object of a namespaced kind goes.
+fn namespace(
+    document: &Document,
+    metadata: &Node,
+    kind: &str,
+    default: &str,
+) -> Result<String, String> {
+    let Some(node) = metadata.get("namespace").filter(|node| !node.is_null()) else {
+        return match names::namespace_fault(default) {
+            None => Ok(default.to_owned()),
+            Some(fault) => Err(document.fault(
+                metadata.at,
+                format_args!("this {kind} names no namespace and goes to that of --namespace, or of its suite: {fault}"),
+            )),
+        };
+    };
+    let Some(name) = node.as_text() else {
+        let what = node.type_name();
+        return Err(document.fault(
+            node.at,
+            format_args!("metadata.namespace is {what}, not the name of a namespace; quote it"),
+        ));
+    };
+    match names::namespace_fault(name) {
+        None => Ok(name.to_owned()),
+        Some(fault) => Err(document.fault(node.at, format_args!("metadata.namespace: {fault}"))),
     }
 }

@@ -3,6 +3,7 @@
 use super::manifest::{Manifest, ObjectId};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
+use sluice_api::names::annotations;
 use sluice_policy::Dialect;
 use sluice_policy::dialect::ScaleDown;
 
@@ -20,6 +21,19 @@ pub fn stored(manifest: &Manifest) -> Value {
         metadata.entry("generation").or_insert_with(|| json!(1));
     }
     object
+}
+
+/// Whether an API server has stored this object, so that it is to be taken as it is: other settings may have been in force then, and they
+/// restart nobody. A manifest has none of these marks.
+pub fn has_been_stored(object: &Value) -> bool {
+    let is_there = |path: &[&str]| {
+        let found = sluice_policy::json::present(object, path);
+        found.is_some_and(|value| value.as_str() != Some(""))
+    };
+    ["uid", "resourceVersion", "creationTimestamp"]
+        .iter()
+        .any(|mark| is_there(&["metadata", mark]))
+        || is_there(&["metadata", "annotations", annotations::DEFAULTS])
 }
 
 /// An object as the mutating call sees it: no uid on a create; identity and status of the stored object on an update.
