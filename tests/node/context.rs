@@ -132,11 +132,51 @@ fn installs() -> Result<()> {
         "the pods' webhook has filled in nothing"
     );
 
+    editors_may_run_flink(&bare)?;
+
     // Again is an update, and finds everything in place.
     let output = install(&kubeconfig, &["sluice", "--replicas", "1"])?;
     ensure!(output.status.success(), "{}", text(&output.stderr));
     charted(&bare, &binary, flink.as_ref())?;
     bare.stop()
+}
+
+/// Whoever has Kubernetes' own role `edit` in a namespace: Flink there is his, quotas are not.
+fn editors_may_run_flink(bare: &Bare) -> Result<()> {
+    let bound = bare.kubectl(&[
+        "create",
+        "rolebinding",
+        "anna",
+        "--clusterrole=edit",
+        "--user=anna",
+    ])?;
+    ensure!(bound.status.success(), "{}", text(&bound.stderr));
+    let may = |verb: &str, resource: &str| -> Result<bool> {
+        let asked = bare.kubectl(&[
+            "auth",
+            "can-i",
+            verb,
+            resource,
+            "--as=anna",
+            "-n",
+            "default",
+        ])?;
+        Ok(asked.status.success())
+    };
+    // The controller manager puts such roles together.
+    eventually(Duration::from_secs(60), || {
+        ensure!(may("create", "sessionclusters.sluice.dev")?, "not yet");
+        Ok(())
+    })?;
+    ensure!(may("patch", "deployments.sluice.dev/scale")? && may("get", "cpuquotas.sluice.dev")?);
+    for resource in [
+        "cpuquotas.sluice.dev",
+        "deploymentdefaults.sluice.dev",
+        "sessionclusters.sluice.dev/status",
+    ] {
+        ensure!(!may("update", resource)?, "{resource}");
+    }
+    Ok(())
 }
 
 /// The same pods as a release of helm: taken over, put to work, tried by `helm test`, split, removed.

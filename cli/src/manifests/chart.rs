@@ -79,6 +79,7 @@ fn rights() -> Value {
         "controller": of(rbac::rights(Process::Controller)),
         "ownCertificates": of(rbac::own_certificates()),
         "modes": rbac::modes(),
+        "users": rbac::users().map(|role| json!({"name": role.name, "aggregated": role.aggregated, "rules": role.rules})),
     })
 }
 

@@ -62,6 +62,18 @@ pub(super) fn objects(namespace: &str, operator: Option<&OperatorConfig>) -> Vec
             "rules": modes(),
         }),
     ];
+    objects.extend(users().map(|role| {
+        let mut labels = labels();
+        if let Some(labels) = labels.as_object_mut() {
+            labels.insert(role.aggregated.to_owned(), json!("true"));
+        }
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRole",
+            "metadata": {"name": role.name, "labels": labels},
+            "rules": role.rules,
+        })
+    }));
     if let Some(operator) = operator {
         objects.extend(operator_config(operator, &subjects));
     }
@@ -93,6 +105,37 @@ pub(super) fn operator_config(operator: &OperatorConfig, subjects: &Value) -> [V
 /// What whoever may soften a namespace's modes needs.
 pub(super) fn modes() -> Value {
     json!([{"apiGroups": [sluice_api::GROUP], "resources": ["modes"], "verbs": ["set"]}])
+}
+
+/// A ClusterRole that becomes part of one of Kubernetes' own for people.
+pub(super) struct ForUsers {
+    pub name: &'static str,
+    /// The label by which it does; `view` is part of `edit`, and `edit` of `admin`.
+    pub aggregated: &'static str,
+    pub rules: Value,
+}
+
+/// What makes Kubernetes' `view`, `edit` and `admin` hold Sluice's kinds as they hold Deployments and pods: who runs things in a namespace
+/// may run Flink there, and see what limits him. Quotas, defaults and targets are other people's to write; statuses and modes are
+/// guarded.
+pub(super) fn users() -> [ForUsers; 2] {
+    let group = [sluice_api::GROUP];
+    [
+        ForUsers {
+            name: "sluice-view",
+            aggregated: "rbac.authorization.k8s.io/aggregate-to-view",
+            rules: json!([{"apiGroups": group, "resources": ["*"], "verbs": ["get", "list", "watch"]}]),
+        },
+        ForUsers {
+            name: "sluice-edit",
+            aggregated: "rbac.authorization.k8s.io/aggregate-to-edit",
+            rules: json!([
+                {"apiGroups": group, "resources": ["sessionclusters", "sessionjobs", "deployments", "savepoints"],
+                    "verbs": ["create", "update", "patch", "delete", "deletecollection"]},
+                {"apiGroups": group, "resources": ["sessionclusters/scale", "deployments/scale"], "verbs": ["update", "patch"]},
+            ]),
+        },
+    ]
 }
 
 /// What a process must be allowed to do, in rules of RBAC.

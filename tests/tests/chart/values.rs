@@ -254,6 +254,14 @@ async fn values_do_what_they_say() {
         "patch"
     ));
 
+    let has = |all: &[Value], role: &str| {
+        all.iter()
+            .any(|object| object["kind"] == "ClusterRole" && object["metadata"]["name"] == role)
+    };
+    assert!(has(&apart, "sluice-edit") && has(&apart, "sluice-view"));
+    let closed = documents(&helm.template(&["rbac.aggregateClusterRoles=false"]).ok());
+    assert!(!has(&closed, "sluice-edit") && !has(&closed, "sluice-view") && has(&closed, "sluice"));
+
     let digest = "0".repeat(64);
     let more = documents(
         &helm
