@@ -243,3 +243,76 @@ fn what_the_spec_hides_need_not_be_readable() {
     };
     assert_eq!(workload_in(&application(), &operator).charge().0, 4000);
 }
+
+/// Native Flink lets a TaskManager's external resource overwrite its CPU, as both have a name of Kubernetes' own.
+#[test]
+fn cpu_as_an_external_resource_does_not_walk_round_a_quota() {
+    let asks = |names: Value, key: &str, amount: &str| {
+        json!({"external-resources": names, "external-resource.more.amount": amount,
+        "external-resource.more.kubernetes.config-key": key})
+    };
+    for (configuration, task_manager) in [
+        (asks(json!("more"), "cpu", "64"), 64_000),
+        (asks(json!("gpu; more"), " cpu ", "64"), 64_000),
+        (asks(json!(["gpu", "more"]), "cpu", "64"), 64_000),
+        (asks(json!("[gpu, \"mor\\x65\"]"), "cpu", "64"), 64_000),
+        (asks(json!("- more"), "cpu", "64"), 64_000),
+        (
+            json!({"external-resources": "more", "external-resource": {"more": {"amount": 64, "kubernetes": {"config-key": "cpu"}}}}),
+            64_000,
+        ),
+        (asks(json!("more"), "cpu", "1"), 1500),
+        (asks(json!("more"), "cpu", "-1"), 1500),
+        (asks(json!("more"), "nvidia.com/gpu", "64"), 1500),
+        (asks(json!("gpu"), "cpu", "64"), 1500),
+        (asks(json!("none"), "cpu", "64"), 1500),
+        (asks(json!("nomore"), "cpu", "a few"), 1500),
+    ] {
+        for (mode, expected) in [("native", task_manager), ("standalone", 1500)] {
+            let spec = json!({"mode": mode, "flinkConfiguration": configuration});
+            assert_eq!(
+                milli(application(), spec),
+                1000 + 2 * expected,
+                "{configuration}"
+            );
+        }
+    }
+    let cluster = merged(
+        &session(),
+        &json!({"spec": {"flinkConfiguration": asks(json!("more"), "cpu", "64")}}),
+    );
+    let world = Known {
+        objects: vec![cluster],
+        ..Known::default()
+    };
+    assert_eq!(workload_in(&session_job(), &world).charge().0, 2 * 64_000);
+    let arguments = json!({"flinkConfiguration": {"kubernetes.jobmanager.entrypoint.args":
+        "-Dexternal-resources=more -Dexternal-resource.more.amount=64 -Dexternal-resource.more.kubernetes.config-key=cpu"}});
+    assert_eq!(milli(application(), arguments), 1000 + 2 * 64_000);
+    // As many are kept as before: Flink does not count them by it.
+    let mut kept = asks(json!("more"), "cpu", "64");
+    merge(
+        &mut kept,
+        &json!({"slotmanager.min-total-resource.cpu": 15}),
+    );
+    assert_eq!(
+        milli(application(), json!({"flinkConfiguration": kept})),
+        1000 + 10 * 64_000
+    );
+    for amount in ["500m", "", " 64", "1e30", "99999999999999999999"] {
+        refuses(
+            &configured(asks(json!("more"), "cpu", amount)),
+            "flink/cpu",
+            "spec.flinkConfiguration[external-resource.more.amount]",
+            422,
+            "a whole number such as 4",
+        );
+    }
+    refuses(
+        &configured(asks(json!("more"), "cpu", "9999999999999")),
+        "flink/cpu",
+        "spec.flinkConfiguration[external-resource.more.amount]",
+        422,
+        "is larger than any cluster",
+    );
+}

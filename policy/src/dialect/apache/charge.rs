@@ -1,12 +1,13 @@
 //! What a Flink cluster of Apache's kinds asks for in CPU, by the operator's own derivation. Exact, no floats.
 //!
-//! [`cpu`] reads one process, [`pods`] adds what pod templates bring along, [`count`] tells how many TaskManagers there
+//! [`cpu`] reads one process, [`external`] what takes its place, [`pods`] adds what pod templates bring along, [`count`] tells how many TaskManagers there
 //! are, [`scaled`] how many the autoscaler may make of them, [`arguments`] what the JobManager's command line says over all that,
 //! [`state`] what of it exists now.
 
 mod arguments;
 mod count;
 mod cpu;
+mod external;
 mod pods;
 mod scaled;
 mod state;
@@ -27,7 +28,7 @@ use std::borrow::Cow;
 
 /// CPU of one JobManager or TaskManager pod.
 struct PodCpu {
-    /// The Flink process.
+    /// The Flink process, as Flink counts it.
     main: MilliCpu,
     /// The whole pod.
     whole: MilliCpu,
@@ -38,7 +39,11 @@ fn pod(spec: &Value, role: Role, mode: Mode, conf: &Conf<'_>) -> Result<PodCpu, 
         Role::JobManager => cpu::job_manager(spec, conf)?,
         Role::TaskManager => cpu::task_manager(spec, mode, conf)?,
     };
-    let whole = pods::extras(spec, role, conf)?.around(main);
+    let asked = match (role, mode) {
+        (Role::TaskManager, Mode::Native) => main.max(external::cpu(conf)?),
+        _ => main,
+    };
+    let whole = pods::extras(spec, role, conf)?.around(asked);
     Ok(PodCpu { main, whole })
 }
 

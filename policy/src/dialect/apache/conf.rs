@@ -118,12 +118,22 @@ impl<'a> Conf<'a> {
 
     /// The entries below an option's key, whole keys and texts: what is written as a nested map, or with a dot behind the key.
     pub(crate) fn below(&self, option: Opt) -> Vec<(&str, &str)> {
-        let below = format!("{}.", option.key);
+        self.below_key(option.key)
+    }
+
+    /// The entries below a key that is no option's.
+    pub(crate) fn below_key(&self, key: &str) -> Vec<(&str, &str)> {
+        let below = format!("{key}.");
         self.entries
             .range::<str, _>((Bound::Included(below.as_str()), Bound::Unbounded))
             .map(|(key, text)| (key.as_ref(), text.as_ref()))
             .take_while(|(key, _)| key.starts_with(&below))
             .collect()
+    }
+
+    /// The text under exactly this key.
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
+        self.entries.get(key).map(AsRef::as_ref)
     }
 
     /// Writes one entry, in place of what stood there.
