@@ -272,18 +272,44 @@ fn what_a_pod_asks_for_as_a_whole_counts_where_it_is_more() {
         "less than its containers"
     );
     assert_eq!(charge(asks("requests", "32")), 3 * 32_000);
-    assert_eq!(
-        charge(asks("limits", "32")),
-        3 * 32_000,
-        "a limit alone is the request"
-    );
+    // Kubernetes takes a pod's limit for its request only where no container asks for CPU, and Flink's always does.
+    assert_eq!(charge(asks("limits", "32")), plain);
     let mut both = asks("requests", "2");
     both["taskManager"] = asks("requests", "8");
     assert_eq!(charge(both), 2000 + 2 * 8000, "the role's own comes first");
+    assert_eq!(charge(json!({ "taskManager": asks("limits", "8") })), plain);
+    let limit = json!({"podTemplate": {"spec": {"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "32"}}}}});
+    assert_eq!(charge(limit), 3 * 2000);
+}
+
+#[test]
+fn what_a_pods_runtime_takes_counts_for_every_pod() {
+    let takes = |cpu: &str| json!({"podTemplate": {"spec": {"runtimeClassName": "kata", "overhead": {"cpu": cpu, "memory": "1Gi"}}}});
+    let plain = 1000 + 2 * 1500;
+    assert_eq!(milli(application(), takes("2")), plain + 3 * 2000);
+    let mut both = takes("250m");
+    both["taskManager"] = takes("1");
     assert_eq!(
-        charge(json!({ "taskManager": asks("limits", "8") })),
-        1000 + 2 * 8000
+        milli(application(), both),
+        plain + 250 + 2 * 1000,
+        "the role's own comes first"
     );
+    let mut beside_whole = takes("250m");
+    beside_whole["podTemplate"]["spec"]["resources"] = json!({"requests": {"cpu": "8"}});
+    assert_eq!(milli(application(), beside_whole), 3 * 8250);
+    refuses(
+        &with(takes("some")),
+        "flink/cpu",
+        "spec.podTemplate.spec.overhead.cpu",
+        422,
+        "a number of CPUs",
+    );
+    let cluster = merged(&session(), &json!({"spec": takes("2")}));
+    let world = Known {
+        objects: vec![cluster],
+        ..Known::default()
+    };
+    assert_eq!(workload_in(&session_job(), &world).charge().0, 2 * 3500);
 }
 
 #[test]

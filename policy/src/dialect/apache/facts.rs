@@ -35,9 +35,10 @@ pub(crate) fn of(object: &Value) -> Value {
         put(&mut kept, &path, configuration);
     }
     for template in ["spec.podTemplate", "spec.taskManager.podTemplate"] {
-        for section in ["requests", "limits"] {
-            let pod = FieldPath::of(template).key("spec").key("resources");
-            keep(object, &pod.key(section).key("cpu"), &mut kept);
+        let pod = FieldPath::of(template).key("spec");
+        let request = pod.key("resources").key("requests").key("cpu");
+        for path in [request, pod.key("overhead").key("cpu")] {
+            keep(object, &path, &mut kept);
         }
         for list in ["containers", "initContainers"] {
             let path = FieldPath::of(template).key("spec").key(list);

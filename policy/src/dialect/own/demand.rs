@@ -62,7 +62,7 @@ impl Reader {
     }
 
     /// What Kubernetes' scheduler sets aside for a pod: all containers together, init containers that keep running
-    /// among them, or the largest of the other init containers with those that run before it.
+    /// among them, or the largest of the other init containers with those that run before it; and what the pod's runtime takes beside them.
     fn pod(&mut self, pod: &Value, main: MilliCpu, at: &At<'_>) -> MilliCpu {
         let entries = |key: &str| pod.get(key).and_then(Value::as_array).into_iter().flatten();
         let mut together = main;
@@ -81,7 +81,10 @@ impl Reader {
                 largest = largest.max(kept.plus(cpu));
             }
         }
-        together.plus(kept).max(largest)
+        let overhead = json::present(pod, &["overhead", "cpu"]).map_or(MilliCpu::ZERO, |value| {
+            self.cpu(value, &at.key("overhead").key("cpu"))
+        });
+        together.plus(kept).max(largest).plus(overhead)
     }
 
     /// The request, or the limit where there is none, as Kubernetes has it.
@@ -149,6 +152,7 @@ mod tests {
     #[case::a_large_one_is_not(json!({"initContainers": [container("i", "4")]}), 13_000)]
     #[case::one_that_stays_adds_up(json!({"initContainers": [
         {"name": "s", "restartPolicy": "Always", "resources": {"requests": {"cpu": "1"}}}, container("i", "1")]}), 7000)]
+    #[case::the_runtime_takes_its_part(json!({"overhead": {"cpu": "250m", "memory": "1Gi"}, "initContainers": [container("i", "4")]}), 13_750)]
     fn containers_that_a_template_adds_cost(#[case] pod: Value, #[case] expected: u64) {
         let spec = json!({"kubernetes": {"taskManagerPodTemplate": {"spec": pod}}});
         assert_eq!(demand(&spec), Ok(expected));

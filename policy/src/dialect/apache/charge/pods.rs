@@ -1,4 +1,4 @@
-//! What pod templates add to a pod: sidecars, init containers, and what the pod as a whole asks for. The main container's own CPU in
+//! What pod templates add to a pod: sidecars, init containers, what the pod as a whole asks for, and its overhead. The main container's own CPU in
 //! a template does not count, as the operator overwrites it.
 
 use super::cpu;
@@ -22,12 +22,17 @@ pub(super) struct Extras {
     at_start: MilliCpu,
     /// What the pod as a whole asks for, whatever its containers do (`spec.resources` of a pod, Kubernetes 1.34 and later).
     whole: MilliCpu,
+    /// What the pod's runtime takes beside all that (`spec.overhead` of a pod).
+    overhead: MilliCpu,
 }
 
 impl Extras {
     /// What Kubernetes reserves for the pod.
     pub(super) fn around(&self, main: MilliCpu) -> MilliCpu {
-        main.plus(self.beside).max(self.at_start).max(self.whole)
+        main.plus(self.beside)
+            .max(self.at_start)
+            .max(self.whole)
+            .plus(self.overhead)
     }
 }
 
@@ -73,24 +78,30 @@ pub(super) fn extras(spec: &Value, role: Role, conf: &Conf<'_>) -> Result<Extras
             extras.beside = extras.beside.plus(cpu_of(&container)?);
         }
     }
-    extras.whole = whole(spec, role, &common, &own)?;
+    let of_pod = |keys: &[&str]| of_pod(spec, role, [&own, &common], keys);
+    extras.whole = of_pod(&["resources", "requests", "cpu"])?;
+    extras.overhead = of_pod(&["overhead", "cpu"])?;
     Ok(extras)
 }
 
-/// The pod's own request, or its limit, which Kubernetes takes for the request where there is none.
-fn whole(spec: &Value, role: Role, common: &FieldPath, own: &FieldPath) -> Result<MilliCpu, Cause> {
-    let templates = [
-        (vec![role.key(), "podTemplate"], own),
-        (vec!["podTemplate"], common),
+/// A figure of the pod itself, in the role's own template or in the common one. A pod's limit is no request, as Flink's container always
+/// has one: Kubernetes takes the limit for it only where no container asks for any (`defaultPodRequests`).
+fn of_pod(
+    spec: &Value,
+    role: Role,
+    [own, common]: [&FieldPath; 2],
+    keys: &[&str],
+) -> Result<MilliCpu, Cause> {
+    let templates: [(&[&str], _); 2] = [
+        (&[role.key(), "podTemplate", "spec"], own),
+        (&["podTemplate", "spec"], common),
     ];
-    for section in ["requests", "limits"] {
-        for (template, field) in &templates {
-            let mut keys = template.clone();
-            keys.extend(["spec", "resources", section, "cpu"]);
-            if let Some(value) = json::present(spec, &keys) {
-                let field = field.key("spec").key("resources").key(section).key("cpu");
-                return cpu::quantity(value).map_err(|error| cpu::cause(field, error));
-            }
+    for (template, field) in templates {
+        if let Some(value) = json::present(spec, &[template, keys].concat()) {
+            let at = keys
+                .iter()
+                .fold(field.key("spec"), |path, key| path.key(key));
+            return cpu::quantity(value).map_err(|error| cpu::cause(at, error));
         }
     }
     Ok(MilliCpu::ZERO)
