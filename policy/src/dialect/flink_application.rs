@@ -155,13 +155,18 @@ impl Dialect for PlatformApplication {
         let name = json::text(review.object, &["spec", "flinkEnvironment"]);
         let environment = name.map(|name| world.lookup(&ENVIRONMENT_KIND, review.namespace, name));
         let Some(environment) = environment.as_ref().and_then(crate::Lookup::found) else {
-            if let Some(name) = name {
-                findings.warn(format!(
-                    "{}: FlinkEnvironment {name} is not known here; judged without it",
-                    review.subject()
-                ));
+            let mut without = Findings::default();
+            deployment::judge(review, review.namespace, operator.as_deref(), &mut without);
+            match name {
+                Some(name) => may_be_mended(review, name, without, findings),
+                None => {
+                    findings.causes.extend(without.causes);
+                    without
+                        .warnings
+                        .iter()
+                        .for_each(|warning| findings.warn(warning));
+                }
             }
-            deployment::judge(review, review.namespace, operator.as_deref(), findings);
             return;
         };
         let namespace =
@@ -221,6 +226,38 @@ impl Dialect for PlatformApplication {
             desired: charge::wish(object),
             ..Workload::FREE
         })
+    }
+}
+
+/// What was found without the environment that is named: it may come with the same `kubectl apply`, and then its settings go over the
+/// application's. So only what settings cannot change is refused, and the FlinkDeployment that CMF makes of both is judged in any case.
+fn may_be_mended(review: &Review<'_>, name: &str, found: Findings, findings: &mut Findings) {
+    let subject = review.subject();
+    findings.warn(format!(
+        "{subject}: FlinkEnvironment {name} is not known here; judged without it"
+    ));
+    for warning in found.warnings {
+        findings.warn(warning);
+    }
+    for cause in found.causes {
+        // They add keys and replace values; a key that may not be there stays.
+        let stays = [
+            &rules::SHAPE,
+            &rules::FORBIDDEN_KEY,
+            &rules::LOG_CONFIGURATION,
+        ]
+        .iter()
+        .any(|rule| rule.id == cause.rule.id)
+            || !cause.field.is_below("spec");
+        if stays {
+            findings.causes.push(cause);
+        } else {
+            findings.warn(format!(
+                "{subject}: unless {name} says otherwise, {}: {}",
+                cause.field,
+                cause.full_message()
+            ));
+        }
     }
 }
 

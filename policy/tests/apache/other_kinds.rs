@@ -241,10 +241,68 @@ fn confluents_applications() {
         None,
         "the environment's settings count"
     );
-    let unknown = created(&object, &Known::default());
-    assert!(
-        unknown.warnings[0].contains("FlinkEnvironment prod is not known"),
-        "{:?}",
-        unknown.warnings
+}
+
+/// The environment of an application may be created beside it, and its settings go over the application's.
+#[test]
+fn an_application_whose_environment_is_not_known_is_refused_only_for_what_that_could_not_mend() {
+    let object = merged(
+        &application(),
+        &json!({"apiVersion": "platform.confluent.io/v1beta1", "kind": "FlinkApplication", "spec": {"serviceAccount": null, "flinkEnvironment": "prod", "job": {"upgradeMode": "savepoint"}}}),
     );
+    for world in [&Known::default() as &dyn World, &EmptyWorld] {
+        let judgement = created(&object, world);
+        assert_eq!(judgement.refusal, None);
+        let warned = |piece: &str| {
+            let found = judgement
+                .warnings
+                .iter()
+                .any(|warning| warning.contains(piece));
+            assert!(found, "{piece} is not in {:?}", judgement.warnings);
+        };
+        warned("FlinkEnvironment prod is not known here; judged without it");
+        warned("unless prod says otherwise, spec.serviceAccount: name the service account");
+        for rule in [
+            "flink/service-account",
+            "flink/checkpoint-directory",
+            "flink/savepoint-directory",
+        ] {
+            warned(&format!("[{rule}]"));
+        }
+    }
+    for (spec, rule, field) in [
+        (
+            json!({"job": {"parallelism": "4"}}),
+            "flink/shape",
+            "spec.job.parallelism",
+        ),
+        (
+            json!({"flinkConfiguration": {"kubernetes.cluster-id": "x"}}),
+            "flink/forbidden-configuration",
+            "spec.flinkConfiguration[kubernetes.cluster-id]",
+        ),
+        (
+            json!({"logConfiguration": {"log.txt": "x"}}),
+            "flink/log-configuration",
+            "spec.logConfiguration[log.txt]",
+        ),
+    ] {
+        let mut object = merged(&object, &json!({ "spec": spec }));
+        let refusal = created(&object, &Known::default()).refusal.unwrap();
+        assert_eq!(refusal.causes.len(), 1, "{}", refusal.message);
+        assert_eq!(
+            (
+                refusal.causes[0].rule.id,
+                refusal.causes[0].field.to_string().as_str()
+            ),
+            (rule, field)
+        );
+        merge(&mut object, &json!({"spec": {"flinkEnvironment": null}}));
+        let causes = created(&object, &Known::default())
+            .refusal
+            .unwrap()
+            .causes
+            .len();
+        assert!(causes > 1, "without a name nothing is to be waited for");
+    }
 }
