@@ -161,7 +161,7 @@ impl Dialect for Deployment {
         let Some(spec) = check::spec(review.object, &at, &mut judge) else {
             return;
         };
-        part(spec, &at, &mut judge);
+        part_over(spec, review.old(), &at, &mut judge);
         references::target(review, spec, world, &at, &mut judge);
         let session_cluster =
             references::session_cluster(spec, review.namespace, world, &at, &mut judge);
@@ -278,8 +278,13 @@ fn task_managers_needed(object: &Value) -> Option<u64> {
     Some(parallelism.div_ceil(slots))
 }
 
-/// Judges a spec, or a part of one in somebody's defaults.
+/// Judges a part of a spec in somebody's defaults.
 pub(crate) fn part(spec: &Value, at: &At<'_>, judge: &mut Judge<'_>) {
+    part_over(spec, None, at, judge);
+}
+
+/// Judges a spec, or a part of one. `stored`: the object as it is stored, on an update.
+fn part_over(spec: &Value, stored: Option<&Value>, at: &At<'_>, judge: &mut Judge<'_>) {
     check::fields(spec, tables::DEPLOYMENT, at, judge);
     strategies::judge(spec, STATEFUL, at, judge);
     if names_session_cluster(spec) {
@@ -315,7 +320,7 @@ pub(crate) fn part(spec: &Value, at: &At<'_>, judge: &mut Judge<'_>) {
     if !names_session_cluster(spec) {
         let version = json::get(cluster, &["artifact", "flinkVersion"]).and_then(version::read);
         resources::judge(cluster, version, &at, judge);
-        slots(cluster, &at, judge);
+        slots(cluster, stored, &at, judge);
     }
 }
 
@@ -405,7 +410,7 @@ fn is_the_users_own(object: &Value, path: &FieldPath, value: &Value) -> bool {
     own
 }
 
-fn slots(cluster: &Value, at: &At<'_>, judge: &mut Judge<'_>) {
+fn slots(cluster: &Value, stored: Option<&Value>, at: &At<'_>, judge: &mut Judge<'_>) {
     let count = |key| json::present(cluster, &[key]).and_then(Value::as_u64);
     let options = resources::options(cluster, None);
     let (Some(parallelism), Some(task_managers), Ok(slots), Ok(scheduler)) = (
@@ -431,7 +436,8 @@ fn slots(cluster: &Value, at: &At<'_>, judge: &mut Judge<'_>) {
             &place,
             CauseReason::Invalid,
             format!(
-                "{what}; set numberOfTaskManagers to {needed} or leave it out, or raise taskmanager.numberOfTaskSlots"
+                "{what}; {} or raise taskmanager.numberOfTaskSlots",
+                more_task_managers(needed, stored)
             ),
         ),
         Scheduler::Batch => judge.findings.warn(format!(
@@ -442,6 +448,21 @@ fn slots(cluster: &Value, at: &At<'_>, judge: &mut Judge<'_>) {
             "{}: {what}; the adaptive scheduler runs it with fewer",
             place.path()
         )),
+    }
+}
+
+/// How to get so many. On an update the number that is stored may stay where it is left out, so that is no advice.
+fn more_task_managers(needed: u64, stored: Option<&Value>) -> String {
+    let path = FieldPath::of("spec.template.spec.numberOfTaskManagers");
+    let Some(stored) = stored else {
+        return format!("set numberOfTaskManagers to {needed} or leave it out,");
+    };
+    let record = Record::of(stored);
+    match path.get(stored).filter(|_| record.has(&path)) {
+        Some(number) if !record.holds(&path, number) => {
+            format!("it was scaled to {number}; set numberOfTaskManagers to {needed},")
+        }
+        _ => format!("set numberOfTaskManagers to {needed},"),
     }
 }
 

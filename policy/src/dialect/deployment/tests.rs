@@ -1,6 +1,6 @@
 use super::*;
 use crate::dialect::own::testing::{causes, filled, judged, judged_in, normalised, with};
-use crate::review::Operation;
+use crate::review::{Operation, Part, Review};
 use crate::world::EmptyWorld;
 use rstest::rstest;
 
@@ -211,6 +211,45 @@ fn parallelism_above_slots_is_refused_by_default_and_only_warned_of_where_the_sc
         json!(4),
     );
     assert_eq!(causes(&judged(&Deployment, &object)), [""; 0]);
+}
+
+/// The number stays as it was scaled to where the manifest leaves it out, so leaving it out is no advice.
+#[test]
+fn a_deployment_that_was_scaled_is_told_the_number_that_it_needs_now() {
+    let of = |parallelism: u32, task_managers: u32| {
+        let object = with(
+            &short(),
+            "/spec/template/spec/parallelism",
+            json!(parallelism),
+        );
+        let number = "/spec/template/spec/numberOfTaskManagers";
+        filled(&Deployment, &with(&object, number, json!(task_managers)))
+    };
+    let told = |stored: &Value| {
+        let object = of(8, 6);
+        let review = Review {
+            dialect: &Deployment,
+            operation: Operation::Update { old: stored },
+            part: Part::Whole,
+            namespace: "team-a",
+            name: "analytics",
+            object: &object,
+        };
+        let mut findings = Findings::default();
+        Deployment.validate(&review, &EmptyWorld, &mut findings);
+        causes(&findings)
+    };
+    let cause = |way_out: &str| {
+        format!(
+            "{SPEC}.parallelism: 8 needs more than the 6 slots of 6 TaskManagers with 1 each; {way_out}set numberOfTaskManagers \
+             to 8, or raise taskmanager.numberOfTaskSlots [deployment/slots]"
+        )
+    };
+    assert_eq!(told(&of(4, 6)), [cause("")], "as the user wrote it");
+    let mut scaled = of(4, 6);
+    scaled["metadata"]["annotations"]["sluice.dev/defaults"] =
+        json!(r#"{"/spec/template/spec/numberOfTaskManagers":4}"#);
+    assert_eq!(told(&scaled), [cause("it was scaled to 6; ")]);
 }
 
 #[test]
