@@ -19,6 +19,7 @@ mod ingress;
 mod java;
 mod java_uri;
 mod job;
+mod lines;
 mod memory_size;
 mod names;
 pub mod operator;

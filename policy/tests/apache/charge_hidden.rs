@@ -207,6 +207,67 @@ fn arguments_of_the_jobmanager_do_not_walk_round_a_quota() {
     assert!(refusal.is_some(), "nobody has judged it there");
 }
 
+/// They come last on a TaskManager's command line, and Flink asks for TaskManagers until the slots that they offer are enough.
+#[test]
+fn arguments_of_taskmanagers_that_offer_fewer_slots_do_not_walk_round_a_quota() {
+    const KEY: &str = "kubernetes.taskmanager.entrypoint.args";
+    let wide = |configuration: Value| {
+        let spec = json!({"flinkConfiguration": {"taskmanager.numberOfTaskSlots": "100"}, "job": {"parallelism": 100}});
+        let spec = merged(&spec, &json!({ "flinkConfiguration": configuration }));
+        milli(application(), spec)
+    };
+    for (arguments, task_managers) in [
+        ("-Dtaskmanager.numberOfTaskSlots=1", 100),
+        ("-D taskmanager.numberOfTaskSlots=25 --x", 4),
+        ("-Dtaskmanager.numberOfTaskSlots=0", 100),
+        ("-Dtaskmanager.numberOfTaskSlots=1000", 1),
+        ("-Dtaskmanager.cpu.cores=64", 1),
+    ] {
+        assert_eq!(
+            wide(json!({ KEY: arguments })),
+            1000 + task_managers * 1500,
+            "{arguments}"
+        );
+        let standalone = json!({"mode": "standalone", "flinkConfiguration": {KEY: arguments}});
+        assert_eq!(milli(application(), standalone), 1000 + 2 * 1500);
+    }
+    assert_eq!(
+        wide(
+            json!({"kubernetes.jobmanager.entrypoint.args": format!("-D{KEY}=-Dtaskmanager.numberOfTaskSlots=1")})
+        ),
+        1000 + 100 * 1500
+    );
+    let unsaid = json!({"taskManager": {"resource": {"cpu": null}}, "flinkConfiguration": {KEY: "-Dtaskmanager.numberOfTaskSlots=1"}});
+    assert_eq!(
+        milli(application(), unsaid),
+        1000 + 4 * 2000,
+        "a core for each slot that the JobManager counts"
+    );
+    let cluster = merged(
+        &session(),
+        &json!({"spec": {"flinkConfiguration": {KEY: "-Dtaskmanager.numberOfTaskSlots=1"}}}),
+    );
+    let world = Known {
+        objects: vec![cluster],
+        ..Known::default()
+    };
+    assert_eq!(workload_in(&session_job(), &world).charge().0, 4 * 1500);
+    let object = configured(json!({ KEY: "-Dtaskmanager.numberOfTaskSlots=$X" }));
+    refuses(
+        &object,
+        "flink/cpu",
+        &format!("spec.flinkConfiguration[{KEY}]"),
+        422,
+        "write everything else into spec.flinkConfiguration",
+    );
+    let wider = merged(&object, &json!({"spec": {"job": {"parallelism": 6}}}));
+    assert_eq!(
+        updated(&object, &wider, &Known::default()).refusal,
+        None,
+        "stored alike"
+    );
+}
+
 #[test]
 fn flink_before_1_17_makes_its_taskmanagers_by_the_older_key() {
     let amount = |version: &str, mode: &str, configuration: Value| {

@@ -17,6 +17,7 @@ mod charge_hidden;
 mod charge_scaled;
 mod charge_state;
 mod filling;
+mod lines;
 mod other_kinds;
 mod properties;
 mod rules;

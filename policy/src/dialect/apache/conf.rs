@@ -131,6 +131,12 @@ impl<'a> Conf<'a> {
             .collect()
     }
 
+    /// All entries, keys and texts.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &str)> {
+        let entries = self.entries.iter();
+        entries.map(|(key, text)| (key.as_ref(), text.as_ref()))
+    }
+
     /// The text under exactly this key.
     pub(crate) fn text(&self, key: &str) -> Option<&str> {
         self.entries.get(key).map(AsRef::as_ref)

@@ -8,7 +8,7 @@ use super::rules::{
 };
 use super::shape::{self, whole};
 use super::version::FlinkVersion;
-use super::{Mode, autoscaler, change, charge, ingress, job, names};
+use super::{Mode, autoscaler, change, charge, ingress, job, lines, names};
 use crate::finding::{CauseReason, Findings};
 use crate::json;
 use crate::path::FieldPath;
@@ -40,6 +40,7 @@ pub(crate) fn judge(
     names::judge(FieldPath::of("metadata.name"), &name, findings);
     version(object, findings);
     configuration(&conf, findings);
+    lines::judge(review, namespace, operator, &conf, findings);
     ingress::judge(object, &name, namespace, findings);
     log_configuration(object, findings);
     let replicas = whole(object, &["spec", "taskManager", "replicas"]);

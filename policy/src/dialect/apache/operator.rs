@@ -46,20 +46,14 @@ fn says_more(one: &str, other: &str) -> bool {
     one.len() > other.len() && other.is_subset(&one)
 }
 
-/// As Flink reads its old format: what follows `#` is a comment, the first `: ` divides key and value, the last line with a
-/// key counts, and lines that are none of this are passed over.
+/// As Flink reads its old format; the last line with a key counts.
 fn read_lines(text: &str) -> Value {
-    let mut map = Map::new();
-    for line in text.lines() {
-        let line = line.split('#').next().unwrap_or_default().trim();
-        if let Some((key, value)) = line.split_once(": ") {
-            let (key, value) = (key.trim(), value.trim());
-            if !key.is_empty() && !value.is_empty() {
-                map.insert(key.to_owned(), Value::from(value));
-            }
-        }
-    }
-    Value::Object(map)
+    let pairs = super::lines::read(text);
+    Value::Object(
+        pairs
+            .map(|(key, value)| (key.to_owned(), Value::from(value)))
+            .collect(),
+    )
 }
 
 fn read_yaml(text: &str) -> Result<Value, String> {

@@ -46,12 +46,23 @@ pub(crate) static CONFIGURATION: Rule = malformed(
      fail with an error of its own. The message names the key and what it takes.",
     UPSTREAM,
 );
+pub(crate) static LINES: Rule = malformed(
+    "flink/configuration-lines",
+    "before Flink 2.0 what is written into the configuration file is one line an entry",
+    "The operator writes flinkConfiguration, job.args, job.entryClass and job.initialSavepointPath into a file of lines key: value, \
+     as they are, and Flink before 2.0 reads it line by line: # begins a comment, blanks around a key do not count. A line \
+     break in a value, or a blank behind a key, sets options that no rule has seen. So keys have neither, further lines of a value in \
+     flinkConfiguration are no key: value, and those of a job's fields, a text in SQL for one, contradict no option that is set \
+     elsewhere. What is stored alike already may stay; Flink 2 reads real YAML and is not concerned.",
+    "flink-kubernetes-operator 6e9caeb4, FlinkConfMountDecorator; Flink 1.20, GlobalConfiguration",
+);
 pub(crate) static CPU: Rule = malformed(
     "flink/cpu",
     "the CPU that the resource will ask for can be computed",
     "CPU is charged from resources.requests, then resources.limits, then resource.cpu, then configuration. A figure that \
      cannot be read cannot be charged, nor could Kubernetes schedule it. The same holds for a native JobManager's \
-     kubernetes.jobmanager.entrypoint.args, whose -D go over the configuration: they may hold nothing but -Dkey=value.",
+     kubernetes.jobmanager.entrypoint.args and its kubernetes.taskmanager.entrypoint.args, whose -D go over the configuration: \
+     they may hold nothing but -Dkey=value.",
     "semantics.md, CPU charge",
 );
 pub(crate) static NAME: Rule = upstream(
@@ -208,9 +219,10 @@ pub(crate) static FROZEN: Rule = Rule {
 };
 
 /// Rules of a FlinkDeployment.
-pub(crate) static DEPLOYMENT: [&Rule; 26] = [
+pub(crate) static DEPLOYMENT: [&Rule; 27] = [
     &SHAPE,
     &CONFIGURATION,
+    &LINES,
     &CPU,
     &NAME,
     &VERSION,

@@ -6,7 +6,7 @@
 use super::resources::Role;
 use super::rules::{
     CONFIGURATION, CPU, EXCLUDED_PERIODS, FORBIDDEN_KEY, INGRESS, JAR_URI, JOB_MANAGER_REPLICAS,
-    LOG_CONFIGURATION, MEMORY, METRICS_WINDOW, NAME, PARALLELISM, RESOURCES, SHAPE,
+    LINES, LOG_CONFIGURATION, MEMORY, METRICS_WINDOW, NAME, PARALLELISM, RESOURCES, SHAPE,
     TASK_MANAGER_REPLICAS, VERSION,
 };
 use super::shape::{self, Kind, Table};
@@ -54,9 +54,10 @@ pub(crate) fn exclusive() -> Vec<Vec<FieldPath>> {
 }
 
 /// Rules about one value by itself.
-const LOCAL: [&Rule; 15] = [
+const LOCAL: [&Rule; 16] = [
     &SHAPE,
     &CONFIGURATION,
+    &LINES,
     &CPU,
     &NAME,
     &VERSION,

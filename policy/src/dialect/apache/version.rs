@@ -33,6 +33,9 @@ impl FlinkVersion {
     /// The first that knows `kubernetes.taskmanager.cpu.amount`; older ones only `kubernetes.taskmanager.cpu`.
     pub(crate) const NEW_CPU_KEYS: FlinkVersion = Self(4);
 
+    /// The first that the operator writes a configuration in real YAML for; older ones read lines.
+    pub(crate) const YAML: FlinkVersion = Self(8);
+
     /// The first whose REST API tells slot sharing groups, by which the autoscaler keeps to its quota.
     pub(crate) const SLOT_SHARING_GROUPS: FlinkVersion = Self(7);
 

@@ -1,14 +1,16 @@
-//! What `kubernetes.jobmanager.entrypoint.args` says: `-Dkey=value` on a native JobManager's command line goes over its configuration, and
-//! the JobManager makes the TaskManagers (`KubernetesClusterEntrypoint` of Flink).
+//! What a native Flink runs with beside its configuration: `-Dkey=value` in `kubernetes.jobmanager.entrypoint.args` goes over the
+//! JobManager's, which makes the TaskManagers (`KubernetesClusterEntrypoint` of Flink); in `kubernetes.taskmanager.entrypoint.args` it goes
+//! over what the JobManager thinks that a TaskManager offers (`CmdTaskManagerDecorator`); and before Flink 2 the file that holds the
+//! configuration may say more than it ([`lines`]).
 //!
 //! What a shell and Flink's parser make of such a text is only roughly told here: every `-D` in it is taken for one that Flink reads. So
 //! arguments raise a charge and never lower it.
 
-use super::count::{Asked, DEFAULT_PARALLELISM, slots};
-use super::cpu::TASK_MANAGER;
+use super::count::{Asked, DEFAULT_PARALLELISM, SLOTS, slots};
+use super::cpu::{self, CORES, TASK_MANAGER};
 use crate::dialect::apache::conf::{self, Conf, Opt};
 use crate::dialect::apache::rules::CPU;
-use crate::dialect::apache::{Mode, java, mode};
+use crate::dialect::apache::{Mode, java, lines, mode};
 use crate::finding::{Cause, CauseReason, Findings};
 use crate::json;
 use crate::review::Review;
@@ -17,11 +19,13 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 const ARGUMENTS: Opt = Opt::new("kubernetes.jobmanager.entrypoint.args", &[]);
+const OF_TASK_MANAGER: Opt = Opt::new("kubernetes.taskmanager.entrypoint.args", &[]);
 
 /// What a shell makes something else of: what it says nobody can tell. Quotes only group, and go.
 const EXPANDED: [char; 4] = ['$', '`', '\\', '{'];
 
 /// What the JobManager runs with.
+#[derive(Clone)]
 pub(super) struct RunsWith<'c, 'v> {
     /// Its configuration.
     pub(super) conf: Cow<'c, Conf<'v>>,
@@ -31,45 +35,74 @@ pub(super) struct RunsWith<'c, 'v> {
     pub(super) asked: Asked,
 }
 
-/// Without the arguments, and with them where there are any. The dearer one counts.
-pub(super) fn both<'c, 'v>(
-    spec: &'v Value,
-    mode: Mode,
-    conf: &'c Conf<'v>,
-) -> Result<Vec<RunsWith<'c, 'v>>, Cause> {
-    let asked = Asked {
-        slots: slots(conf)?,
-        parallelism: 0,
-    };
-    let mut both = vec![RunsWith {
-        conf: Cow::Borrowed(conf),
-        spec: Cow::Borrowed(spec),
-        asked,
-    }];
-    let said = said(conf, mode);
-    if !said.is_empty() {
-        let mut with = RunsWith {
-            conf: Cow::Owned(conf.clone()),
-            spec: Cow::Borrowed(spec),
-            asked: Asked {
-                parallelism: parallelism(&said),
-                ..asked
-            },
-        };
+impl RunsWith<'_, '_> {
+    /// With all this over it.
+    fn over(mut self, said: &[(String, String)]) -> Self {
+        self.asked.parallelism = self.asked.parallelism.max(parallelism(said));
         let goes_over_spec = |key: &str| TASK_MANAGER.key == key || TASK_MANAGER.older == [key];
         if said.iter().any(|(key, _)| goes_over_spec(key)) {
-            let its = with.spec.to_mut().get_mut("taskManager");
+            let its = self.spec.to_mut().get_mut("taskManager");
             if let Some(its) = its.and_then(Value::as_object_mut) {
                 its.remove("resource");
                 its.remove("resources");
             }
         }
         for (key, text) in said {
-            with.conf.to_mut().set(key, text);
+            self.conf.to_mut().set(key.clone(), text.clone());
         }
-        both.push(with);
+        self
     }
-    Ok(both)
+
+    /// With TaskManagers that offer fewer slots than the JobManager asks CPU for, if their own arguments say so.
+    fn with_fewer_slots(&self) -> Result<Option<Self>, Cause> {
+        let said = said(&self.conf, OF_TASK_MANAGER);
+        let offered = said.iter().filter(|(key, _)| key == SLOTS.key);
+        let offered = offered.filter_map(|(_, text)| u64::try_from(java::int(text)?).ok()?.into());
+        let Some(fewest) = offered.min().map(|slots: u64| slots.max(1)) else {
+            return Ok(None);
+        };
+        if fewest >= slots(&self.conf)? {
+            return Ok(None);
+        }
+        let cpu = cpu::task_manager(&self.spec, Mode::Native, &self.conf)?;
+        let cores = format!("{}.{:03}", cpu.0 / 1000, cpu.0 % 1000);
+        let mut fewer = self.clone();
+        let conf = fewer.conf.to_mut();
+        conf.set(CORES.key.to_owned(), cores);
+        conf.set(SLOTS.key.to_owned(), fewest.to_string());
+        Ok(Some(fewer))
+    }
+}
+
+/// Without all this, and with it where there is any: the file's lines, then the arguments. The dearest one counts.
+pub(super) fn both<'c, 'v>(
+    spec: &'v Value,
+    mode: Mode,
+    conf: &'c Conf<'v>,
+) -> Result<Vec<RunsWith<'c, 'v>>, Cause> {
+    let mut all = vec![RunsWith {
+        conf: Cow::Borrowed(conf),
+        spec: Cow::Borrowed(spec),
+        asked: Asked {
+            slots: slots(conf)?,
+            parallelism: 0,
+        },
+    }];
+    if mode == Mode::Standalone {
+        return Ok(all);
+    }
+    for over in [lines::hidden(spec, conf), said(conf, ARGUMENTS)] {
+        if !over.is_empty() {
+            let with: Vec<_> = all.iter().map(|with| with.clone().over(&over)).collect();
+            all.extend(with);
+        }
+    }
+    let mut fewer = Vec::new();
+    for with in &all {
+        fewer.extend(with.with_fewer_slots()?);
+    }
+    all.extend(fewer);
+    Ok(all)
 }
 
 /// The parallelism of an application, which goes over that of the spec; 0 if none is said, or it cannot be read.
@@ -84,32 +117,30 @@ fn parallelism(said: &[(String, String)]) -> u64 {
 /// admin's, in the operator's configuration, are nothing that a user could mend, and what runs with its own can still be changed.
 /// `effective`: all that the JobManager's configuration says.
 pub(crate) fn judge(review: &Review<'_>, effective: &Conf<'_>, findings: &mut Findings) {
-    if effective
-        .raw(ARGUMENTS)
-        .is_none_or(|(_, text)| is_plain(text))
-    {
-        return;
-    }
-    let own = |object: &'_ Value| -> Option<(&'static str, String)> {
-        let mut conf = Conf::default();
-        conf.add(json::present(object, &["spec", "flinkConfiguration"])?);
-        conf.raw(ARGUMENTS)
-            .map(|(key, text)| (key, text.to_owned()))
-    };
-    let Some((key, text)) = own(review.object) else {
-        return;
-    };
-    let stood_there = |old: &Value| {
-        mode(old) == Mode::Native && own(old).is_some_and(|(_, before)| before == text)
-    };
-    if !review.old().is_some_and(stood_there) {
-        findings.refuse(
-            &CPU,
-            conf::path(key),
-            CauseReason::Invalid,
-            "a -D in it may change what the TaskManagers cost, so it may hold nothing but -Dkey=value, each key once, without quotes and \
-             what a shell changes; write everything else into spec.flinkConfiguration",
-        );
+    for option in [ARGUMENTS, OF_TASK_MANAGER] {
+        if effective.raw(option).is_none_or(|(_, text)| is_plain(text)) {
+            continue;
+        }
+        let own = |object: &'_ Value| -> Option<(&'static str, String)> {
+            let mut conf = Conf::default();
+            conf.add(json::present(object, &["spec", "flinkConfiguration"])?);
+            conf.raw(option).map(|(key, text)| (key, text.to_owned()))
+        };
+        let Some((key, text)) = own(review.object) else {
+            continue;
+        };
+        let stood_there = |old: &Value| {
+            mode(old) == Mode::Native && own(old).is_some_and(|(_, before)| before == text)
+        };
+        if !review.old().is_some_and(stood_there) {
+            findings.refuse(
+                &CPU,
+                conf::path(key),
+                CauseReason::Invalid,
+                "a -D in it may change what the TaskManagers cost, so it may hold nothing but -Dkey=value, each key once, without quotes and \
+                 what a shell changes; write everything else into spec.flinkConfiguration",
+            );
+        }
     }
 }
 
@@ -126,8 +157,9 @@ fn is_plain(text: &str) -> bool {
         })
 }
 
-fn said(conf: &Conf<'_>, mode: Mode) -> Vec<(String, String)> {
-    let Some((_, text)) = conf.raw(ARGUMENTS).filter(|_| mode == Mode::Native) else {
+/// What an option of arguments says, as far as it can be told.
+fn said(conf: &Conf<'_>, option: Opt) -> Vec<(String, String)> {
+    let Some((_, text)) = conf.raw(option) else {
         return Vec::new();
     };
     let plain = text.replace(['"', '\''], "");

@@ -11,7 +11,7 @@ use crate::quantity::MilliCpu;
 use serde_json::Value;
 
 const JOB_MANAGERS: Opt = Opt::new("kubernetes.jobmanager.replicas", &[]);
-const SLOTS: Opt = Opt::new("taskmanager.numberOfTaskSlots", &[]);
+pub(super) const SLOTS: Opt = Opt::new("taskmanager.numberOfTaskSlots", &[]);
 const INTERNAL_REPLICAS: Opt = Opt::new("kubernetes.internal.taskmanager.replicas", &[]);
 const OVERRIDES: Opt = Opt::new(super::state::OVERRIDES_KEY, &[]);
 const REDUNDANT: Opt = Opt::new("slotmanager.redundant-taskmanager-num", &[]);

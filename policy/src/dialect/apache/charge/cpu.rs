@@ -23,7 +23,7 @@ pub(super) const TASK_MANAGER: Opt = Opt::new(
 /// What Flink 1.16 and older read. They make their TaskManagers themselves in native mode; all other pods are made by the operator's own,
 /// newer client.
 const OLD_TASK_MANAGER: Opt = Opt::new("kubernetes.taskmanager.cpu", &[]);
-const CORES: Opt = Opt::new("taskmanager.cpu.cores", &[]);
+pub(super) const CORES: Opt = Opt::new("taskmanager.cpu.cores", &[]);
 const ONE: MilliCpu = MilliCpu(1000);
 
 /// CPU of a JobManager process.
