@@ -31,4 +31,4 @@ pub use reserve::{Ask, Enforcement, Outcome, Over, Request, Round, Run, Why, res
 
 /// Version of the charge function. Raised whenever the same object may be charged differently: ledgers of another version
 /// are never added to, and are counted anew once nothing is pending in them.
-pub const CHARGE_FN: u32 = 2;
+pub const CHARGE_FN: u32 = 3;

@@ -62,7 +62,7 @@ impl Memory {
                 "apiVersion": "sluice.dev/v1alpha1", "kind": "CpuQuota",
                 "metadata": {"name": name, "namespace": "team-a", "generation": 1, "resourceVersion": "1"},
                 "spec": {"hard": {"cpu": cpu}},
-                "status": {"chargeFn": 2, "observedGeneration": 1, "confirmedMilli": 0, "snapshot": {"sessionclusters.sluice.dev": "1"}},
+                "status": {"chargeFn": 3, "observedGeneration": 1, "confirmedMilli": 0, "snapshot": {"sessionclusters.sluice.dev": "1"}},
             });
             (key(name), serde_json::from_value(quota).unwrap())
         });

@@ -46,7 +46,7 @@ fn quota() -> Value {
         "apiVersion": "sluice.dev/v1alpha1", "kind": "CpuQuota",
         "metadata": {"name": "default", "namespace": "team-a", "uid": "q-1", "generation": 1, "resourceVersion": "1"},
         "spec": {"hard": {"cpu": 100}},
-        "status": {"chargeFn": 2, "observedGeneration": 1, "confirmedMilli": 0, "snapshot": {"sessionclusters.sluice.dev": "1"}},
+        "status": {"chargeFn": 3, "observedGeneration": 1, "confirmedMilli": 0, "snapshot": {"sessionclusters.sluice.dev": "1"}},
     })
 }
 

@@ -267,7 +267,7 @@ mod tests {
             ),
             (
                 Reason::OtherChargeFunction { found: 9 },
-                "(charge function 9, here 2)",
+                "(charge function 9, here 3)",
                 "controller runs",
             ),
             (

@@ -54,7 +54,7 @@ pub async fn count(kubectl: &Kubectl, status: &str) {
 pub async fn quotas_refuse_with_exact_figures(kubectl: &Kubectl) {
     let quota = "{apiVersion: sluice.dev/v1alpha1, kind: CpuQuota, metadata: {name: default}, spec: {hard: {cpu: 100}}}";
     kubectl.ok(&["create", "-f", "-"], quota).await;
-    let counted = r#"{"chargeFn":2,"observedGeneration":1,"confirmedMilli":40000}"#;
+    let counted = r#"{"chargeFn":3,"observedGeneration":1,"confirmedMilli":40000}"#;
     count(kubectl, counted).await;
     let refusal = "admission webhook \"validate.sluice.dev\" denied the request: CpuQuota \"team-a/default\": starting \
                    sessioncluster \"analytics\" needs 82 CPU; 60 of 100 are free (40 in use, 0 reserved). Stop a workload or \
@@ -167,7 +167,7 @@ pub async fn a_start_right_behind_a_deletion_waits_for_the_count(
     let revision = |object: &Value| object["metadata"]["resourceVersion"].clone();
     let before = revision(&kubectl.get("sessioncluster/leaves").await);
     let counted = |milli: u64, at: &Value| {
-        json!({"status": {"chargeFn": 2, "observedGeneration": 1, "confirmedMilli": milli,
+        json!({"status": {"chargeFn": 3, "observedGeneration": 1, "confirmedMilli": milli,
             "snapshot": {"sessionclusters.sluice.dev": at}}})
     };
     let quotas: Api<CpuQuota> = Api::namespaced(client.clone(), "team-a");
@@ -226,7 +226,7 @@ pub async fn a_watch_that_hangs_hides_no_quota_for_long(kubectl: &Kubectl, proxy
     kubectl.ok(&["create", "-f", "-"], quota).await;
     count(
         kubectl,
-        r#"{"chargeFn":2,"observedGeneration":1,"confirmedMilli":0}"#,
+        r#"{"chargeFn":3,"observedGeneration":1,"confirmedMilli":0}"#,
     )
     .await;
     let start = cluster_manifest("unseen", "RUNNING", "");
