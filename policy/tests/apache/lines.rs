@@ -151,39 +151,37 @@ fn lines_of_a_jobs_fields_may_say_what_stands_nowhere_else() {
         json!({"job": {"args": ["a\nname: x\nparallelism.default.x: 40"]}}),
     ));
     let slots = "x\ntaskmanager.numberOfTaskSlots: 100\n";
-    for (spec, field) in [
-        (json!({"job": {"args": [slots]}}), "spec.job.args"),
-        (json!({"job": {"entryClass": slots}}), "spec.job.entryClass"),
+    let elsewhere = "it is also set elsewhere, so leave that line out";
+    for (job, field, piece) in [
+        (json!({"args": [slots]}), "args", elsewhere),
         (
-            json!({"job": {"initialSavepointPath": slots}}),
-            "spec.job.initialSavepointPath",
+            json!({"args": ["\nkubernetes.taskmanager.cpu.amount: 64"]}),
+            "args",
+            elsewhere,
         ),
         (
-            json!({"job": {"args": ["\nkubernetes.taskmanager.cpu.amount: 64"]}}),
-            "spec.job.args",
+            json!({"entryClass": "a.B\nc: d"}),
+            "entryClass",
+            "as the option \"c\"; write it in one line",
         ),
         (
-            json!({"job": {"args": ["\na: 1"], "entryClass": "\na: 2"}}),
-            "spec.job.args",
+            json!({"initialSavepointPath": "s3://b\nc: d"}),
+            "initialSavepointPath",
+            "as the option \"c\"; write it in one line",
         ),
     ] {
-        let object = with(spec);
-        refuses(
-            &object,
-            RULE,
-            field,
-            422,
-            "which is also set elsewhere; leave that line out",
-        );
+        let object = with(json!({ "job": job }));
+        refuses(&object, RULE, &format!("spec.job.{field}"), 422, piece);
         let newer = merged(&object, &json!({"spec": {"flinkVersion": "v2_0"}}));
         assert_eq!(created(&newer, &EmptyWorld).refusal, None, "{field}");
+        let older = updated(&newer, &object, &EmptyWorld).refusal;
+        assert_eq!(older.unwrap().rule.id, RULE, "nobody has judged it there");
         let wider = merged(&object, &json!({"spec": {"job": {"parallelism": 6}}}));
-        assert_eq!(
-            updated(&object, &wider, &EmptyWorld).refusal,
-            None,
-            "{field}"
-        );
+        let wider = updated(&object, &wider, &EmptyWorld).refusal;
+        assert_eq!(wider, None, "{field} is stored alike");
     }
+    let many = "taskmanager.x: b\na: b\n".repeat(50_000);
+    admits(&with(json!({"job": {"args": [many]}})));
     admits(&with(
         json!({"job": {"args": ["\ntaskmanager.numberOfTaskSlots: 2\n"]}}),
     ));

@@ -36,19 +36,24 @@ fn are_read(spec: &Value) -> bool {
         .is_none_or(|version| version < FlinkVersion::YAML)
 }
 
-/// What the file says otherwise than the configuration: in its own entries, then in fields of the spec that the operator writes beside them.
-pub(crate) fn hidden(spec: &Value, conf: &Conf<'_>) -> Vec<(String, String)> {
+/// What the file says otherwise than the configuration, of the options that `matter`: in its own entries, then in fields of the spec that
+/// the operator writes beside them. The last text of an option is the one that a field says.
+pub(crate) fn hidden(
+    spec: &Value,
+    conf: &Conf<'_>,
+    matters: impl Fn(&str) -> bool,
+) -> Vec<(String, String)> {
     let mut hidden = Vec::new();
     if !are_read(spec) {
         return hidden;
     }
     for (key, text) in conf.all().filter(|(key, text)| !is_one_line(key, text)) {
         let written = format!("{key}: {text}");
-        let differ = read(&written).filter(|pair| *pair != (key, text));
+        let differ = read(&written).filter(|pair| *pair != (key, text) && matters(pair.0));
         hidden.extend(differ.map(owned));
     }
     for (_, text) in beside(spec) {
-        hidden.extend(further(&text).map(owned));
+        hidden.extend(further(&text).filter(|pair| matters(pair.0)).map(owned));
     }
     hidden
 }
@@ -70,35 +75,44 @@ fn further(text: &str) -> impl Iterator<Item = (&str, &str)> {
     read(below.unwrap_or_default())
 }
 
-/// Fields of a job that become an entry of their own and have more lines than one. Arguments become a list with semicolons; one with a
-/// semicolon or a quote in it stands between quotes, which are doubled in it.
-fn beside(spec: &Value) -> Vec<(FieldPath, Cow<'_, str>)> {
-    let has_lines = |text: &str| text.contains(['\n', '\r']);
-    let field = |name: &str| FieldPath::of("spec.job").key(name);
+/// Fields of a job that become an entry of their own and have more lines than one.
+fn beside(spec: &Value) -> Vec<(&'static str, Cow<'_, str>)> {
     let mut found = Vec::new();
     for name in ["entryClass", "initialSavepointPath"] {
         if let Some(text) = json::text(spec, &["job", name]).filter(|text| has_lines(text)) {
-            found.push((field(name), Cow::Borrowed(text)));
+            found.push((name, Cow::Borrowed(text)));
         }
     }
-    let arguments = json::get(spec, &["job", "args"]).and_then(Value::as_array);
-    let arguments = || arguments.into_iter().flatten().filter_map(Value::as_str);
-    if arguments().any(has_lines) {
-        let quoted = |text: &str| {
-            if text.contains([';', '"', '\'']) {
-                format!("'{}'", text.replace('\'', "''"))
-            } else {
-                text.to_owned()
-            }
-        };
-        let list: Vec<String> = arguments().map(quoted).collect();
-        found.push((field("args"), Cow::Owned(list.join(";"))));
-    }
+    found.extend(arguments(spec).map(|list| (ARGUMENTS, Cow::Owned(list))));
     found
 }
 
-/// Refuses entries that the file does not hold as they are written, by which options pass every rule unseen, and lines of other fields that
-/// contradict it: there is no order in the file, so nobody can tell which of the two counts. What is stored alike may stay.
+const ARGUMENTS: &str = "args";
+
+fn has_lines(text: &str) -> bool {
+    text.contains(['\n', '\r'])
+}
+
+/// A job's arguments, if they have more lines than one, as the list with semicolons that is written: one with a semicolon or a quote
+/// in it stands between quotes, which are doubled in it.
+fn arguments(spec: &Value) -> Option<String> {
+    let list = json::get(spec, &["job", ARGUMENTS])?.as_array()?;
+    let arguments = || list.iter().filter_map(Value::as_str);
+    if !arguments().any(has_lines) {
+        return None;
+    }
+    let quoted = |text: &str| {
+        if text.contains([';', '"', '\'']) {
+            format!("'{}'", text.replace('\'', "''"))
+        } else {
+            text.to_owned()
+        }
+    };
+    Some(arguments().map(quoted).collect::<Vec<_>>().join(";"))
+}
+
+/// Refuses entries that the file does not hold as they are written, by which options pass every rule unseen, and arguments of a job of which
+/// a line contradicts one: there is no order in the file, so nobody can tell which of the two counts. What is stored alike may stay.
 /// `effective`: all that the cluster's configuration says.
 pub(crate) fn judge(
     review: &Review<'_>,
@@ -107,93 +121,107 @@ pub(crate) fn judge(
     effective: &Conf<'_>,
     findings: &mut Findings,
 ) {
-    for faults in [entries, contradictions] {
-        let of = |object: &Value, effective: &Conf<'_>| {
-            let spec = object.get("spec").filter(|spec| are_read(spec));
-            spec.map_or_else(Vec::new, |spec| faults(spec, effective))
+    let Some(spec) = review.object.get("spec").filter(|spec| are_read(spec)) else {
+        return;
+    };
+    // What was stored for a version that reads YAML was no fault there.
+    let old = review.old().and_then(|old| old.get("spec"));
+    let old = old.filter(|old| are_read(old));
+    if !effective.all().all(|(key, text)| is_one_line(key, text)) {
+        entries(&own(spec), &old.map(own).unwrap_or_default(), findings);
+    }
+    for (name, text) in beside(spec) {
+        let before = old.and_then(|old| json::get(old, &["job", name]));
+        let is_alike = before.is_some_and(|before| Some(before) == json::get(spec, &["job", name]));
+        let option = if name == ARGUMENTS {
+            let stored = || {
+                let old = review.old().filter(|_| is_alike)?;
+                Some((
+                    old.get("spec")?,
+                    deployment::effective(old, namespace, operator),
+                ))
+            };
+            contradiction(spec, &text, effective, stored)
+        } else {
+            further(&text)
+                .next()
+                .filter(|_| !is_alike)
+                .map(|(option, _)| option)
         };
-        let faults = of(review.object, effective);
-        if faults.is_empty() {
-            continue;
-        }
-        let before = review.old().map_or_else(Vec::new, |old| {
-            of(old, &deployment::effective(old, namespace, operator))
-        });
-        for fault in faults.into_iter().filter(|fault| !before.contains(fault)) {
-            findings.refuse(&LINES, fault.field, CauseReason::Invalid, fault.message);
+        if let Some(option) = option {
+            findings.refuse(
+                &LINES,
+                FieldPath::of("spec.job").key(name),
+                CauseReason::Invalid,
+                format!("Flink before 2.0 reads a line of it as the option {}; {}", json::quoted(option), if name == ARGUMENTS {
+                    "it is also set elsewhere, so leave that line out, or have the job read such a text from a file"
+                } else {
+                    "write it in one line"
+                }),
+            );
         }
     }
 }
 
-/// What is wrong with a field, and by which texts.
-#[derive(PartialEq)]
-struct Fault {
-    field: FieldPath,
-    message: String,
-    texts: Vec<String>,
-}
-
-/// Entries of the spec's own configuration that are more, or other, than they seem.
-fn entries(spec: &Value, effective: &Conf<'_>) -> Vec<Fault> {
-    if effective.all().all(|(key, text)| is_one_line(key, text)) {
-        return Vec::new();
-    }
+/// The configuration that a spec has of its own.
+fn own(spec: &Value) -> Conf<'_> {
     let mut own = Conf::default();
     if let Some(configuration) = json::present(spec, &["flinkConfiguration"]) {
         own.add(configuration);
     }
-    let suspects = own.all().filter(|(key, text)| !is_one_line(key, text));
-    suspects
-        .filter_map(|(key, text)| {
-            let message = if !is_one_line(key, "") {
-                "Flink before 2.0 reads another key here; write it without blanks around it, #, a colon before a blank, and line breaks"
-                    .to_owned()
-            } else {
-                let (option, _) = further(text).next()?;
-                format!(
-                    "Flink before 2.0 reads a line of it as the option {}; write the value in one line, and that option under a key of its own",
-                    json::quoted(option)
-                )
-            };
-            Some(Fault {
-                field: path(key),
-                message,
-                texts: vec![text.to_owned()],
-            })
-        })
-        .collect()
+    own
 }
 
-/// Lines of other fields that say something else than the configuration, the spec, or one another.
-fn contradictions(spec: &Value, effective: &Conf<'_>) -> Vec<Fault> {
-    let fields = beside(spec);
-    let said: Vec<(&FieldPath, &str, &str)> = fields
-        .iter()
-        .flat_map(|(field, text)| further(text).map(move |(key, text)| (field, key, text)))
-        .collect();
-    let cpu_of_spec = || {
-        let role = spec.get("taskManager")?;
-        json::present(role, &["resources"]).or_else(|| json::present(role, &["resource", "cpu"]))
+/// Refuses entries that are more, or other, than they seem.
+fn entries(own: &Conf<'_>, stored: &Conf<'_>, findings: &mut Findings) {
+    for (key, text) in own.all() {
+        if is_one_line(key, text) || stored.text(key) == Some(text) {
+            continue;
+        }
+        let message = if !is_one_line(key, "") {
+            "Flink before 2.0 reads another key here; write it without blanks around it, #, a colon before a blank, and line breaks".to_owned()
+        } else if let Some((option, _)) = further(text).next() {
+            format!(
+                "Flink before 2.0 reads a line of it as the option {}; write the value in one line, and that option under a key of its own",
+                json::quoted(option)
+            )
+        } else {
+            continue;
+        };
+        findings.refuse(&LINES, path(key), CauseReason::Invalid, message);
+    }
+}
+
+/// The first option in the lines of a job's arguments that the configuration, or the spec, says otherwise, and not already did where the
+/// same arguments are `stored`.
+fn contradiction<'t, 'o>(
+    spec: &Value,
+    arguments: &'t str,
+    effective: &Conf<'_>,
+    stored: impl FnOnce() -> Option<(&'o Value, Conf<'o>)>,
+) -> Option<&'t str> {
+    fn other<'c>(spec: &Value, conf: &'c Conf<'_>, key: &str) -> Option<&'c str> {
+        let of_spec = OF_SPEC.contains(&key) && says_cpu(spec);
+        conf.text(key).or(of_spec.then_some(""))
+    }
+    let contradicts = |(key, text): &(&str, &str)| {
+        other(spec, effective, key).is_some_and(|other| other != *text)
     };
-    said.iter()
-        .filter_map(|(field, key, text)| {
-            let other = said
-                .iter()
-                .find(|other| other.0 != *field && other.1 == *key && other.2 != *text)
-                .map(|other| other.2.to_owned())
-                .or_else(|| Some(effective.text(key).filter(|other| other != text)?.to_owned()))
-                .or_else(|| Some(cpu_of_spec().filter(|_| OF_SPEC.contains(key))?.to_string()))?;
-            Some(Fault {
-                field: (*field).clone(),
-                message: format!(
-                    "Flink before 2.0 reads a line of it as the option {}, which is also set elsewhere; leave that line out, or have the \
-                     job read such a text from a file",
-                    json::quoted(key)
-                ),
-                texts: vec![(*text).to_owned(), other],
-            })
-        })
-        .collect()
+    let mut found = further(arguments)
+        .filter(contradicts)
+        .map(|(key, _)| key)
+        .peekable();
+    found.peek()?;
+    let Some((old, before)) = stored() else {
+        return found.next();
+    };
+    found.find(|key| other(old, &before, key) != other(spec, effective, key))
+}
+
+/// Whether a spec says the CPU of its TaskManagers.
+fn says_cpu(spec: &Value) -> bool {
+    let says = |keys: &[&str]| json::present(spec, keys).is_some();
+    says(&["taskManager", "resources"]) || says(&["taskManager", "resource", "cpu"])
 }
 
 #[cfg(test)]
@@ -213,8 +241,8 @@ mod tests {
     fn arguments_are_written_as_one_list() {
         let spec = json!({"flinkVersion": "v1_20", "job": {"args": ["a\nb: 1", "c'\nd: 2'\ne: 3\n", 4, "f"], "entryClass": "x"}});
         let pairs = [("b", "1;'c''"), ("d", "2''"), ("e", "3")].map(owned);
-        assert_eq!(hidden(&spec, &Conf::default()), pairs);
+        assert_eq!(hidden(&spec, &Conf::default(), |_| true), pairs);
         let newer = json!({"flinkVersion": "v2_0", "job": {"args": ["a\nb: 1"]}});
-        assert_eq!(hidden(&newer, &Conf::default()), []);
+        assert_eq!(hidden(&newer, &Conf::default(), |_| true), []);
     }
 }

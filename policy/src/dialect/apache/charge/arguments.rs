@@ -21,6 +21,16 @@ use std::collections::BTreeSet;
 const ARGUMENTS: Opt = Opt::new("kubernetes.jobmanager.entrypoint.args", &[]);
 const OF_TASK_MANAGER: Opt = Opt::new("kubernetes.taskmanager.entrypoint.args", &[]);
 
+/// What the options by which anything is charged begin with: the others need not be kept.
+const CHARGED: [&str; 6] = [
+    "taskmanager.",
+    "kubernetes.taskmanager.",
+    "slotmanager.",
+    DEFAULT_PARALLELISM.key,
+    super::external::BEGINNING,
+    super::state::OVERRIDES_KEY,
+];
+
 /// What a shell makes something else of: what it says nobody can tell. Quotes only group, and go.
 const EXPANDED: [char; 4] = ['$', '`', '\\', '{'];
 
@@ -55,9 +65,10 @@ impl RunsWith<'_, '_> {
 
     /// With TaskManagers that offer fewer slots than the JobManager asks CPU for, if their own arguments say so.
     fn with_fewer_slots(&self) -> Result<Option<Self>, Cause> {
-        let said = said(&self.conf, OF_TASK_MANAGER);
-        let offered = said.iter().filter(|(key, _)| key == SLOTS.key);
-        let offered = offered.filter_map(|(_, text)| u64::try_from(java::int(text)?).ok()?.into());
+        let said = said(&self.conf, OF_TASK_MANAGER, |key| key == SLOTS.key);
+        let offered = said
+            .iter()
+            .filter_map(|(_, text)| u64::try_from(java::int(text)?).ok()?.into());
         let Some(fewest) = offered.min().map(|slots: u64| slots.max(1)) else {
             return Ok(None);
         };
@@ -91,7 +102,10 @@ pub(super) fn both<'c, 'v>(
     if mode == Mode::Standalone {
         return Ok(all);
     }
-    for over in [lines::hidden(spec, conf), said(conf, ARGUMENTS)] {
+    for over in [
+        lines::hidden(spec, conf, is_charged),
+        said(conf, ARGUMENTS, is_charged),
+    ] {
         if !over.is_empty() {
             let with: Vec<_> = all.iter().map(|with| with.clone().over(&over)).collect();
             all.extend(with);
@@ -157,8 +171,12 @@ fn is_plain(text: &str) -> bool {
         })
 }
 
-/// What an option of arguments says, as far as it can be told.
-fn said(conf: &Conf<'_>, option: Opt) -> Vec<(String, String)> {
+fn is_charged(key: &str) -> bool {
+    CHARGED.iter().any(|beginning| key.starts_with(beginning))
+}
+
+/// What an option of arguments says of the options that `matter`, as far as it can be told.
+fn said(conf: &Conf<'_>, option: Opt, matters: impl Fn(&str) -> bool) -> Vec<(String, String)> {
     let Some((_, text)) = conf.raw(option) else {
         return Vec::new();
     };
@@ -176,6 +194,7 @@ fn said(conf: &Conf<'_>, option: Opt) -> Vec<(String, String)> {
             .split_once('=')
             .or_else(|| Some((property, words.clone().next()?)));
         if let Some((key, text)) = pair
+            && matters(key)
             && !key.contains(EXPANDED)
             && !text.contains(EXPANDED)
         {

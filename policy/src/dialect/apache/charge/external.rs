@@ -6,9 +6,13 @@ use crate::dialect::apache::conf::{Conf, Opt, path};
 use crate::finding::{Cause, CauseReason};
 use crate::quantity::{CpuError, MilliCpu};
 
+/// What all its options begin with.
+pub(super) const BEGINNING: &str = "external-resource";
 const NAMES: Opt = Opt::new("external-resources", &[]);
-const RESOURCE: &str = "external-resource";
 const CONFIG_KEY: &str = ".kubernetes.config-key";
+
+/// In a longer list every name stands: nobody has one, and it is not read again for each resource.
+const LONGEST_LIST: usize = 1_000;
 
 /// The most of it: where two resources share the key, the last one that Flink comes across counts. Nothing if there is none, or
 /// if Flink leaves it out, for having no positive amount.
@@ -17,14 +21,15 @@ pub(super) fn cpu(conf: &Conf<'_>) -> Result<MilliCpu, Cause> {
     let Some((_, names)) = conf.raw(NAMES).filter(|(_, names)| *names != "none") else {
         return Ok(most);
     };
-    for (key, of_kubernetes) in conf.below_key(RESOURCE) {
+    let is_plain = is_plain(names);
+    for (key, of_kubernetes) in conf.below_key(BEGINNING) {
         let name = key
-            .strip_prefix(RESOURCE)
-            .and_then(|key| key.strip_prefix('.')?.strip_suffix(CONFIG_KEY));
-        if let Some(name) = name.filter(|name| is_one_of(names, name))
-            && of_kubernetes.trim() == "cpu"
-        {
-            let key = format!("{RESOURCE}.{name}.amount");
+            .strip_prefix(BEGINNING)
+            .and_then(|key| key.strip_prefix('.')?.strip_suffix(CONFIG_KEY))
+            .filter(|_| of_kubernetes.trim() == "cpu");
+        let stands_there = |name: &str| names.split(';').any(|one| one.trim() == name.trim());
+        if let Some(name) = name.filter(|name| !is_plain || stands_there(name)) {
+            let key = format!("{BEGINNING}.{name}.amount");
             if let Some(text) = conf.text(&key) {
                 most = most.max(amount(text).map_err(|error| unreadable(&key, error))?);
             }
@@ -33,13 +38,12 @@ pub(super) fn cpu(conf: &Conf<'_>) -> Result<MilliCpu, Cause> {
     Ok(most)
 }
 
-/// Whether a name stands in a list. Of one that is more than names between semicolons, as Flink 2 reads YAML there, every name is.
-fn is_one_of(names: &str, name: &str) -> bool {
+/// Whether a list is nothing but names between semicolons. Of any other, as Flink 2 reads YAML there, every name counts.
+fn is_plain(names: &str) -> bool {
     let is_plain = |c: char| c.is_alphanumeric() || " -_.;".contains(c);
-    if !names.chars().all(is_plain) || names.trim_start().starts_with('-') {
-        return true;
-    }
-    names.split(';').any(|one| one.trim() == name.trim())
+    names.len() <= LONGEST_LIST
+        && names.chars().all(is_plain)
+        && !names.trim_start().starts_with('-')
 }
 
 /// A whole number of cores, as Java's `Long.parseLong` has it.
