@@ -157,14 +157,12 @@ impl Dialect for PlatformApplication {
         let Some(environment) = environment.as_ref().and_then(crate::Lookup::found) else {
             let mut without = Findings::default();
             deployment::judge(review, review.namespace, operator.as_deref(), &mut without);
-            match name {
-                Some(name) => may_be_mended(review, name, without, findings),
-                None => {
-                    findings.causes.extend(without.causes);
-                    without
-                        .warnings
-                        .iter()
-                        .for_each(|warning| findings.warn(warning));
+            if let Some(name) = name {
+                may_be_mended(review, name, without, findings);
+            } else {
+                findings.causes.extend(without.causes);
+                for warning in without.warnings {
+                    findings.warn(warning);
                 }
             }
             return;
