@@ -51,8 +51,8 @@ pub(crate) static LINES: Rule = malformed(
     "before Flink 2.0 what is written into the configuration file is one line an entry",
     "The operator writes flinkConfiguration, job.args, job.entryClass and job.initialSavepointPath into a file of lines key: value, \
      as they are, and Flink before 2.0 reads it line by line: # begins a comment, blanks around a key do not count. A line \
-     break in a value, or a blank behind a key, sets options that no rule has seen. So keys have neither, further lines of a value in \
-     flinkConfiguration are no key: value, and those of a job's fields, a text in SQL for one, contradict no option that is set \
+     break in a value, or a blank behind a key, sets options that no rule has seen. So keys have neither, further lines of a value, \
+     of entryClass and of initialSavepointPath are no key: value, and those of job.args, such as a text in SQL, contradict no option that is set \
      elsewhere. What is stored alike already may stay; Flink 2 reads real YAML and is not concerned.",
     "flink-kubernetes-operator 6e9caeb4, FlinkConfMountDecorator; Flink 1.20, GlobalConfiguration",
 );
