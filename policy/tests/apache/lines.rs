@@ -180,8 +180,15 @@ fn lines_of_a_jobs_fields_may_say_what_stands_nowhere_else() {
         let wider = updated(&object, &wider, &EmptyWorld).refusal;
         assert_eq!(wider, None, "{field} is stored alike");
     }
-    let many = "taskmanager.x: b\na: b\n".repeat(50_000);
-    admits(&with(json!({"job": {"args": [many]}})));
+    let many = |lines: usize| with(json!({"job": {"args": ["taskmanager.x: b\n".repeat(lines)]}}));
+    admits(&many(10_000));
+    refuses(
+        &many(50_000),
+        RULE,
+        "spec.job.args",
+        422,
+        "more than 10000 lines",
+    );
     admits(&with(
         json!({"job": {"args": ["\ntaskmanager.numberOfTaskSlots: 2\n"]}}),
     ));

@@ -2,9 +2,10 @@
 //! itself. The operator writes `key + ": " + value` for it as it stands (its `FlinkConfMountDecorator`; `GlobalConfiguration` of Flink 1.20).
 
 use super::conf::{Conf, path};
+use super::deployment;
+use super::java::{self, MOST_PARTS};
 use super::rules::LINES;
 use super::version::FlinkVersion;
-use super::{deployment, java};
 use crate::finding::{CauseReason, Findings};
 use crate::json;
 use crate::path::FieldPath;
@@ -37,7 +38,7 @@ fn are_read(spec: &Value) -> bool {
 }
 
 /// What the file says otherwise than the configuration, of the options that `matter`: in its own entries, then in fields of the spec that
-/// the operator writes beside them. The last text of an option is the one that a field says.
+/// the operator writes beside them. The last text of an option is the one that a field says. No more of them than [`judge`] lets in.
 pub(crate) fn hidden(
     spec: &Value,
     conf: &Conf<'_>,
@@ -50,10 +51,11 @@ pub(crate) fn hidden(
     for (key, text) in conf.all().filter(|(key, text)| !is_one_line(key, text)) {
         let written = format!("{key}: {text}");
         let differ = read(&written).filter(|pair| *pair != (key, text) && matters(pair.0));
-        hidden.extend(differ.map(owned));
+        hidden.extend(differ.take(MOST_PARTS - hidden.len()).map(owned));
     }
     for (_, text) in beside(spec) {
-        hidden.extend(further(&text).filter(|pair| matters(pair.0)).map(owned));
+        let said = further(&text).filter(|pair| matters(pair.0));
+        hidden.extend(said.take(MOST_PARTS - hidden.len()).map(owned));
     }
     hidden
 }
@@ -133,6 +135,18 @@ pub(crate) fn judge(
     for (name, text) in beside(spec) {
         let before = old.and_then(|old| json::get(old, &["job", name]));
         let is_alike = before.is_some_and(|before| Some(before) == json::get(spec, &["job", name]));
+        if !is_alike && further(&text).nth(MOST_PARTS).is_some() {
+            findings.refuse(
+                &LINES,
+                FieldPath::of("spec.job").key(name),
+                CauseReason::Invalid,
+                format!(
+                    "has more than {MOST_PARTS} lines key: value, which Flink before 2.0 reads as options; have the job read such a text \
+                     from a file"
+                ),
+            );
+            continue;
+        }
         let option = if name == ARGUMENTS {
             let stored = || {
                 let old = review.old().filter(|_| is_alike)?;
