@@ -1,11 +1,13 @@
 //! `sluice doctor`: looks at an installation from below upwards and names the first thing that is wrong, with the remedy.
 //!
 //! Order matters: each check rests on those before it, so the first complaint is the one to mend. [`before`] is what is looked at
-//! before an installation, [`stored`] what the API server holds, [`running`] what answers, [`certificate`] by which certificate.
+//! before an installation, [`stored`] what the API server holds, [`running`] what answers, [`certificate`] by which certificate,
+//! [`controller`] who leads.
 
 mod backstop;
 mod before;
 mod certificate;
+mod controller;
 mod policy;
 mod running;
 mod stored;
@@ -95,6 +97,13 @@ enum Check {
 pub(crate) enum Found {
     /// All is well; in a few words.
     Well(String),
+    /// It works as it was told to, which not everybody expects.
+    Note {
+        /// What does not happen.
+        what: String,
+        /// What to do if it shall.
+        remedy: String,
+    },
     /// It is not.
     Wrong {
         /// What.
@@ -228,7 +237,7 @@ async fn one(check: Check, place: &Place<'_>) -> Found {
         Check::Backstop => backstop::backstop(place).await,
         Check::Webhook => running::webhook(place).await,
         Check::Certificate => certificate::certificate(place).await,
-        Check::Controller => running::controller(place).await,
+        Check::Controller => controller::controller(place).await,
         Check::Quotas => running::quotas(place).await,
         Check::Admission => running::admission(place).await,
     }
@@ -242,6 +251,7 @@ fn report(format: Format, server: &str, found: &[(String, Found)]) -> Result<(),
             .map(|(check, found)| {
                 let (verdict, message, remedy) = match found {
                     Found::Well(words) => ("well", words, None),
+                    Found::Note { what, remedy } => ("note", what, Some(remedy)),
                     Found::Wrong { what, remedy } => ("wrong", what, Some(remedy)),
                     Found::Unseen(why) => ("unseen", why, None),
                 };
@@ -256,6 +266,10 @@ fn report(format: Format, server: &str, found: &[(String, Found)]) -> Result<(),
         match found {
             Found::Well(words) => writeln!(out, "ok       {check:<13} {words}")?,
             Found::Unseen(why) => writeln!(out, "unseen   {check:<13} {why}")?,
+            Found::Note { what, remedy } => {
+                writeln!(out, "note     {check:<13} {what}")?;
+                writeln!(out, "         remedy:       {remedy}")?;
+            }
             Found::Wrong { what, remedy } => {
                 writeln!(out, "WRONG    {check:<13} {what}")?;
                 writeln!(out, "         remedy:       {remedy}")?;

@@ -2,6 +2,8 @@
 //!
 //! [`canary`] asks admission itself by dry-runs, [`snapshot`] reads everything that decisions need.
 
+#[cfg(test)]
+mod answering;
 pub mod canary;
 pub mod snapshot;
 
@@ -43,7 +45,8 @@ pub struct Live {
 /// Connects, and asks for the version.
 ///
 /// # Errors
-/// [`Failure::Input`] for a kubeconfig or context that cannot be read, [`Failure::Unreachable`] if nothing answers there.
+/// [`Failure::Input`] for a kubeconfig or context that cannot be read, [`Failure::Unreachable`] if nothing answers there, or not to
+/// this user.
 pub async fn connect(args: &ClusterArgs) -> Result<Live, Failure> {
     let mut config = config(args).await?;
     config.default_retry = false;
@@ -58,6 +61,12 @@ pub async fn connect(args: &ClusterArgs) -> Result<Live, Failure> {
     let client = Client::try_from(config).map_err(|error| unreachable(error.to_string()))?;
     let version = match tokio::time::timeout(ANSWER_WITHIN, client.apiserver_version()).await {
         Ok(Ok(version)) => version,
+        Ok(Err(kube::Error::Api(status))) if matches!(status.code, 401 | 403) => {
+            return Err(Failure::Unreachable(anyhow!(
+                "{server} answers, but not to you: {}. Log in again, or use another context",
+                status.message
+            )));
+        }
         Ok(Err(error)) => return Err(unreachable(error.to_string())),
         Err(_) => {
             return Err(unreachable(format!(
@@ -128,5 +137,33 @@ pub(crate) fn failed(doing: &str, error: &kube::Error) -> Failure {
         }
         kube::Error::Api(status) => Failure::Unreachable(anyhow!("{doing}: {}", status.message)),
         error => Failure::Unreachable(anyhow!("{doing}: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use answering::{Answering, refusal};
+
+    #[tokio::test]
+    async fn who_is_turned_away_is_not_told_that_nobody_answers() {
+        let server = Answering::with(|_| refusal(401, "Unauthorized"));
+        let folder = tempfile::tempdir().unwrap();
+        let kubeconfig = folder.path().join("kubeconfig");
+        std::fs::write(&kubeconfig, server.kubeconfig()).unwrap();
+        let args = ClusterArgs {
+            kubeconfig: Some(kubeconfig),
+            context: None,
+        };
+        let Err(Failure::Unreachable(error)) = connect(&args).await else {
+            panic!("exit code 3 is what is documented");
+        };
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "{}/ answers, but not to you: Unauthorized. Log in again, or use another context",
+                server.url
+            )
+        );
     }
 }

@@ -8,9 +8,12 @@ mod simulate;
 mod view;
 
 use crate::exit::{Failure, Outcome};
-use crate::live::{self, ClusterArgs, snapshot};
+use crate::input::{self, Folders};
+use crate::live::snapshot::{self, Snapshot, Within};
+use crate::live::{self, ClusterArgs};
 use crate::operator::OperatorConfig;
 use clap::{Args, Subcommand, ValueEnum};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -82,20 +85,28 @@ pub fn run(args: &QuotaArgs) -> Result<Outcome, Failure> {
         let namespace = args.namespace.as_deref().unwrap_or(&live.namespace);
         let operator = args.operator_config.as_ref();
         if let Some(What::Simulate { files, recursive }) = &args.what {
+            let documents = input::read(files, Folders::with_flag(*recursive))?;
+            let manifests = simulate::manifests(&documents, namespace)?;
             // A ClusterCpuQuota counts what runs in other namespaces.
-            let snapshot = snapshot::take(&live.client, None, operator).await?;
-            return simulate::run(&snapshot, files, *recursive, namespace, args.output);
+            let concerned = simulate::namespaces(&manifests, namespace);
+            let within = Within::AllOrThese(&concerned);
+            let snapshot = snapshot::take(&live.client, within, operator).await?;
+            tell_unseen(&snapshot);
+            if let Some(told) = narrowed(&snapshot, &concerned) {
+                crate::note(format_args!("{told}"));
+            }
+            return simulate::run(&snapshot, &manifests, namespace, args.output);
         }
-        let within = (!args.all_namespaces).then_some(namespace);
+        let only = (!args.all_namespaces).then_some(namespace);
+        let within = only.map_or(Within::All, Within::One);
         let mut shown = None;
         loop {
             let snapshot = snapshot::take(&live.client, within, operator).await?;
-            for unseen in &snapshot.unseen {
-                if shown.is_none() {
-                    crate::note(format_args!("left out: {unseen}"));
-                }
+            if shown.is_none() {
+                tell_unseen(&snapshot);
             }
-            let text = print::view(&view::of(&snapshot, within)?, within, args.output)?;
+            let quotas = view::of(&snapshot, only)?;
+            let text = print::view(&quotas, only, &snapshot.unseen_quotas(), args.output)?;
             if shown.as_ref() != Some(&text) {
                 print::out(&text)?;
                 shown = Some(text);
@@ -106,4 +117,24 @@ pub fn run(args: &QuotaArgs) -> Result<Outcome, Failure> {
             tokio::time::sleep(PACE).await;
         }
     })
+}
+
+fn tell_unseen(snapshot: &Snapshot) {
+    for unseen in &snapshot.unseen {
+        crate::note(format_args!("left out: {}", unseen.said));
+    }
+}
+
+/// What is said where all namespaces were wanted and some were looked at.
+fn narrowed(snapshot: &Snapshot, these: &BTreeSet<String>) -> Option<String> {
+    if snapshot.narrowed.is_empty() {
+        return None;
+    }
+    let these: Vec<&str> = these.iter().map(String::as_str).collect();
+    Some(format!(
+        "you may not list {} in all namespaces: of these only what is in {} was read. What others hold of a quota is taken from the \
+         quota's status",
+        snapshot.narrowed.join(", "),
+        these.join(", ")
+    ))
 }

@@ -1,38 +1,26 @@
 //! Before an installation: whether the cluster is new enough, and whether whoever asks may install.
 
 use super::{Found, Place};
+use crate::exit::Failure;
+use crate::manifests::IMAGE;
+use crate::manifests::installation::{self, Choices};
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
-use kube::api::{Api, PostParams};
+use kube::api::{Api, ApiResource, GroupVersionKind, PostParams};
+use serde_json::Value;
 
 /// The oldest Kubernetes that we promise, as the chart's kubeVersion has it.
 const OLDEST: (u32, u32) = (1, 33);
 
-/// What an installation creates: group, resource, and whether it lies in Sluice's namespace.
-const MADE: [(&str, &str, bool); 9] = [
-    ("", "namespaces", false),
-    ("apiextensions.k8s.io", "customresourcedefinitions", false),
-    ("rbac.authorization.k8s.io", "clusterroles", false),
-    ("rbac.authorization.k8s.io", "clusterrolebindings", false),
-    (
-        "admissionregistration.k8s.io",
-        "validatingwebhookconfigurations",
-        false,
-    ),
-    (
-        "admissionregistration.k8s.io",
-        "mutatingwebhookconfigurations",
-        false,
-    ),
-    (
-        "admissionregistration.k8s.io",
-        "validatingadmissionpolicies",
-        false,
-    ),
-    ("apps", "deployments", true),
-    ("", "services", true),
-];
+/// A kind of which an installation creates objects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Made {
+    group: String,
+    resource: String,
+    /// In which namespace; `None` for kinds that live beside all namespaces.
+    namespace: Option<String>,
+}
 
 /// All of it.
 pub(super) async fn all(place: &Place<'_>) -> Vec<(String, Found)> {
@@ -60,17 +48,50 @@ pub(super) fn version(place: &Place<'_>) -> Found {
     }
 }
 
+/// What an installation creates, in the order in which `sluice manifests` prints it. helm creates the same, and keeps its own record in a
+/// Secret beside it.
+fn made(namespace: &str) -> Result<Vec<Made>, Failure> {
+    let installed = installation::read(&Choices {
+        image: IMAGE,
+        namespace,
+        replicas: 1,
+        operator: None,
+    })?;
+    let mut all = Vec::new();
+    for object in [installed.workload, installed.crds, installed.registration].concat() {
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
+        let (group, version) = text("/apiVersion")
+            .and_then(|api_version| api_version.split_once('/'))
+            .unwrap_or_default();
+        let kind = GroupVersionKind::gvk(group, version, text("/kind").unwrap_or_default());
+        let made = Made {
+            group: group.to_owned(),
+            // Kubernetes' own kinds have no plurals that cannot be guessed.
+            resource: ApiResource::from_gvk(&kind).plural,
+            namespace: text("/metadata/namespace").map(str::to_owned),
+        };
+        if !all.contains(&made) {
+            all.push(made);
+        }
+    }
+    Ok(all)
+}
+
 async fn rights(place: &Place<'_>) -> Found {
     let api: Api<SelfSubjectAccessReview> = Api::all(place.live.client.clone());
+    let wanted = match made(place.namespace) {
+        Ok(wanted) => wanted,
+        Err(failure) => return Found::Unseen(failure.to_string()),
+    };
     let mut missing = Vec::new();
-    for (group, resource, namespaced) in MADE {
+    for made in wanted {
         let review = SelfSubjectAccessReview {
             spec: SelfSubjectAccessReviewSpec {
                 resource_attributes: Some(ResourceAttributes {
-                    group: Some(group.to_owned()),
-                    resource: Some(resource.to_owned()),
+                    group: Some(made.group.clone()),
+                    resource: Some(made.resource.clone()),
                     verb: Some("create".to_owned()),
-                    namespace: namespaced.then(|| place.namespace.to_owned()),
+                    namespace: made.namespace.clone(),
                     ..ResourceAttributes::default()
                 }),
                 ..SelfSubjectAccessReviewSpec::default()
@@ -80,16 +101,35 @@ async fn rights(place: &Place<'_>) -> Found {
         match api.create(&PostParams::default(), &review).await {
             Err(error) => return Found::unread("asking for your rights", &error),
             Ok(answer) if answer.status.as_ref().is_some_and(|status| status.allowed) => {}
-            Ok(_) => missing.push(resource),
+            Ok(_) => missing.push(made),
         }
     }
     if missing.is_empty() {
         Found::Well("you may create what an installation needs".to_owned())
     } else {
         Found::wrong(
-            format!("you may not create {}", missing.join(", ")),
+            format!("you may not create {}", listed(&missing, place.namespace)),
             "ask for the ClusterRole cluster-admin, or let somebody install who has it",
         )
+    }
+}
+
+/// First what lies beside all namespaces, then what lies in Sluice's own.
+fn listed(missing: &[Made], namespace: &str) -> String {
+    let (own, wide): (Vec<&Made>, Vec<&Made>) =
+        missing.iter().partition(|made| made.namespace.is_some());
+    let names = |of: &[&Made]| {
+        let names: Vec<&str> = of.iter().map(|made| made.resource.as_str()).collect();
+        names.join(", ")
+    };
+    match (wide.is_empty(), own.is_empty()) {
+        (_, true) => names(&wide),
+        (true, false) => format!("{} in namespace {namespace}", names(&own)),
+        (false, false) => format!(
+            "{}; nor, in namespace {namespace}, {}",
+            names(&wide),
+            names(&own)
+        ),
     }
 }
 
@@ -107,4 +147,84 @@ async fn name(place: &Place<'_>) -> Found {
         }
     }
     Found::Well("no Sluice is installed yet".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_that_is_installed_is_asked_for() {
+        let made = made("flink-gate").unwrap();
+        for (group, resource, namespace) in [
+            ("", "namespaces", None),
+            ("", "serviceaccounts", Some("flink-gate")),
+            ("", "secrets", Some("flink-gate")),
+            ("", "services", Some("flink-gate")),
+            ("apps", "deployments", Some("flink-gate")),
+            ("policy", "poddisruptionbudgets", Some("flink-gate")),
+            ("coordination.k8s.io", "leases", Some("flink-gate")),
+            ("rbac.authorization.k8s.io", "roles", Some("flink-gate")),
+            (
+                "rbac.authorization.k8s.io",
+                "rolebindings",
+                Some("flink-gate"),
+            ),
+            ("rbac.authorization.k8s.io", "clusterroles", None),
+            ("rbac.authorization.k8s.io", "clusterrolebindings", None),
+            ("apiextensions.k8s.io", "customresourcedefinitions", None),
+            (
+                "admissionregistration.k8s.io",
+                "validatingwebhookconfigurations",
+                None,
+            ),
+            (
+                "admissionregistration.k8s.io",
+                "mutatingwebhookconfigurations",
+                None,
+            ),
+            (
+                "admissionregistration.k8s.io",
+                "validatingadmissionpolicies",
+                None,
+            ),
+            (
+                "admissionregistration.k8s.io",
+                "validatingadmissionpolicybindings",
+                None,
+            ),
+            ("flowcontrol.apiserver.k8s.io", "flowschemas", None),
+            (
+                "flowcontrol.apiserver.k8s.io",
+                "prioritylevelconfigurations",
+                None,
+            ),
+        ] {
+            let wanted = Made {
+                group: group.to_owned(),
+                resource: resource.to_owned(),
+                namespace: namespace.map(str::to_owned),
+            };
+            assert!(made.contains(&wanted), "{wanted:?} is not in {made:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_told_with_its_place() {
+        let made = made("flink-gate").unwrap();
+        let of = |resource: &str| {
+            let found = made.iter().find(|made| made.resource == resource);
+            found.cloned().unwrap()
+        };
+        let (roles, leases) = (of("clusterroles"), of("leases"));
+        assert_eq!(
+            listed(&[leases.clone(), roles.clone()], "flink-gate"),
+            "clusterroles; nor, in namespace flink-gate, leases"
+        );
+        assert_eq!(listed(&[roles], "flink-gate"), "clusterroles");
+        assert_eq!(
+            listed(&[leases], "flink-gate"),
+            "leases in namespace flink-gate"
+        );
+    }
 }

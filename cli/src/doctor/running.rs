@@ -1,27 +1,20 @@
-//! What answers: webhooks, the controller, the quotas that it counts, and admission as a whole. The webhooks' certificate is in
-//! `certificate`.
+//! What answers: webhooks, the quotas that the controller counts, and admission as a whole. The webhooks' certificate is in
+//! `certificate`, the controller itself in `controller`.
 
 use super::tls::{Handshake, shake};
 use super::{Found, Place};
 use crate::emergency::BOTH;
 use crate::live::canary::{self, Answer};
-use crate::manifests::{LEASE, NAME};
+use crate::manifests::NAME;
 use crate::up::trouble;
 use k8s_openapi::ByteString;
-use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use serde_json::Value;
 use sluice_api::quota::{ClusterCpuQuota, CpuQuota, QuotaStatus};
 use sluice_policy::ledger::CHARGE_FN;
-use std::time::Duration;
-use tokio::time::sleep;
-
-/// Between two looks at a Lease that seems old: clocks differ, renewing does not.
-const RENEWED_WITHIN: Duration = Duration::from_secs(5);
 
 /// One address where a registration points.
 pub(super) struct Endpoint {
@@ -209,58 +202,6 @@ pub(super) async fn handshake(endpoint: &Endpoint) -> Handshake {
         endpoint.bundle.clone(),
     )
     .await
-}
-
-/// Whether a controller leads.
-pub(super) async fn controller(place: &Place<'_>) -> Found {
-    let namespace = place.namespace;
-    let api: Api<Lease> = Api::namespaced(place.live.client.clone(), namespace);
-    let remedy = format!(
-        "kubectl -n {namespace} logs deployment/{NAME} -c controller (or deployment/{LEASE})"
-    );
-    let read = async || match api.get_opt(LEASE).await {
-        Ok(Some(lease)) => Ok(lease),
-        Ok(None) => Err(Found::wrong(
-            format!("Lease {namespace}/{LEASE} is not there: no controller has ever led"),
-            remedy.clone(),
-        )),
-        Err(error) => Err(Found::unread(&format!("Lease {namespace}/{LEASE}"), &error)),
-    };
-    let lease = match read().await {
-        Ok(lease) => lease,
-        Err(found) => return found,
-    };
-    let spec = lease.spec.clone().unwrap_or_default();
-    let holder = spec.holder_identity.clone().unwrap_or_default();
-    if holder.is_empty() {
-        return Found::wrong(
-            format!("nobody holds Lease {namespace}/{LEASE}: no controller runs"),
-            remedy,
-        );
-    }
-    let lasts = SignedDuration::from_secs(i64::from(spec.lease_duration_seconds.unwrap_or(15)));
-    let renewed = spec.renew_time.map(|time| time.0);
-    let age = renewed.map(|at| Timestamp::now().duration_since(at));
-    if age.is_some_and(|age| age < lasts) {
-        return Found::Well(format!("{holder} leads"));
-    }
-    // Perhaps only this machine's clock is wrong.
-    sleep(RENEWED_WITHIN).await;
-    match read().await {
-        Ok(again) if again.metadata.resource_version != lease.metadata.resource_version => {
-            Found::Well(format!(
-                "{holder} leads; this machine's clock and its differ"
-            ))
-        }
-        Ok(_) => Found::wrong(
-            format!(
-                "{holder} has not renewed Lease {namespace}/{LEASE} since {}: no controller runs",
-                renewed.map_or_else(|| "ever".to_owned(), |at| format!("{at:.0}"))
-            ),
-            remedy,
-        ),
-        Err(found) => found,
-    }
 }
 
 /// Whether every quota has been counted as it stands.

@@ -9,26 +9,50 @@ use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, TypeMeta};
 use serde_json::Value;
 use sluice_policy::dialect::{Scope, dialects};
+use std::collections::BTreeSet;
 
 /// Objects a page.
 const PAGE: u32 = 500;
+
+/// In which namespaces to look.
+#[derive(Clone, Copy, Debug)]
+pub enum Within<'a> {
+    /// In this one.
+    One(&'a str),
+    /// In all.
+    All,
+    /// In all, and in these where that is forbidden.
+    AllOrThese(&'a BTreeSet<String>),
+}
 
 /// What was read.
 #[derive(Debug, Default)]
 pub struct Snapshot {
     /// The objects.
     pub objects: Vec<Value>,
-    /// What could not be read for want of a right, in words.
-    pub unseen: Vec<String>,
+    /// What could not be read for want of a right.
+    pub unseen: Vec<Unseen>,
+    /// Resources that could be read in some namespaces only, though all were wanted.
+    pub narrowed: Vec<String>,
 }
 
-/// Reads one namespace, or all, and what lives beside all namespaces.
+/// A kind of which nothing was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unseen {
+    /// Its plural.
+    pub resource: String,
+    /// What the API server said.
+    pub said: String,
+}
+
+/// Reads one namespace, or all, and what lives beside all namespaces. What may not be read beside the namespaces, or of other people's
+/// kinds, is left out and told: who lacks a right is answered 403 also where the kind is not installed at all.
 ///
 /// # Errors
-/// [`Failure::Unreachable`] if the API server does not answer, or refuses objects of the namespace itself.
+/// [`Failure::Unreachable`] if the API server does not answer, or refuses objects of Sluice's own kinds in a namespace.
 pub async fn take(
     client: &Client,
-    namespace: Option<&str>,
+    within: Within<'_>,
     operator: Option<&OperatorConfig>,
 ) -> Result<Snapshot, Failure> {
     let mut snapshot = Snapshot::default();
@@ -45,15 +69,42 @@ pub async fn take(
         Scope::Cluster,
     ));
     for (resource, scope) in wanted {
-        let within = (scope == Scope::Namespaced).then_some(namespace).flatten();
-        match list(client, &resource, within).await {
+        let plural = &resource.plural;
+        let place = match within {
+            Within::One(namespace) if scope == Scope::Namespaced => Some(namespace),
+            _ => None,
+        };
+        let mut found = list(client, &resource, place).await;
+        if let (Err(error), Within::AllOrThese(few), Scope::Namespaced) = (&found, within, scope)
+            && is_forbidden(error)
+        {
+            found = list_in(client, &resource, few).await;
+            if found.is_ok() {
+                snapshot.narrowed.push(plural.clone());
+            }
+        }
+        match found {
             Ok(objects) => snapshot.objects.extend(objects),
             // A cluster without this operator.
             Err(kube::Error::Api(status)) if status.code == 404 => {}
-            Err(kube::Error::Api(status)) if status.code == 403 && scope == Scope::Cluster => {
-                snapshot.unseen.push(status.message.clone());
+            Err(kube::Error::Api(status))
+                if status.code == 403
+                    && (scope == Scope::Cluster || resource.group != sluice_api::GROUP) =>
+            {
+                snapshot.unseen.push(Unseen {
+                    resource: plural.clone(),
+                    said: status.message.clone(),
+                });
             }
-            Err(error) => return Err(failed(&format!("listing {}", resource.plural), &error)),
+            Err(error) => {
+                let doing = match within {
+                    Within::All if scope == Scope::Namespaced => {
+                        format!("listing {plural} in all namespaces (-n NAMESPACE looks at one)")
+                    }
+                    _ => format!("listing {plural}"),
+                };
+                return Err(failed(&doing, &error));
+            }
         }
     }
     if let Some(place) = operator {
@@ -79,6 +130,15 @@ pub async fn take(
 }
 
 impl Snapshot {
+    /// Kinds of quotas of which nothing could be read; while there is one, nobody can say that CPU is not limited.
+    pub fn unseen_quotas(&self) -> Vec<&str> {
+        self.unseen
+            .iter()
+            .map(|unseen| unseen.resource.as_str())
+            .filter(|resource| resource.ends_with("cpuquotas"))
+            .collect()
+    }
+
     /// As documents of a file, which messages call "the cluster".
     pub fn documents(&self) -> Vec<Document> {
         let file = "the cluster".into();
@@ -128,6 +188,23 @@ async fn list(
     }
 }
 
+/// The same in several namespaces.
+async fn list_in(
+    client: &Client,
+    resource: &ApiResource,
+    namespaces: &BTreeSet<String>,
+) -> kube::Result<Vec<Value>> {
+    let mut all = Vec::new();
+    for namespace in namespaces {
+        all.extend(list(client, resource, Some(namespace)).await?);
+    }
+    Ok(all)
+}
+
+fn is_forbidden(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 403)
+}
+
 /// Items of lists do not say what they are.
 fn value(mut object: DynamicObject, resource: &ApiResource) -> Value {
     object.types = Some(TypeMeta {
@@ -137,3 +214,6 @@ fn value(mut object: DynamicObject, resource: &ApiResource) -> Value {
     object.metadata.managed_fields = None;
     serde_json::to_value(object).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,10 +17,11 @@ pub(super) fn out(text: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// All of it in one of the formats.
+/// All of it in one of the formats. `unseen` are the kinds of quotas that could not be read.
 pub(super) fn view(
     quotas: &[Quota],
     namespace: Option<&str>,
+    unseen: &[&str],
     format: Format,
 ) -> Result<String, Failure> {
     let mut text = Vec::new();
@@ -34,10 +35,18 @@ pub(super) fn view(
                 || "in any namespace".to_owned(),
                 |namespace| format!("for namespace {namespace}"),
             );
-            writeln!(
-                text,
-                "There is no quota {place}: CPU is not limited. kubectl explain cpuquota.spec"
-            )?;
+            if unseen.is_empty() {
+                writeln!(
+                    text,
+                    "There is no quota {place}: CPU is not limited. kubectl explain cpuquota.spec"
+                )?;
+            } else {
+                writeln!(
+                    text,
+                    "There is no quota that you may see {place}. Whether CPU is limited is not known: you may not list {}",
+                    unseen.join(", ")
+                )?;
+            }
         }
         Format::Table | Format::Wide => tables(&mut text, quotas, format == Format::Wide)?,
     }
@@ -168,4 +177,28 @@ fn element(quota: &Quota) -> Value {
         .collect();
     map.insert("holders".to_owned(), json!(holders));
     element
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_not_be_read_is_not_called_unlimited() {
+        let shown =
+            |namespace, unseen: &[&str]| view(&[], namespace, unseen, Format::Table).unwrap();
+        assert_eq!(
+            shown(Some("team-a"), &[]),
+            "There is no quota for namespace team-a: CPU is not limited. kubectl explain cpuquota.spec\n"
+        );
+        assert_eq!(
+            shown(Some("team-a"), &["clustercpuquotas"]),
+            "There is no quota that you may see for namespace team-a. Whether CPU is limited is not known: you may not list \
+             clustercpuquotas\n"
+        );
+        assert!(
+            shown(None, &["clustercpuquotas"])
+                .starts_with("There is no quota that you may see in any namespace. ")
+        );
+    }
 }

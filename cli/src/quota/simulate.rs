@@ -1,17 +1,23 @@
 //! `sluice quota simulate`: manifests in front of the live cluster's quotas, by the pipeline of the webhook; nothing is sent.
+//!
+//! Judging is here, what could not be seen is added in [`rest`], and [`print`](mod@print) shows what came of it.
+
+mod print;
+mod rest;
 
 use super::Format;
-use super::print::{identity, name, out, structured};
+use super::print::out;
 use super::view::{self, Quota};
 use crate::exit::{self, Failure, Outcome};
-use crate::input::{self, Document, Folders};
+use crate::input::Document;
 use crate::live::snapshot::Snapshot;
-use crate::offline::Verdict;
-use crate::table;
-use serde_json::{Value, json};
-use sluice_policy::{MilliCpu, admit};
-use std::io::Write;
-use std::path::PathBuf;
+use crate::offline::manifest::{Manifest, ObjectId};
+use crate::offline::{Gate, Verdict};
+use crate::yaml::Node;
+use rest::Rest;
+use serde_json::Value;
+use sluice_policy::{Dialect, MilliCpu, admit};
+use std::collections::BTreeSet;
 
 /// One manifest and what became of it.
 struct Tried {
@@ -20,6 +26,11 @@ struct Tried {
 }
 
 impl Tried {
+    /// `None`: nobody has judged it.
+    fn fits(&self) -> Option<bool> {
+        self.verdict.known.then(|| self.verdict.is_admitted())
+    }
+
     fn rise(&self) -> MilliCpu {
         self.verdict.charge.minus(self.before)
     }
@@ -29,173 +40,112 @@ impl Tried {
     }
 }
 
-/// A quota with all of them in it.
-struct Then<'a> {
-    quota: &'a Quota,
-    hard: MilliCpu,
-    used: MilliCpu,
-    after: MilliCpu,
+/// All of them, and the quotas as they were before.
+struct Trial {
+    tried: Vec<Tried>,
+    quotas: Vec<Quota>,
 }
 
-impl Then<'_> {
-    fn missing(&self) -> MilliCpu {
-        self.after.minus(self.hard)
-    }
+/// Reads manifests.
+///
+/// # Errors
+/// [`Failure::Input`] names file, place and field of what is no object.
+pub(super) fn manifests(documents: &[Document], namespace: &str) -> Result<Vec<Manifest>, Failure> {
+    documents
+        .iter()
+        .map(|document| Manifest::of(document, namespace).map_err(Failure::Input))
+        .collect()
+}
+
+/// Every namespace that something of them lies in, and the one that was asked for.
+pub(super) fn namespaces(manifests: &[Manifest], namespace: &str) -> BTreeSet<String> {
+    let theirs = manifests
+        .iter()
+        .filter(|manifest| manifest.dialect.is_some())
+        .filter_map(|manifest| manifest.id.namespace.clone());
+    theirs.chain([namespace.to_owned()]).collect()
 }
 
 /// Judges the manifests one after the other, then says what all of them together would need.
 pub(super) fn run(
     snapshot: &Snapshot,
-    files: &[PathBuf],
-    recursive: bool,
+    manifests: &[Manifest],
     namespace: &str,
     format: Format,
 ) -> Result<Outcome, Failure> {
-    let folders = Folders::with_flag(recursive);
-    let documents = input::read(files, folders)?;
-    let mut gate = view::gate(snapshot, namespace)?;
-    let manifests = documents
-        .iter()
-        .map(|document| gate.manifest(document))
-        .collect::<Result<Vec<_>, _>>()?;
-    let mut stored: Vec<Document> = Vec::new();
-    for document in snapshot.documents() {
-        let id = gate.manifest(&document)?.id;
-        if manifests.iter().any(|manifest| manifest.id == id) {
-            stored.push(document);
-        }
+    for told in manifests.iter().filter_map(not_judged) {
+        crate::note(format_args!("{told}"));
     }
-    gate.stored(&stored)?;
-    let mut tried = Vec::new();
-    for manifest in &manifests {
-        let before = match (gate.world().get(&manifest.id), manifest.dialect) {
-            (Some(object), Some(dialect)) => admit::charge(dialect, object, gate.world()),
-            _ => MilliCpu::ZERO,
-        };
-        let verdict = gate.judge(manifest);
-        tried.push(Tried { verdict, before });
-    }
-    let quotas = view::of(snapshot, None)?;
-    let then: Vec<Then<'_>> = quotas
-        .iter()
-        .filter_map(|quota| then(quota, &tried))
-        .collect();
-    let text = if matches!(format, Format::Json | Format::Yaml) {
-        structured(&document(&tried, &then), format)
-    } else {
-        tables(&tried, &then)?
-    };
-    let fits = tried.iter().all(|tried| tried.verdict.is_admitted());
-    let found = if fits {
-        Outcome::Fine
-    } else {
+    let trial = Trial::of(snapshot, manifests, namespace)?;
+    let text = print::trial(&trial, snapshot, format)?;
+    let found = if trial.tried.iter().any(|tried| tried.fits() == Some(false)) {
         Outcome::Negative
+    } else {
+        Outcome::Fine
     };
     exit::told(found, out(&text))
 }
 
-/// A quota that counts one of them.
-fn then<'a>(quota: &'a Quota, tried: &[Tried]) -> Option<Then<'a>> {
-    let mut counted = tried
-        .iter()
-        .filter(|tried| quota.scope.contains(tried.namespace()))
-        .peekable();
-    counted.peek()?;
-    let account = quota.account.as_ref().ok()?;
-    let used = account.book.usage();
-    Some(Then {
-        quota,
-        hard: account.hard,
-        used,
-        after: counted.fold(used, |sum, tried| sum.plus(tried.rise())),
+/// What is said of a kind that no webhook hears of. Misspelt kinds and those of Ververica Platform are errors of the input before this.
+fn not_judged(manifest: &Manifest) -> Option<String> {
+    manifest.dialect.is_none().then(|| {
+        format!(
+            "{} is not judged: its kind ({}) never reaches the gate",
+            manifest.id, manifest.api_version
+        )
     })
 }
 
-fn tables(tried: &[Tried], then: &[Then<'_>]) -> Result<String, Failure> {
-    let mut text = Vec::new();
-    let rows: Vec<Vec<String>> = tried
-        .iter()
-        .map(|tried| {
-            let verdict = &tried.verdict;
-            let word = if verdict.is_admitted() {
-                "fits"
-            } else {
-                "refused"
+impl Trial {
+    fn of(snapshot: &Snapshot, manifests: &[Manifest], namespace: &str) -> Result<Self, Failure> {
+        let mut gate = view::gate(snapshot, namespace)?;
+        let mut stored: Vec<Document> = Vec::new();
+        for document in snapshot.documents() {
+            let id = gate.manifest(&document)?.id;
+            if manifests.iter().any(|manifest| manifest.id == id) {
+                stored.push(document);
+            }
+        }
+        gate.stored(&stored)?;
+        let quotas = view::of(snapshot, None)?;
+        let mut rest = Rest::of(snapshot, &quotas, &gate)?;
+        let mut tried = Vec::new();
+        for manifest in manifests {
+            let old = gate.world().get(&manifest.id).cloned();
+            let before = match (&old, manifest.dialect) {
+                (Some(object), Some(dialect)) => admit::charge(dialect, object, gate.world()),
+                _ => MilliCpu::ZERO,
             };
-            vec![
-                word.to_owned(),
-                verdict.id.to_string(),
-                tried.before.to_string(),
-                verdict.charge.to_string(),
-            ]
-        })
-        .collect();
-    table::write(
-        &mut text,
-        &["VERDICT", "OBJECT", "CPU NOW", "CPU THEN"],
-        &rows,
-    )?;
-    for tried in tried {
-        if let Some(refused) = &tried.verdict.refused {
-            writeln!(text, "{}: {}", tried.verdict.id, refused.message)?;
+            let mut verdict = gate.judge(manifest);
+            if let Some(dialect) = manifest.dialect {
+                let was_admitted = verdict.is_admitted();
+                rest.settle(dialect, old.as_deref(), &mut verdict, &gate);
+                if was_admitted && !verdict.is_admitted() {
+                    take_back(&mut gate, &manifest.id, dialect, old.as_deref())?;
+                }
+            }
+            tried.push(Tried { verdict, before });
         }
-        for warning in &tried.verdict.warnings {
-            writeln!(text, "{}: warning: {warning}", tried.verdict.id)?;
-        }
+        Ok(Self { tried, quotas })
     }
-    let rows: Vec<Vec<String>> = then
-        .iter()
-        .map(|then| {
-            vec![
-                name(&then.quota.key),
-                then.hard.to_string(),
-                then.used.to_string(),
-                then.after.to_string(),
-                then.missing().to_string(),
-            ]
-        })
-        .collect();
-    writeln!(text)?;
-    if rows.is_empty() {
-        writeln!(text, "No quota counts any of these.")?;
-    } else {
-        table::write(
-            &mut text,
-            &["QUOTA", "LIMIT", "IN USE", "WITH ALL OF THESE", "MISSING"],
-            &rows,
-        )?;
-    }
-    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-fn document(tried: &[Tried], then: &[Then<'_>]) -> Value {
-    let objects: Vec<Value> = tried
-        .iter()
-        .map(|tried| {
-            let verdict = &tried.verdict;
-            let refused = verdict.refused.as_ref();
-            json!({
-                "kind": verdict.id.kind, "namespace": verdict.id.namespace, "name": verdict.id.name,
-                "operation": verdict.verb.word(), "fits": verdict.is_admitted(),
-                "chargeBeforeMilli": tried.before.0, "chargeMilli": verdict.charge.0,
-                "rule": refused.map(|refused| refused.rule),
-                "message": refused.map(|refused| refused.message.as_str()),
-                "warnings": verdict.warnings,
-            })
-        })
-        .collect();
-    let quotas: Vec<Value> = then
-        .iter()
-        .map(|then| {
-            let mut element = identity(&then.quota.key);
-            if let Some(map) = element.as_object_mut() {
-                map.insert("hardMilli".to_owned(), json!(then.hard.0));
-                map.insert("usedMilli".to_owned(), json!(then.used.0));
-                map.insert("thenMilli".to_owned(), json!(then.after.0));
-                map.insert("missingMilli".to_owned(), json!(then.missing().0));
-            }
-            element
-        })
-        .collect();
-    json!({"objects": objects, "quotas": quotas})
+/// Puts the gate back to before an object that it has admitted.
+fn take_back(
+    gate: &mut Gate,
+    id: &ObjectId,
+    dialect: &'static dyn Dialect,
+    old: Option<&Value>,
+) -> Result<(), Failure> {
+    gate.delete(id, dialect);
+    match old {
+        Some(old) => gate.stored(&[Document {
+            file: "the cluster".into(),
+            root: Node::from(old),
+        }]),
+        None => Ok(()),
+    }
 }
+
+#[cfg(test)]
+mod tests;

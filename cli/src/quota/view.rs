@@ -11,6 +11,9 @@ use sluice_policy::ledger::account::cluster_scope;
 use sluice_policy::ledger::{Account, CHARGE_FN, QuotaKey, Scope};
 use sluice_policy::{MilliCpu, admit};
 
+/// Who asks, in the gate's eyes.
+pub(super) const USER: &str = "sluice-quota";
+
 /// Whoever holds CPU.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Holder {
@@ -74,7 +77,7 @@ impl Quota {
 
 /// The gate in front of what was read.
 pub(super) fn gate(snapshot: &Snapshot, namespace: &str) -> Result<Gate, Failure> {
-    let mut gate = Gate::new(namespace, "sluice-quota", Knowledge::Full);
+    let mut gate = Gate::new(namespace, USER, Knowledge::Full);
     gate.exists(&snapshot.documents())?;
     Ok(gate)
 }
@@ -122,7 +125,8 @@ pub(super) fn of(snapshot: &Snapshot, namespace: Option<&str>) -> Result<Vec<Quo
     Ok(quotas)
 }
 
-fn quota(manifest: &Manifest) -> Option<Quota> {
+/// A quota, if this is one; without holders.
+pub(super) fn quota(manifest: &Manifest) -> Option<Quota> {
     let id = &manifest.id;
     if id.group != sluice_api::GROUP {
         return None;

@@ -12,11 +12,13 @@
 
 mod emergency;
 mod quotas;
+mod rights;
 mod running;
 mod stored;
 mod wellness;
 
 use anyhow::{Result, ensure};
+use serde_json::{Value, json};
 use sluice_tests::{Gate, Kubectl, sluice_binary};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -98,6 +100,19 @@ impl Stage {
         assert_eq!(said.code, 0, "{}{}", said.out, said.err);
     }
 
+    /// A kubeconfig of whoever the ServiceAccount `default` of a namespace is; without bindings he may do nothing.
+    fn somebody(&self, namespace: &str) -> String {
+        let kubectl = self.gate.kubectl().in_namespace(namespace);
+        let made = kubectl.run(&["create", "token", "default"]).unwrap();
+        let token = made.admitted().unwrap().stdout;
+        let text = std::fs::read_to_string(self.gate.kubeconfig()).unwrap();
+        let mut config: Value = serde_saphyr::from_str(&text).unwrap();
+        for user in config["users"].as_array_mut().unwrap() {
+            user["user"] = json!({"token": token.trim()});
+        }
+        self.file(&format!("somebody-{namespace}.yaml"), &config.to_string())
+    }
+
     fn file(&self, name: &str, text: &str) -> String {
         let path = self.gate.scratch().join(name);
         std::fs::write(&path, text).unwrap();
@@ -131,11 +146,12 @@ fn quotas_are_shown_broken_things_are_named_and_the_cluster_is_given_back() {
         sluice: sluice_binary().unwrap(),
     };
     let kubectl = stage.gate.kubectl().in_namespace("team-a");
-    let steps: [(&str, Step); 15] = [
+    let steps: [(&str, Step); 17] = [
         ("wellness", wellness::all_is_well),
         ("quotas", quotas::are_shown),
         ("quotas that are shared", quotas::are_shared),
         ("quotas tried first", quotas::are_tried_first),
+        ("quotas seen by a team", rights::of_a_team),
         ("quotas watched", quotas::are_watched),
         ("CRDs", stored::crds),
         ("registrations", stored::registrations),
@@ -143,6 +159,10 @@ fn quotas_are_shown_broken_things_are_named_and_the_cluster_is_given_back() {
         ("guards", stored::guards),
         ("the backstop", stored::backstop),
         ("a controller that hangs", running::a_controller_that_hangs),
+        (
+            "a controller that keeps the ledger only",
+            running::a_controller_that_keeps_the_ledger_only,
+        ),
         ("a webhook that hangs", running::a_webhook_that_hangs),
         ("emergency", emergency::gives_the_cluster_back),
         ("emergency by hand", emergency::works_by_hand),

@@ -1,4 +1,4 @@
-//! What runs is broken: a controller and a webhook that hang, a Lease that is gone.
+//! What runs is broken: a controller and a webhook that hang, a Lease that is gone; or it does less than one may think.
 
 use super::{SOON, Stage};
 use nix::sys::signal::Signal;
@@ -57,4 +57,40 @@ pub fn a_webhook_that_hangs(stage: &Stage, _: &Kubectl) {
     stage.complains("nobody answers at 127.0.0.1:", "sluice emergency open");
     signal(stage, "webhook", Signal::SIGCONT);
     stage.recovers();
+}
+
+/// Nothing is wrong with it; whoever wonders why nothing runs is told.
+pub fn a_controller_that_keeps_the_ledger_only(stage: &Stage, kubectl: &Kubectl) {
+    let kubectl = kubectl.in_namespace("sluice-system");
+    // As the chart makes it with controller.placement=deployment; without a node none of it runs.
+    let deployment = "{apiVersion: apps/v1, kind: Deployment, metadata: {name: sluice-controller}, spec: {replicas: 0, selector: {matchLabels: {a: b}}, \
+                      template: {metadata: {labels: {a: b}}, spec: {containers: [{name: controller, image: sluice, args: [controller, --ledger-only]}]}}}}";
+    kubectl.apply(deployment).unwrap().admitted().unwrap();
+    let said = stage.sluice("doctor --only controller");
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    assert!(
+        said.out.contains("note     controller    controller-"),
+        "{}",
+        said.out
+    );
+    let note = " leads, and keeps the quota ledger only (--ledger-only of Deployment \
+                sluice-system/sluice-controller): quotas are counted, but no SessionCluster, SessionJob or Deployment of sluice.dev is run, and \
+                their status stays empty\n";
+    assert!(said.out.contains(note), "{}", said.out);
+    assert!(
+        said.out.contains(
+            "remedy:       nothing, where only other operators run Flink; else helm upgrade with controller.ledgerOnly=false"
+        ),
+        "{}",
+        said.out
+    );
+    let said = stage.sluice("doctor -o json --only controller");
+    assert!(said.out.contains("\"verdict\": \"note\""), "{}", said.out);
+    kubectl
+        .run(&["delete", "deployment", "sluice-controller"])
+        .unwrap()
+        .admitted()
+        .unwrap();
+    let said = stage.sluice("doctor --only controller");
+    assert!(said.out.contains("ok       controller"), "{}", said.out);
 }

@@ -1,7 +1,7 @@
 //! What `doctor` says of an installation that is well, and of a cluster where there is none.
 
 use super::Stage;
-use serde_json::{Value, json};
+use serde_json::Value;
 use sluice_tests::Kubectl;
 
 pub fn all_is_well(stage: &Stage, _: &Kubectl) {
@@ -58,31 +58,17 @@ pub fn all_is_well(stage: &Stage, _: &Kubectl) {
     );
     assert_eq!(stage.sluice("doctor --context other").code, 2);
     // Who may not install is told so before.
-    let who = stage.file("nobody.yaml", &{
-        let token = stage
-            .gate
-            .kubectl()
-            .in_namespace("default")
-            .run(&["create", "token", "default"])
-            .unwrap()
-            .admitted()
-            .unwrap()
-            .stdout;
-        let text = std::fs::read_to_string(stage.gate.kubeconfig()).unwrap();
-        let mut config: Value = serde_saphyr::from_str(&text).unwrap();
-        for user in config["users"].as_array_mut().unwrap() {
-            user["user"] = json!({"token": token.trim()});
-        }
-        config.to_string()
-    });
+    let who = stage.somebody("default");
     let said = stage.sluice(&format!("doctor --pre --kubeconfig {who}"));
     assert_eq!(said.code, 1, "{}{}", said.out, said.err);
-    assert!(
-        said.out
-            .contains("you may not create namespaces, customresourcedefinitions"),
-        "{}",
-        said.out
-    );
+    for lacking in [
+        "you may not create namespaces, clusterroles, clusterrolebindings, ",
+        ", customresourcedefinitions, ",
+        ", validatingadmissionpolicybindings, ",
+        "; nor, in namespace sluice-system, poddisruptionbudgets, serviceaccounts, secrets, roles, rolebindings, services, deployments, leases\n",
+    ] {
+        assert!(said.out.contains(lacking), "{lacking}: {}", said.out);
+    }
     // What may not be read is not well.
     let said = stage.sluice(&format!("doctor -o json --kubeconfig {who}"));
     let all: Value = serde_json::from_str(&said.out).unwrap();

@@ -4,9 +4,10 @@ use super::sections::{self, DEPLOYMENT, OTHERS};
 use crate::charge::Workload;
 use crate::dialect::own::at::At;
 use crate::dialect::own::check::{self, Judge, Unknown};
-use crate::dialect::{Class, Dialect, KindInfo, Scope};
+use crate::dialect::own::tables;
+use crate::dialect::{Class, Dialect, KindInfo, Scope, deployment};
 use crate::draft::Draft;
-use crate::finding::{Cause, Findings};
+use crate::finding::{Cause, CauseReason, Findings};
 use crate::path::FieldPath;
 use crate::review::Review;
 use crate::rule::Rule;
@@ -78,7 +79,18 @@ impl Dialect for Defaults {
             super::belongs_in_environment(&at.key(sections::NAMESPACES), &mut judge);
             return;
         }
-        if let Some(own) = sections::of_deployments(spec) {
+        if let Some(mut own) = sections::of_deployments(spec) {
+            let mut judge = Judge {
+                // What is misspelt further down in a Deployment's settings breaks the same rule.
+                rules: &deployment::RULES,
+                unknown: Unknown::Refuse,
+                findings,
+            };
+            if strangers(&own, &at, &mut judge) > 0
+                && let Some(own) = own.to_mut().as_object_mut()
+            {
+                own.retain(|key, _| is_deployments(key));
+            }
             sections::judge(DEPLOYMENT, &own, &at, findings);
         }
         for section in OTHERS {
@@ -91,4 +103,36 @@ impl Dialect for Defaults {
     fn workload(&self, _object: &Value, _world: &dyn World) -> Result<Workload, Vec<Cause>> {
         Ok(Workload::FREE)
     }
+}
+
+/// Whether a Deployment has this field.
+fn is_deployments(key: &str) -> bool {
+    tables::DEPLOYMENT
+        .iter()
+        .any(|field| field.name == key || field.alias == Some(key))
+}
+
+/// Refuses what neither a section nor a field of Deployment is, and counts it. What may stand here is more than what a Deployment has.
+fn strangers(own: &Value, at: &At<'_>, judge: &mut Judge<'_>) -> usize {
+    let fields = tables::DEPLOYMENT.iter().map(|field| field.name);
+    let names: Vec<&str> = fields.chain(OTHERS).collect();
+    let mut count = 0;
+    for (key, value) in own.as_object().into_iter().flatten() {
+        if value.is_null() || is_deployments(key) {
+            continue;
+        }
+        count += 1;
+        if key.eq_ignore_ascii_case(DEPLOYMENT) {
+            judge.refuse(
+                judge.rules.field,
+                &at.key(key),
+                CauseReason::NotSupported,
+                "unknown field; only an Environment has this section. Here the fields of a Deployment (state, template and the others) \
+                 stand directly in the spec: move what is in it one level up",
+            );
+        } else {
+            check::unknown_field(key, &names, at, judge);
+        }
+    }
+    count
 }

@@ -34,7 +34,15 @@ fn partial_specs_are_defaults() {
 
 #[rstest]
 #[case(json!({"templat": {}}), "spec.templat: unknown field; the fields here are state, deploymentTargetName, deploymentTargetId, sessionClusterName, \
-    restoreStrategy, upgradeStrategy, maxSavepointCreationAttempts, maxJobCreationAttempts, restartNonce, template [deployment/field]")]
+    restoreStrategy, upgradeStrategy, maxSavepointCreationAttempts, maxJobCreationAttempts, restartNonce, template, sessionCluster, sessionJob, \
+    flinkDeployment, flinkSessionJob, flinkApplication [deployment/field]")]
+#[case(json!({"sessionClusters": {}}), "spec.sessionClusters: unknown field; the fields here are state, deploymentTargetName, deploymentTargetId, \
+    sessionClusterName, restoreStrategy, upgradeStrategy, maxSavepointCreationAttempts, maxJobCreationAttempts, restartNonce, template, sessionCluster, \
+    sessionJob, flinkDeployment, flinkSessionJob, flinkApplication [deployment/field]")]
+#[case(json!({"sessioncluster": {}, "state": "RUNNING"}), "spec.sessioncluster: unknown field; write sessionCluster [deployment/field]")]
+#[case(json!({"Template": {}, "sessionCluster": {}}), "spec.Template: unknown field; write template [deployment/field]")]
+#[case(json!({"deployment": {"state": "RUNNING"}}), "spec.deployment: unknown field; only an Environment has this section. Here the fields of a \
+    Deployment (state, template and the others) stand directly in the spec: move what is in it one level up [deployment/field]")]
 #[case(json!({"template": {"spec": {"Parallelism": 2}}}), "spec.template.spec.Parallelism: unknown field; write parallelism [deployment/field]")]
 #[case(json!({"sessionCluster": {"state": "ON"}}), "spec.sessionCluster.state: must be RUNNING or STOPPED, not \"ON\" [session-cluster/field]")]
 #[case(json!({"sessionCluster": []}), "spec.sessionCluster: must be a map, not a list; write any part of that kind's spec [config/field]")]

@@ -136,21 +136,20 @@ pub(crate) fn fields(value: &Value, fields: &'static [Field], at: &At<'_>, judge
         match known {
             Some(field) => self::value(entry, &field.shape, &at.key(key), judge),
             None if entry.is_null() => {}
-            None => unknown_field(key, fields, at, judge),
+            None => {
+                let names: Vec<_> = fields.iter().map(|field| field.name).collect();
+                unknown_field(key, &names, at, judge);
+            }
         }
     }
 }
 
-fn unknown_field(key: &str, fields: &'static [Field], at: &At<'_>, judge: &mut Judge<'_>) {
-    let near = fields
-        .iter()
-        .find(|field| field.name.eq_ignore_ascii_case(key))
-        .map(|field| field.name);
-    let advice = if let Some(name) = near {
-        format!("write {name}")
-    } else {
-        let names: Vec<_> = fields.iter().map(|field| field.name).collect();
-        format!("the fields here are {}", names.join(", "))
+/// Tells of a field that a map does not have, and which it has.
+pub(crate) fn unknown_field(key: &str, names: &[&str], at: &At<'_>, judge: &mut Judge<'_>) {
+    let near = names.iter().find(|name| name.eq_ignore_ascii_case(key));
+    let advice = match near {
+        Some(name) => format!("write {name}"),
+        None => format!("the fields here are {}", names.join(", ")),
     };
     match judge.unknown {
         Unknown::Warn => judge.findings.warn(format!(
