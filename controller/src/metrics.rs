@@ -232,9 +232,9 @@ impl Metrics {
         self.ledger_failures.inc();
     }
 
-    /// A hold was dropped.
-    pub fn expired(&self) {
-        self.holds_expired.inc();
+    /// So many holds were dropped.
+    pub fn expired(&self, holds: usize) {
+        self.holds_expired.inc_by(holds as u64);
     }
 
     /// Everything, as OpenMetrics text.

@@ -10,6 +10,8 @@ use sluice_policy::ledger::{
     confirm, reserve,
 };
 
+use sluice_policy::ledger::reserve::{ATTEMPTS_AT_ONE, ATTEMPTS_OF_ONE};
+
 const RESOURCE: &str = "sessionclusters.sluice.dev";
 
 fn hold(id: &str, base: u64, from: u64, to: u64) -> Hold {
@@ -288,6 +290,62 @@ fn a_full_list_asks_to_come_again() {
             .number(),
         429
     );
+}
+
+fn at_one(id: usize, name: &str, namespace: &str) -> Request {
+    let mut request = start(&id.to_string(), 1);
+    request.hold.object.name = name.into();
+    request.hold.object.namespace = namespace.into();
+    request
+}
+
+/// Found by tracing the code: a create that is refused behind us, sent in a loop, closed a quota to all.
+#[test]
+fn attempts_at_one_object_are_bounded_and_keep_nobody_else_out() {
+    let mut account = quota(10_000_000, 0);
+    let many: Vec<_> = (0..ATTEMPTS_AT_ONE + 20)
+        .map(|id| at_one(id, "loop", "team-a"))
+        .collect();
+    let round = reserve(&account, &many);
+    assert!(
+        round.outcomes[..ATTEMPTS_AT_ONE]
+            .iter()
+            .all(|it| *it == FITS)
+    );
+    for outcome in &round.outcomes[ATTEMPTS_AT_ONE..] {
+        assert_eq!(refusal(outcome).reason, Reason::AttemptsAtOne);
+    }
+    account.book = round.write.unwrap();
+    assert_eq!(account.book.pending.len(), ATTEMPTS_AT_ONE);
+    let others = [at_one(900, "other", "team-a"), many[0].clone()];
+    assert_eq!(
+        reserve(&account, &others).outcomes,
+        [FITS, FITS],
+        "another object, and one of them whose answer was lost"
+    );
+}
+
+#[test]
+fn one_namespace_leaves_room_for_others_in_a_quota_that_they_share() {
+    let mut account = quota(10_000_000, 0);
+    account.key = QuotaKey::Cluster { name: "all".into() };
+    let names: Vec<_> = (0..=ATTEMPTS_OF_ONE)
+        .map(|id| at_one(id, &format!("n-{id}"), "team-a"))
+        .collect();
+    let round = reserve(&account, &names);
+    let namespace = "team-a".to_owned();
+    assert_eq!(
+        refusal(&round.outcomes[ATTEMPTS_OF_ONE]).reason,
+        Reason::AttemptsOfOne { namespace }
+    );
+    account.book = round.write.unwrap();
+    assert_eq!(account.book.pending.len(), ATTEMPTS_OF_ONE);
+    let other = at_one(900, "n-0", "team-b");
+    assert_eq!(reserve(&account, &[other]).outcomes, [FITS]);
+    // A namespace's own quota is nobody else's.
+    account.key = quota(0, 0).key;
+    let last = &names[ATTEMPTS_OF_ONE..];
+    assert_eq!(reserve(&account, last).outcomes, [FITS]);
 }
 
 fn seen(revision: u64, charge: u64) -> Seen {

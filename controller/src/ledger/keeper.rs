@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sluice_api::quota::{ClusterCpuQuota, CpuQuota};
-use sluice_policy::ledger::{Inventory, QuotaKey, Scope};
+use sluice_policy::ledger::{Inventory, ObjectKey, QuotaKey, Scope};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep_until};
@@ -34,6 +34,8 @@ struct Known {
     not_before: Instant,
     /// How often it could not be counted since it was.
     failures: u32,
+    /// The last object of an undecided hold that was looked for.
+    looked_for: Option<ObjectKey>,
 }
 
 /// A look at a quota that is over.

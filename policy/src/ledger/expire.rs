@@ -12,6 +12,9 @@ use super::book::{Book, Hold, Revision};
 /// How long a hold may stay undecided: well over the 34 s that a request may take and the 7 s in etcd behind it.
 pub const UNDECIDED: Duration = Duration::from_secs(90);
 
+/// By when the leader has looked at an undecided hold: it looks every few seconds, and at many at a time.
+pub const LOOKED_AT_WITHIN: Duration = Duration::from_secs(110);
+
 /// What a quorum read of the hold's object by namespace and name found.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Found {

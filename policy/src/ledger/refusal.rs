@@ -1,7 +1,8 @@
 //! Why an increase does not get its hold, with exact figures, and the text for it.
 
 use super::account::QuotaKey;
-use super::reserve::Ask;
+use super::expire::LOOKED_AT_WITHIN;
+use super::reserve::{ATTEMPTS_AT_ONE, ATTEMPTS_OF_ONE, Ask};
 use crate::finding::Code;
 use crate::quantity::MilliCpu;
 use crate::rule::{Family, Rule};
@@ -30,6 +31,13 @@ pub enum Reason {
     HoldsInTheWay,
     /// The list of holds is full.
     TooManyPending,
+    /// As many earlier attempts at this very object are undecided as there may be.
+    AttemptsAtOne,
+    /// As many attempts of this namespace are undecided as one namespace may have in a quota that it shares with others.
+    AttemptsOfOne {
+        /// Which.
+        namespace: String,
+    },
     /// The controller has not counted this quota yet.
     NotInitialised,
     /// Another version of Sluice counted it.
@@ -159,6 +167,12 @@ impl Refusal {
                 "{head}; {free} of {hard} are free ({used} in use, {reserved} reserved for requests in flight). \
                  Try again in a moment."
             ),
+            // Coming again in a moment is what has led here.
+            Reason::AttemptsAtOne | Reason::AttemptsOfOne { .. } => format!(
+                "{head}, but {}. Nothing was changed. {}",
+                self.obstacle(),
+                self.way_out()
+            ),
             _ => format!(
                 "{head}, but {}. Nothing was changed; try again in a moment. {}",
                 self.obstacle(),
@@ -171,6 +185,13 @@ impl Refusal {
         match &self.reason {
             Reason::OverLimit | Reason::HoldsInTheWay => "the limit is reached".to_owned(),
             Reason::TooManyPending => "too many requests to this quota are in flight".to_owned(),
+            Reason::AttemptsAtOne => format!(
+                "{ATTEMPTS_AT_ONE} earlier attempts at it were admitted here and are not stored, or not seen yet"
+            ),
+            Reason::AttemptsOfOne { namespace } => format!(
+                "{ATTEMPTS_OF_ONE} requests of namespace \"{namespace}\", a quarter of all that this quota keeps, were admitted here and are \
+                 not stored, or not seen yet"
+            ),
             Reason::NotInitialised => "the quota has not been counted yet".to_owned(),
             Reason::OtherChargeFunction { found } => {
                 format!(
@@ -189,15 +210,31 @@ impl Refusal {
         }
     }
 
-    fn way_out(&self) -> &'static str {
-        match self.reason {
+    fn way_out(&self) -> String {
+        let way = match self.reason {
             Reason::Unreadable(_) => "If this lasts, correct the quota.",
             Reason::Contended => "If this lasts, look at the load of the API server.",
             Reason::Unreachable(_) => {
                 "If this lasts, look at the load of the API server, and whether Sluice's webhook may get quotas and update their status."
             }
-            _ => "If this lasts, see whether Sluice's controller runs.",
-        }
+            Reason::TooManyPending => {
+                "If this lasts, the quota's status.pending names who asks: something refuses those requests after Sluice (a ResourceQuota, \
+                 another webhook), or Sluice's controller does not run."
+            }
+            Reason::AttemptsAtOne | Reason::AttemptsOfOne { .. } => {
+                return format!(
+                    "Sluice's controller looks at each within {} seconds. See what refuses them after Sluice (a ResourceQuota, another webhook), \
+                     then send it again; if nothing does, see whether that controller runs.",
+                    LOOKED_AT_WITHIN.as_secs()
+                );
+            }
+            Reason::OverLimit
+            | Reason::HoldsInTheWay
+            | Reason::NotInitialised
+            | Reason::OtherChargeFunction { .. }
+            | Reason::SpecNotObserved => "If this lasts, see whether Sluice's controller runs.",
+        };
+        way.to_owned()
     }
 }
 
@@ -273,7 +310,19 @@ mod tests {
             (
                 Reason::TooManyPending,
                 "too many requests",
-                "controller runs",
+                "status.pending names who asks: something refuses those requests after Sluice",
+            ),
+            (
+                Reason::AttemptsAtOne,
+                "starting sessioncluster \"analytics\" needs 82 CPU, but 8 earlier attempts at it were admitted here",
+                "looks at each within 110 seconds. See what refuses them after Sluice",
+            ),
+            (
+                Reason::AttemptsOfOne {
+                    namespace: "team-b".into(),
+                },
+                "256 requests of namespace \"team-b\", a quarter of",
+                "See what refuses them after Sluice (a ResourceQuota,",
             ),
             (
                 Reason::Unreadable("spec.hard.cpu is x".into()),

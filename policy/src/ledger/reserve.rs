@@ -6,10 +6,21 @@
 use sluice_api::quota::{MAX_PENDING, OnGrowth};
 
 use super::CHARGE_FN;
-use super::account::Account;
-use super::book::{Book, Hold};
+use super::account::{Account, QuotaKey};
+use super::book::{Book, Hold, ObjectKey};
 use super::refusal::{Figures, Reason, Refusal};
 use super::usage::Tally;
+
+/// Most undecided attempts at one object in a quota. Each takes a line of the list that all its namespaces share, though their CPU counts
+/// once, and one whose write is refused behind us stays for [`super::expire::UNDECIDED`]: whoever repeats such a request would fill the
+/// list by himself. An object that is stored is counted anew within a second, and an API server that meets conflicts sends
+/// one request five times, so nobody else comes to as many.
+pub const ATTEMPTS_AT_ONE: usize = 8;
+
+/// Most undecided attempts of one namespace in a `ClusterCpuQuota`: the others' starts must not end with the names that one of them tries.
+/// A quarter is more than an API server stores in a namespace between two counts, and leaves room for all others where two of
+/// them have theirs full.
+pub const ATTEMPTS_OF_ONE: usize = MAX_PENDING / 4;
 
 /// Whether a workload is asked to run, or runs and is asked to grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -122,6 +133,24 @@ fn closed(account: &Account) -> Option<Reason> {
     }
 }
 
+/// Why one more hold for this object finds no place in the list. The narrowest reason first: it names who has to do something.
+fn crowded(account: &Account, book: &Book, object: &ObjectKey) -> Option<Reason> {
+    let most = |is_meant: &dyn Fn(&ObjectKey) -> bool, limit| {
+        let holds = book.pending.iter().filter(|hold| is_meant(&hold.object));
+        holds.count() >= limit
+    };
+    let shared = matches!(account.key, QuotaKey::Cluster { .. });
+    if most(&|of| of == object, ATTEMPTS_AT_ONE) {
+        Some(Reason::AttemptsAtOne)
+    } else if shared && most(&|of| of.namespace == object.namespace, ATTEMPTS_OF_ONE) {
+        Some(Reason::AttemptsOfOne {
+            namespace: object.namespace.clone(),
+        })
+    } else {
+        (book.pending.len() >= MAX_PENDING).then_some(Reason::TooManyPending)
+    }
+}
+
 fn one(account: &Account, book: &mut Book, tally: &mut Tally, request: &Request) -> Outcome {
     let hold = &request.hold;
     if hold.to <= hold.from {
@@ -146,8 +175,8 @@ fn one(account: &Account, book: &mut Book, tally: &mut Tally, request: &Request)
     if let Some(reason) = closed(account) {
         return Outcome::Refused(refusal(reason, tally));
     }
-    if book.pending.len() >= MAX_PENDING {
-        return Outcome::Refused(refusal(Reason::TooManyPending, tally));
+    if let Some(reason) = crowded(account, book, &hold.object) {
+        return Outcome::Refused(refusal(reason, tally));
     }
     let confirmed = account.book.confirmed;
     let over = if confirmed.plus(tally.with(hold)) <= account.hard {

@@ -161,6 +161,7 @@ impl Keeper<'_> {
                 due: None,
                 not_before: now,
                 failures: 0,
+                looked_for: None,
             });
         known.take(copy);
         known.due = earlier(known.due, due);
