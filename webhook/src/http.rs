@@ -12,7 +12,7 @@ use crate::review::room::{Full, Room, Share};
 use crate::review::rules::{self, MALFORMED, SLOW, TOO_LARGE};
 use crate::review::uid::LONGEST;
 use crate::review::{Limits, Parsed, Received, Reply, Subject};
-use crate::telemetry::{Seen, Traces};
+use crate::telemetry::{self, Seen, Traces};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
@@ -30,6 +30,9 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// No request is worked on for longer, whatever the caller grants: the API server's own maximum.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Characters of a content type. `application/json` is the only one that is read, with a parameter or two.
+const LONGEST_TYPE: usize = 128;
 
 /// The answer must travel back.
 const TRAVEL: Duration = Duration::from_millis(100);
@@ -78,19 +81,17 @@ impl Service {
             .min(LONGEST_TIMEOUT);
         let began = Instant::now();
         let due = began + timeout.saturating_sub(TRAVEL);
-        let (parts, body) = request.into_parts();
-        let header = |name| {
-            parts
-                .headers
-                .get(name)
-                .map(|value: &HeaderValue| value.to_str().unwrap_or("?"))
+        // All else that came with the head goes now: as long as a body may take, a crowd of long heads would fill the memory.
+        let (said, body) = {
+            let (parts, body) = request.into_parts();
+            (Said::of(&parts.headers, self.traces.is_some()), body)
         };
-        let announced = header(CONTENT_LENGTH).and_then(|length| length.parse().ok());
+        let announced = said.length;
         let received = receive(body, announced, self.limits, &self.room, due).await;
         let arrived = Instant::now();
         match received {
             Received::Whole { bytes, share } => {
-                self.judge(endpoint, &parts.headers, bytes, share, due, arrived)
+                self.judge(endpoint, &said, bytes, share, due, arrived)
                     .await
             }
             Received::TooLarge { uid } => {
@@ -127,16 +128,13 @@ impl Service {
     async fn judge(
         &self,
         endpoint: Endpoint,
-        headers: &HeaderMap,
+        said: &Said,
         bytes: Bytes,
         mut share: Share,
         due: Instant,
         arrived: Instant,
     ) -> Response<Body> {
-        let content_type = headers
-            .get(CONTENT_TYPE)
-            .map(|value| value.to_str().unwrap_or("?"));
-        let mut request = match parse(content_type, &bytes) {
+        let mut request = match parse(said.content_type.as_deref(), &bytes) {
             Parsed::Request(request) => request.into_owned(),
             Parsed::Refused { uid, refusal } => {
                 return self.refuse(endpoint, Some(uid), &refusal, arrived);
@@ -200,7 +198,7 @@ impl Service {
         self.metrics.answered(&answered);
         if let Some(traces) = &self.traces {
             let seen = Seen {
-                headers,
+                headers: &said.parents,
                 uid: &request.uid,
                 namespace: &request.namespace,
                 name: &request.name,
@@ -259,6 +257,30 @@ impl Service {
             Kept::default()
         });
         respond(encoded, kept, None)
+    }
+}
+
+/// What is kept of a request's head.
+struct Said {
+    content_type: Option<String>,
+    length: Option<usize>,
+    /// Only where spans are told.
+    parents: HeaderMap,
+}
+
+impl Said {
+    fn of(headers: &HeaderMap, traced: bool) -> Self {
+        let text = |name| {
+            let value: Option<&HeaderValue> = headers.get(name);
+            value.map(|value| value.to_str().unwrap_or("?"))
+        };
+        Self {
+            content_type: text(CONTENT_TYPE).map(|said| said.chars().take(LONGEST_TYPE).collect()),
+            length: text(CONTENT_LENGTH).and_then(|length| length.parse().ok()),
+            parents: traced
+                .then(|| telemetry::parents(headers))
+                .unwrap_or_default(),
+        }
     }
 }
 

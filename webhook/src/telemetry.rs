@@ -6,7 +6,7 @@
 
 use crate::gate::Verb;
 use crate::metrics::Answered;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderValue};
 use opentelemetry::propagation::{Extractor, TextMapPropagator};
 use opentelemetry::trace::{Span, SpanKind, Tracer, TracerProvider};
 use opentelemetry::{Context, KeyValue};
@@ -72,6 +72,20 @@ pub struct Seen<'a> {
     pub name: &'a str,
     /// Whether nothing will be stored.
     pub dry_run: bool,
+}
+
+/// The headers that may name a parent, and no others: copied, since what they came with would be kept along.
+pub fn parents(headers: &HeaderMap) -> HeaderMap {
+    let mut kept = HeaderMap::new();
+    for name in ["traceparent", "tracestate"] {
+        let value = headers.get(name);
+        let value = value.filter(|value| value.len() <= LONGEST_PARENT);
+        let copied = value.and_then(|value| HeaderValue::from_bytes(value.as_bytes()).ok());
+        if let Some(copied) = copied {
+            kept.insert(name, copied);
+        }
+    }
+    kept
 }
 
 impl Traces {
@@ -237,7 +251,6 @@ impl HttpClient for Client {
 mod tests {
     use super::*;
     use crate::gate::Endpoint;
-    use axum::http::HeaderValue;
     use opentelemetry_sdk::error::OTelSdkResult;
     use opentelemetry_sdk::trace::SpanData;
     use std::sync::Mutex;

@@ -1,6 +1,6 @@
 //! Crowds of reviews, and everybody else meanwhile: who waits for the ledger keeps no room, who waits for room keeps no connection, and
 //! objects are read a few at a time.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a test's own failures
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // a test's own failures
 
 #[path = "support/server.rs"]
 mod server;
@@ -218,4 +218,84 @@ async fn long_bodies_that_wait_for_room_stop_no_other_on_their_connection() {
     for one in crowd {
         one.abort();
     }
+}
+
+/// A head with a header whose buffer is seen to go, and a body of which nothing ever comes.
+fn stalled(buffer: Arc<()>) -> Request<Body> {
+    struct Buffer(Vec<u8>, #[allow(dead_code)] Arc<()>);
+    impl AsRef<[u8]> for Buffer {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+    let long = Bytes::from_owner(Buffer(vec![b'x'; 8 << 10], buffer));
+    let head = Request::post("/validate?timeout=30s").header("content-length", "100");
+    let value = axum::http::HeaderValue::from_maybe_shared(long.clone()).unwrap();
+    let json = Bytes::from_static(b"application/json");
+    let json = axum::http::HeaderValue::from_maybe_shared(json).unwrap();
+    let never = futures::stream::pending::<Result<Bytes, std::convert::Infallible>>();
+    head.header("x-long", value)
+        .header("content-type", json)
+        .body(Body::from_stream(never))
+        .unwrap()
+}
+
+/// Found by tracing the code: six connections full of such requests took all of the memory.
+#[tokio::test(start_paused = true)]
+async fn a_head_is_gone_while_its_body_is_waited_for() {
+    let (service, _) = service_with(
+        Limits::default(),
+        Arc::new(Silent),
+        Arc::new(GivenObjects::default()),
+    );
+    let buffer = Arc::new(());
+    let waiting = tokio::spawn(service.router().oneshot(stalled(Arc::clone(&buffer))));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!waiting.is_finished());
+    assert_eq!(Arc::strong_count(&buffer), 1, "the head is kept");
+}
+
+/// Found by tracing the code: nothing bounded them all together.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_that_stand_still_make_room_for_others() {
+    let limits = Limits {
+        room: Size {
+            turns: 8,
+            ..Size::default()
+        },
+        ..Limits::default()
+    };
+    let running = start_within(limits, Patience::default()).await;
+    let stream = running.connect(&["h2"]).await.unwrap();
+    let (crowd, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+    tokio::spawn(connection);
+    let (answered, mut answers) = tokio::sync::mpsc::unbounded_channel();
+    for _ in 0..40 {
+        let (mut crowd, answered) = (crowd.clone(), answered.clone());
+        let never = futures::stream::pending::<Result<_, std::convert::Infallible>>();
+        let body = http_body_util::StreamBody::new(never);
+        let request = Request::post("https://127.0.0.1/validate?timeout=30s")
+            .header("content-type", "application/json")
+            .header("content-length", "1000")
+            .body(http_body_util::combinators::BoxBody::<Bytes, _>::new(body))
+            .unwrap();
+        tokio::spawn(async move {
+            let response = crowd.send_request(request).await.unwrap();
+            let bytes = response.into_body().collect().await.unwrap().to_bytes();
+            answered.send(bytes).unwrap();
+        });
+    }
+    // Eight stand still for as long as nobody needs their turns.
+    for _ in 0..32 {
+        let answer = tokio::time::timeout(server::SOON, answers.recv()).await;
+        let answer = answer.expect("they keep their turns").unwrap();
+        let answer: Value = serde_json::from_slice(&answer).unwrap();
+        let message = answer["response"]["status"]["message"].as_str().unwrap();
+        assert!(message.ends_with("[request/slow]"), "{message}");
+    }
+    let other = tokio::time::timeout(Duration::from_secs(5), running.answers(None)).await;
+    assert!(other.expect("in time"), "nobody else is served");
 }

@@ -1,7 +1,7 @@
 //! Reads a body off a connection, within a size, a time and the room that there is. Of a body that is too large, or comes when there is no
 //! room, only the uid is kept.
 
-use super::room::{BEGINNING, Room, Share, Size};
+use super::room::{BEGINNING, Room, Share, Size, Turn};
 use super::uid::UidFinder;
 use axum::body::{Body, Bytes};
 use http_body_util::BodyExt;
@@ -29,6 +29,9 @@ impl Default for Limits {
         }
     }
 }
+
+/// Of a request that does not even get a turn only what has arrived with its head is looked at, for the uid.
+const GLANCE: Duration = Duration::from_millis(20);
 
 /// What arrived.
 #[derive(Debug)]
@@ -70,19 +73,31 @@ pub async fn receive(
     room: &Room,
     deadline: Instant,
 ) -> Received {
+    let turn = room.turn(halfway(deadline)).await.ok();
     let mut reader = Reader {
         body,
         finder: UidFinder::default(),
-        deadline,
+        deadline: match &turn {
+            Some(_) => deadline,
+            None => deadline.min(Instant::now() + GLANCE),
+        },
         limits,
+        room,
+        turn,
     };
+    if reader.turn.is_none() {
+        return match reader.pass_over(&[], Why::Crowded).await {
+            Received::Slow { uid } => Received::Crowded { uid },
+            other => other,
+        };
+    }
     if announced.is_some_and(|length| length > limits.keep) {
         return reader.pass_over(&[], Why::TooLarge).await;
     }
     let Ok(share) = room.take(announced, halfway(deadline)).await else {
         return reader.pass_over(&[], Why::Crowded).await;
     };
-    reader.keep(announced, room, share).await
+    reader.keep(announced, share).await
 }
 
 /// Why a body is not kept.
@@ -92,11 +107,13 @@ enum Why {
     Crowded,
 }
 
-struct Reader {
+struct Reader<'a> {
     body: Body,
     finder: UidFinder,
     limits: Limits,
     deadline: Instant,
+    room: &'a Room,
+    turn: Option<Turn>,
 }
 
 /// Why no more of a body comes.
@@ -105,9 +122,9 @@ enum Stop {
     Broken,
 }
 
-impl Reader {
-    async fn keep(&mut self, announced: Option<usize>, room: &Room, mut share: Share) -> Received {
-        let limits = self.limits;
+impl Reader<'_> {
+    async fn keep(&mut self, announced: Option<usize>, mut share: Share) -> Received {
+        let (limits, room) = (self.limits, self.room);
         let mut kept: Vec<u8> = Vec::with_capacity(announced.unwrap_or(0).min(share.covers()));
         loop {
             let heard = Instant::now();
@@ -172,8 +189,20 @@ impl Reader {
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, Stop> {
+        let (room, heard) = (self.room, Instant::now());
         loop {
-            return match tokio::time::timeout_at(self.deadline, self.body.frame()).await {
+            let wanted_back = async {
+                match &self.turn {
+                    Some(turn) => room.turn_wanted_back(turn, heard).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let frame = tokio::select! {
+                biased;
+                frame = tokio::time::timeout_at(self.deadline, self.body.frame()) => frame,
+                () = wanted_back => return Err(Stop::Late),
+            };
+            return match frame {
                 Err(_) => Err(Stop::Late),
                 Ok(Some(Err(_))) => Err(Stop::Broken),
                 Ok(None) => Ok(None),
@@ -249,6 +278,7 @@ mod tests {
     const ROOM: Size = Size {
         beginnings: 1 << 20,
         rest: 8 << 20,
+        turns: 100,
     };
     const TINY: Limits = Limits {
         keep: 40,

@@ -3,6 +3,9 @@
 //! Each body takes of it as it grows: its beginning of one part, and what comes after that of another. So a few long bodies that stand
 //! still keep no ordinary one waiting. Nobody who holds of the second part waits for more, so somebody always comes to an end; and
 //! whoever is slow gives up what he holds as soon as somebody else needs it.
+//!
+//! However little of a body has come, its request takes some kilobytes, and over HTTP/2 a few connections carry thousands of them. So each
+//! needs a turn as well until all of it is there, and gives it up in the same way.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +23,10 @@ pub(super) const PIECE: usize = 1 << 10;
 /// are slow.
 pub const WAITING: usize = 16;
 
+/// Requests that wait for their turn. Others are told to come again at once: nothing but memory speaks against more, and who stands still makes
+/// room for all of them within a moment.
+const WAITING_TURNS: usize = 256;
+
 /// An API server sends a body in one go. Nothing of it for so long, while somebody waits, is too slow;
 const STANDSTILL: Duration = Duration::from_millis(250);
 
@@ -36,16 +43,20 @@ pub struct Size {
     pub beginnings: usize,
     /// For all that comes after them, in bytes.
     pub rest: usize,
+    /// How many may be on their way at once.
+    pub turns: usize,
 }
 
 impl Default for Size {
-    /// 16 MiB and 32 MiB: more than a thousand reviews of ten kilobytes at once, and six of the longest. With what parsing takes
+    /// 16 MiB and 32 MiB, and 2,048 at once: more than a thousand reviews of ten kilobytes at once, and six of the longest. With what parsing takes
     /// ([`super::values`]), what answers take ([`super::answers`]: 16 MiB), what lies in the windows of those who wait (8 MiB) and what
     /// the caches hold, it stays well below the 256 MiB that the chart grants.
     fn default() -> Self {
         Self {
             beginnings: 16 << 20,
             rest: 32 << 20,
+            // Four connections full of them, with some kilobytes each.
+            turns: 2048,
         }
     }
 }
@@ -59,6 +70,7 @@ pub struct Full;
 pub struct Room {
     beginnings: Part,
     rest: Part,
+    turns: Part,
 }
 
 #[derive(Debug)]
@@ -77,6 +89,13 @@ pub struct Share {
     rest: Option<OwnedSemaphorePermit>,
     covers: usize,
     since: Instant,
+}
+
+/// One request that is on its way, until this is dropped.
+#[derive(Debug)]
+pub struct Turn {
+    since: Instant,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Share {
@@ -104,15 +123,34 @@ fn keep(permit: &mut OwnedSemaphorePermit, bytes: usize) {
 impl Room {
     /// Of this size.
     pub fn new(size: Size) -> Self {
-        let part = |bytes: usize| Part {
-            free: Arc::new(Semaphore::new(bytes / PIECE)),
-            places: Semaphore::new(WAITING),
+        let part = |pieces: usize, waiting| Part {
+            free: Arc::new(Semaphore::new(pieces)),
+            places: Semaphore::new(waiting),
             wanted: watch::Sender::new(0),
         };
         Self {
-            beginnings: part(size.beginnings),
-            rest: part(size.rest),
+            beginnings: part(size.beginnings / PIECE, WAITING),
+            rest: part(size.rest / PIECE, WAITING),
+            turns: part(size.turns, WAITING_TURNS),
         }
+    }
+
+    /// For a request whose body may be about to come.
+    pub async fn turn(&self, deadline: Instant) -> Result<Turn, Full> {
+        let permit = self.turns.take_pieces(1, deadline).await?;
+        Ok(Turn {
+            since: Instant::now(),
+            _permit: permit,
+        })
+    }
+
+    /// Ready when somebody waits for a turn, and nothing has come since `heard` of the body that this one is for, or not all of it, for longer
+    /// than it takes.
+    pub async fn turn_wanted_back(&self, turn: &Turn, heard: Instant) {
+        patience(turn.since, heard).await;
+        let mut turns = self.turns.wanted.subscribe();
+        // The sender lives as long as the room.
+        let _ = turns.wait_for(|waiting| *waiting > 0).await;
     }
 
     /// For a body that begins, of an announced length or an unknown one.
@@ -155,9 +193,7 @@ impl Room {
     /// Ready when somebody waits for what this share holds, and nothing has come of its body since `heard`, or not all of it, for
     /// longer than it takes.
     pub async fn wanted_back(&self, share: &Share, heard: Instant) {
-        let patience = (heard.max(share.since) + STANDSTILL).min(share.since + ARRIVAL);
-        tokio::time::sleep_until(patience).await;
-        tokio::time::sleep(BREATH).await;
+        patience(share.since, heard).await;
         let (mut beginnings, mut rest) = (
             self.beginnings.wanted.subscribe(),
             self.rest.wanted.subscribe(),
@@ -169,9 +205,24 @@ impl Room {
     }
 }
 
+/// Over when nothing has come since `heard`, or not all of what has been on its way `since` then, for longer than it takes.
+async fn patience(since: Instant, heard: Instant) {
+    let until = (heard.max(since) + STANDSTILL).min(since + ARRIVAL);
+    tokio::time::sleep_until(until).await;
+    tokio::time::sleep(BREATH).await;
+}
+
 impl Part {
     async fn take(&self, bytes: usize, deadline: Instant) -> Result<OwnedSemaphorePermit, Full> {
         let pieces = u32::try_from(bytes.div_ceil(PIECE)).map_err(|_| Full)?;
+        self.take_pieces(pieces, deadline).await
+    }
+
+    async fn take_pieces(
+        &self,
+        pieces: u32,
+        deadline: Instant,
+    ) -> Result<OwnedSemaphorePermit, Full> {
         if let Ok(permit) = Arc::clone(&self.free).try_acquire_many_owned(pieces) {
             return Ok(permit);
         }
@@ -208,6 +259,7 @@ mod tests {
     const SMALL: Size = Size {
         beginnings: 2 * BEGINNING,
         rest: 1 << 20,
+        turns: 2,
     };
 
     fn later() -> Instant {
@@ -281,6 +333,26 @@ mod tests {
             drop(held);
         };
         let (third, ()) = tokio::join!(room.take(None, later()), gives_up);
+        assert!(third.is_ok());
+        let waited = began.elapsed();
+        assert!(waited < Duration::from_secs(1), "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_stands_still_gives_up_his_turn_and_waits_for_none() {
+        let room = Room::new(SMALL);
+        let held = room.turn(later()).await.unwrap();
+        let _other = room.turn(later()).await.unwrap();
+        let heard = Instant::now();
+        let wanted = room.turn_wanted_back(&held, heard);
+        let for_long = tokio::time::timeout(Duration::from_mins(1), wanted);
+        assert!(for_long.await.is_err(), "nobody waits");
+        let began = Instant::now();
+        let gives_up = async {
+            room.turn_wanted_back(&held, began).await;
+            drop(held);
+        };
+        let (third, ()) = tokio::join!(room.turn(later()), gives_up);
         assert!(third.is_ok());
         let waited = began.elapsed();
         assert!(waited < Duration::from_secs(1), "{waited:?}");
