@@ -329,6 +329,31 @@ async fn a_crowd_that_spoke_once_makes_room_for_others() {
     }
 }
 
+/// Found by tracing the code: none of the addresses had more than half of the places, and who was asked to go had half a minute.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn crowds_whose_requests_never_end_make_room_at_once() {
+    if !many_files_may_be_open() {
+        return;
+    }
+    let running = start(Patience::default()).await;
+    let mut crowd = Vec::new();
+    for last in [2, 3].into_iter().cycle().take(1_024) {
+        let from = [127, 0, 0, last];
+        let mut stream = running.connect_from(from).await.unwrap();
+        let endless = "POST /validate?timeout=30s HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 100\r\n\r\n";
+        stream.write_all(endless.as_bytes()).await.unwrap();
+        // It says so when it begins to wait for the body.
+        stream.read_exact(&mut [0; 25]).await.unwrap();
+        crowd.push(stream);
+    }
+    for _ in 0..5 {
+        let answered = tokio::time::timeout(Duration::from_secs(5), running.answers(None)).await;
+        assert!(answered.expect("in time"), "nobody else is served");
+    }
+    drop(crowd);
+    is_as_before(&running).await;
+}
+
 type Http2 = hyper::client::conn::http2::SendRequest<Full<Bytes>>;
 
 /// A connection that is kept after its first answer, and hears what the server says from then on, or nothing at all.

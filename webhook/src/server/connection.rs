@@ -73,13 +73,13 @@ const _: () = assert!(ALL_WINDOWS as usize >= (2 * WAITING + 16) * WINDOW as usi
 const HEADERS: u32 = 16 << 10;
 
 /// Who is sent away has this long to end the connection; what was on its way to us just then is answered.
-const FAREWELL: Duration = Duration::from_secs(1);
+pub(super) const FAREWELL: Duration = Duration::from_secs(1);
 
 /// While something of his is being answered he may stay longer: as long as an API server may wait for it.
 const LONGEST_FAREWELL: Duration = Duration::from_secs(30);
 
 /// Serves one connection until it ends, times out, has given its last answer since the server leaves, or is told to drain, or to make
-/// room, and has answered what it was at.
+/// room, and has answered what it was at; or until it is evicted.
 pub async fn serve(
     stream: TcpStream,
     acceptor: TlsAcceptor,
@@ -171,6 +171,10 @@ pub async fn serve(
                     watched.sent_away = Some(Instant::now());
                     connection.as_mut().graceful_shutdown();
                 }
+            }
+            () = place.evicted.cancelled() => {
+                tracing::debug!("evicted");
+                return;
             }
             () = place.wanted.cancelled(), if watched.sent_away.is_none() => {
                 watched.sent_away = Some(Instant::now());

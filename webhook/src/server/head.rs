@@ -4,6 +4,7 @@
 //! servers keep theirs; a head that takes seconds is somebody who holds the connection open on purpose. So is one who does not read
 //! what he is answered, for which hyper has no time-out at all: noted here, too.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,7 +22,9 @@ pub struct Head {
 
 #[derive(Debug)]
 struct Requests {
-    answering: usize,
+    /// Since when each is being answered, in the order in which they came.
+    answering: BTreeMap<u64, Instant>,
+    next: u64,
     /// When the last one was answered; at first: when there was none yet.
     last: Instant,
 }
@@ -29,7 +32,8 @@ struct Requests {
 impl Default for Requests {
     fn default() -> Self {
         Self {
-            answering: 0,
+            answering: BTreeMap::new(),
+            next: 0,
             last: Instant::now(),
         }
     }
@@ -38,15 +42,30 @@ impl Default for Requests {
 impl Head {
     /// A whole head has arrived. Until the returned guard is dropped its request is being answered.
     pub fn complete(self: &Arc<Self>) -> Answering {
-        self.requests().answering += 1;
+        let number = {
+            let mut requests = self.requests();
+            let number = requests.next;
+            requests.next += 1;
+            requests.answering.insert(number, Instant::now());
+            number
+        };
         self.set(None);
-        Answering(Arc::clone(self))
+        Answering {
+            of: Arc::clone(self),
+            number,
+        }
     }
 
     /// Since when no request is being answered; `None`: one is.
     pub fn quiet(&self) -> Option<Instant> {
         let requests = self.requests();
-        (requests.answering == 0).then_some(requests.last)
+        requests.answering.is_empty().then_some(requests.last)
+    }
+
+    /// Since when the request that takes longest is being answered; `None`: none is.
+    pub fn longest(&self) -> Option<Instant> {
+        let requests = self.requests();
+        requests.answering.values().next().copied()
     }
 
     fn requests(&self) -> MutexGuard<'_, Requests> {
@@ -86,12 +105,15 @@ impl Head {
 
 /// A request that is being answered; what is read meanwhile is its body.
 #[derive(Debug)]
-pub struct Answering(Arc<Head>);
+pub struct Answering {
+    of: Arc<Head>,
+    number: u64,
+}
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        let mut requests = self.0.requests();
-        requests.answering -= 1;
+        let mut requests = self.of.requests();
+        requests.answering.remove(&self.number);
         requests.last = Instant::now();
     }
 }
