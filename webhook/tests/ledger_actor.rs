@@ -1,6 +1,11 @@
 //! The ledger's actors against a store in memory that can conflict, hang, fail and lie about what it did. The same against a
 //! real API server is in the `tests` crate.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic)] // helpers of tests
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)] // helpers of tests
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -556,4 +561,35 @@ async fn a_quota_that_is_gone_limits_nothing_and_a_broken_one_says_so() {
          a number of CPUs such as 0.5, 2 or \"500m\". Nothing was changed; try again in a moment. If this lasts, correct the \
          quota. [quota/cpu]"
     );
+}
+
+/// Found by tracing the code: all that were asked for counted, whether they were there or not.
+#[tokio::test]
+async fn only_holds_that_were_there_count_as_taken_back() {
+    let store = Memory::with(&[("default", 50)]);
+    let ledger = replica(&store);
+    let mut untold = Vec::new();
+    for name in ["a", "b"] {
+        let (verdict, holds) = ledger
+            .reserve_untold(&[key("default")], start(name, 1), soon())
+            .await;
+        assert!(admitted(&verdict));
+        untold.push(holds);
+    }
+    // The leader has dropped one of them in the meantime.
+    let copy = store.stored(&key("default")).unwrap();
+    let account = copy.account.clone().unwrap();
+    let first = account.book.pending[0].id.clone();
+    let book = account.book.release(&[first]).unwrap();
+    store.commit(&copy, &account, &book).unwrap();
+    drop(untold);
+    store
+        .until("the other is taken back", || {
+            store.book("default").pending.is_empty()
+        })
+        .await;
+    store
+        .until("it is counted", || ledger.metrics().taken_back() > 0)
+        .await;
+    assert_eq!(ledger.metrics().taken_back(), 1);
 }

@@ -283,10 +283,12 @@ impl Actor {
         mut account: Account,
     ) -> Turn {
         let ids: Vec<String> = self.take_back.iter().map(|back| back.id.clone()).collect();
+        let before = account.book.pending.len();
         let released = account.book.release(&ids);
         if let Some(book) = &released {
             account.book = book.clone();
         }
+        let taken_back = before - account.book.pending.len();
         let requests: Vec<Request> = self
             .waiting
             .iter()
@@ -308,7 +310,7 @@ impl Actor {
         self.calls.wrote(&write);
         match write {
             Ok(stored) => {
-                self.metrics.wrote(ids.len());
+                self.metrics.wrote(taken_back);
                 self.copy = Some(Copy {
                     stored,
                     as_of: Some(started),
@@ -327,11 +329,14 @@ impl Actor {
                 self.look().await
             }
             Err(StoreError::Gone) => self.gone(),
-            Err(StoreError::Failed(error)) => {
+            Err(error @ (StoreError::Refused(_) | StoreError::Failed(_))) => {
                 self.metrics.failure();
                 tracing::warn!(quota = %self.key, %error, "writing a quota failed; it is read and tried again");
-                for waiting in &mut self.waiting {
-                    waiting.maybe_written = true;
+                if matches!(error, StoreError::Failed(_)) {
+                    for waiting in &mut self.waiting {
+                        // Neither who was refused nor a dry-run stands in it.
+                        waiting.maybe_written |= book.holds(waiting.id());
+                    }
                 }
                 Turn::Pause
             }

@@ -30,7 +30,7 @@ impl Calls {
     pub(super) fn read<T>(&self, answer: &Result<T, StoreError>) {
         let mut state = self.state();
         state.open = None;
-        if let Err(StoreError::Failed(why)) = answer {
+        if let Err(StoreError::Refused(why) | StoreError::Failed(why)) = answer {
             state.failed = Some((Instant::now(), why.clone()));
         }
     }
@@ -40,7 +40,9 @@ impl Calls {
         let mut state = self.state();
         state.open = None;
         state.failed = match answer {
-            Err(StoreError::Failed(why)) => Some((Instant::now(), why.clone())),
+            Err(StoreError::Refused(why) | StoreError::Failed(why)) => {
+                Some((Instant::now(), why.clone()))
+            }
             _ => None,
         };
     }

@@ -95,6 +95,11 @@ impl LedgerMetrics {
         self.writes.get()
     }
 
+    /// Holds taken back.
+    pub fn taken_back(&self) -> u64 {
+        self.taken_back.get()
+    }
+
     /// Batches evaluated again after a conflict.
     pub fn conflicts(&self) -> u64 {
         self.conflicts.get()

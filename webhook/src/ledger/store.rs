@@ -64,6 +64,9 @@ pub enum StoreError {
     /// There is no such quota (any more).
     #[error("the quota does not exist")]
     Gone,
+    /// The API server refused the call. Nothing was written.
+    #[error("{0}")]
+    Refused(String),
     /// The call failed; a write may or may not have happened.
     #[error("{0}")]
     Failed(String),
@@ -114,9 +117,9 @@ impl KubeStore {
     }
 
     async fn read_live(&self, key: &QuotaKey) -> Result<Stored, StoreError> {
-        let failed = |error| failure(&error);
         match key {
             QuotaKey::Namespaced { namespace, name } => {
+                let failed = |error| failure(&error, name);
                 let api: Api<CpuQuota> = Api::namespaced(self.client.clone(), namespace);
                 api.get(name)
                     .await
@@ -124,6 +127,7 @@ impl KubeStore {
                     .map_err(failed)
             }
             QuotaKey::Cluster { name } => {
+                let failed = |error| failure(&error, name);
                 let api: Api<ClusterCpuQuota> = Api::all(self.client.clone());
                 api.get(name)
                     .await
@@ -221,14 +225,69 @@ where
     };
     api.replace_status(&name, &params, &next)
         .await
-        .map_err(|error| failure(&error))
+        .map_err(|error| failure(&error, &name))
 }
 
-fn failure(error: &kube::Error) -> StoreError {
-    match error {
-        kube::Error::Api(status) if status.code == 409 => StoreError::Conflict,
-        kube::Error::Api(status) if status.code == 404 => StoreError::Gone,
-        kube::Error::Api(status) => StoreError::Failed(status.message.clone()),
-        other => StoreError::Failed(other.to_string()),
+fn failure(error: &kube::Error, quota: &str) -> StoreError {
+    let kube::Error::Api(status) = error else {
+        return StoreError::Failed(error.to_string());
+    };
+    match status.code {
+        409 => StoreError::Conflict,
+        // Who looked for the quota and did not find it names it. Otherwise nobody looked: the path is not served, and quotas may exist.
+        404 if status.details.as_ref().is_some_and(|it| it.name == quota) => StoreError::Gone,
+        404 => StoreError::Refused(format!(
+            "the API server does not serve quotas ({})",
+            status.message
+        )),
+        400..500 => StoreError::Refused(status.message.clone()),
+        _ => StoreError::Failed(status.message.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use axum::http::{Request, Response};
+    use serde_json::json;
+    use std::convert::Infallible;
+
+    async fn reading(code: u16, details: serde_json::Value) -> StoreError {
+        let answer = move |_: Request<kube::client::Body>| {
+            let status = json!({
+                "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": "no", "details": details,
+            });
+            let answer = Response::builder().status(code);
+            let answer = answer.body(Body::from(status.to_string())).unwrap();
+            std::future::ready(Ok::<_, Infallible>(answer))
+        };
+        let client = Client::new(tower::service_fn(answer), "default");
+        let key = QuotaKey::Cluster {
+            name: "all".to_owned(),
+        };
+        KubeStore::new(client).read(&key).await.unwrap_err()
+    }
+
+    /// Found by tracing the code: any 404 was taken for a quota that is gone, which limits nothing.
+    #[tokio::test]
+    async fn only_who_has_looked_for_a_quota_says_that_it_is_gone() {
+        let gone = reading(404, json!({"name": "all"})).await;
+        assert!(matches!(gone, StoreError::Gone), "{gone:?}");
+        for (code, details) in [
+            (404, json!({})),
+            (404, json!(null)),
+            (404, json!({"name": "another"})),
+            (403, json!({"name": "all"})),
+            (429, json!(null)),
+        ] {
+            let refused = reading(code, details).await;
+            assert!(
+                matches!(refused, StoreError::Refused(_)),
+                "{code}: {refused:?}"
+            );
+        }
+        let failed = reading(500, json!({"name": "all"})).await;
+        assert!(matches!(failed, StoreError::Failed(_)), "{failed:?}");
     }
 }

@@ -35,10 +35,17 @@ impl Installed {
     pub fn lacks(&self, store: &Store) -> bool {
         // What comes without a CRD is part of every API server.
         let comes_with_a_crd = !store.watched().group.is_empty();
-        comes_with_a_crd
-            && self
-                .crds
-                .as_ref()
-                .is_some_and(|crds| crds.state() == State::Full && !crds.has("", &store.name()))
+        comes_with_a_crd && self.is_there(store) == Some(false)
+    }
+
+    /// Whether the CRD of a resource is certainly there, be it served or not.
+    pub fn has(&self, store: &Store) -> bool {
+        self.is_there(store) == Some(true)
+    }
+
+    fn is_there(&self, store: &Store) -> Option<bool> {
+        let crds = self.crds.as_ref();
+        let crds = crds.filter(|crds| crds.state() == State::Full)?;
+        Some(crds.has("", &store.name()))
     }
 }

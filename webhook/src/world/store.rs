@@ -409,6 +409,16 @@ impl Store {
         self.metrics.unheard(&self.name);
     }
 
+    /// The cluster defines the resource and does not serve it: what exists of it cannot be known, for as long as it takes somebody to mend
+    /// that. All replicas are alike in this, so none of them is the less ready for it.
+    pub fn not_served(&self, why: &str) {
+        self.change(|inner| {
+            inner.state = State::Filling(why.to_owned());
+            inner.was_known = true;
+        });
+        self.metrics.unheard(&self.name);
+    }
+
     /// The list failed. What was known before is kept: it is the best there is; also that there is nothing, where `is_absent`
     /// vouches for that.
     pub fn failed(&self, why: &str, is_absent: bool) {

@@ -47,6 +47,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// A CRD is served a moment after it is stored.
 const CRD_SETTLES: Duration = Duration::from_millis(200);
 
+/// Of quotas whose CRD is there.
+const NOT_SERVED: &str = "the API server does not serve it although its CRD exists; mend the CRD (kubectl describe crd), or delete it";
+
 #[derive(Deserialize)]
 struct Page<'a> {
     #[serde(default)]
@@ -134,6 +137,22 @@ async fn forever(client: &kube::Client, store: &Store, installed: &Installed) {
         let is_optional = matches!(store.watched().keep, Keep::Operator);
         match ended {
             Ended::Expired => continue,
+            Ended::NotInstalled if may_exist(store, installed) => {
+                tries.failed();
+                if installed.has(store) {
+                    tracing::warn!(
+                        resource = store.name(),
+                        "{NOT_SERVED}; until then nothing rises that quotas could limit"
+                    );
+                    store.not_served(NOT_SERVED);
+                } else {
+                    failed(
+                        store,
+                        installed,
+                        "not found, and whether its CRD exists is not known",
+                    );
+                }
+            }
             Ended::NotInstalled if !is_optional => {
                 store.not_installed();
                 tries = Tries::by(Way::Streamed);
@@ -157,6 +176,12 @@ async fn forever(client: &kube::Client, store: &Store, installed: &Installed) {
             tokio::time::sleep(CRD_SETTLES).await;
         }
     }
+}
+
+/// Whether quotas may exist that cannot be read. A definition that does not serve the version that is asked for, or not yet, or no longer,
+/// keeps its objects; were they taken for none, the gate would be open. Of every other kind nothing is admitted that is not served.
+fn may_exist(store: &Store, installed: &Installed) -> bool {
+    matches!(store.watched().keep, Keep::Quota(_)) && !installed.lacks(store)
 }
 
 /// A kind that was not installed a moment ago may be by now, and then must not count as known while its list fails. Whether it is

@@ -464,6 +464,30 @@ async fn a_kind_that_is_uninstalled_is_no_silent_watch() {
     assert!(metrics.encode().contains(&gone));
 }
 
+/// Found by tracing the code: whoever could break the CRD of quotas opened the gate, and nothing was said.
+#[tokio::test(start_paused = true)]
+async fn quotas_that_are_defined_and_not_served_are_not_none() {
+    let server = Server::default();
+    server.fails(&[("/cpuquotas?", 404)]);
+    let caches = filled_from(&server);
+    seconds(40).await;
+    let quotas = || caches.quotas_of("team-a").map(|quotas| quotas.len());
+    assert_eq!(quotas(), Ok(0), "neither served nor defined");
+    server.installs("cpuquotas.sluice.dev");
+    seconds(2).await;
+    let why = quotas().unwrap_err();
+    assert!(
+        why.starts_with(
+            "cache of cpuquotas.sluice.dev: the API server does not serve it although its CRD exists"
+        ),
+        "{why}"
+    );
+    assert_eq!(caches.obstacles(), Vec::<String>::new());
+    server.fails(&[]);
+    seconds(60).await;
+    assert_eq!(quotas(), Ok(0), "served, and there are none");
+}
+
 #[tokio::test(start_paused = true)]
 async fn kinds_of_one_plural_are_told_apart() {
     let server = Server::default();
