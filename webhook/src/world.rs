@@ -14,6 +14,7 @@ pub mod falls;
 pub mod fresh;
 pub mod installed;
 pub mod kinds;
+pub mod moment;
 pub mod quotas;
 mod small;
 pub mod store;
@@ -344,6 +345,7 @@ impl World for Caches {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use moment::Moment;
     use store::Objects;
 
     fn caches() -> Caches {
@@ -367,7 +369,7 @@ mod tests {
             let caches = caches();
             for (other, store) in caches.stores.iter().enumerate() {
                 if other != number {
-                    store.replace(Objects::default(), Instant::now());
+                    store.replace(Objects::default(), Moment::now());
                 }
             }
             let Some(unfilled) = caches.unfilled(dialect) else {
@@ -425,7 +427,7 @@ mod tests {
         assert_eq!(unfilled, "namespaces (not listed yet) and 4 more");
         for store in &caches.stores {
             if !matches!(store.watched().keep, Keep::Quota(_)) {
-                store.replace(Objects::default(), Instant::now());
+                store.replace(Objects::default(), Moment::now());
             }
         }
         assert_eq!(caches.unfilled(cluster), None);
@@ -436,7 +438,7 @@ mod tests {
     async fn a_process_that_stood_still_does_not_judge_by_the_quotas_of_before() {
         let caches = caches();
         let stores = |plural| caches.store(sluice_api::GROUP, plural).unwrap();
-        let began = Instant::now();
+        let began = Moment::now();
         stores(CPU_QUOTAS).not_installed();
         stores(CLUSTER_CPU_QUOTAS).replace(Objects::default(), began);
         assert!(caches.quotas_of("team-a").is_ok());
@@ -446,9 +448,15 @@ mod tests {
             "cache of clustercpuquotas.sluice.dev: last compared with the API server 16 s ago; the webhook or the API server stood still"
         );
         // An answer that was asked for before it stood still says nothing of now.
-        stores(CLUSTER_CPU_QUOTAS).prove(began + Duration::from_secs(1));
+        stores(CLUSTER_CPU_QUOTAS).prove(began.after(Duration::from_secs(1)));
         assert!(caches.quotas_of("team-a").is_ok());
         tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(caches.quotas_of("team-a").is_err());
+        // Found by tracing the code: a machine that sleeps stops the clock that was looked at.
+        let proven = Moment::now();
+        stores(CLUSTER_CPU_QUOTAS).prove(proven);
+        assert!(caches.quotas_of("team-a").is_ok());
+        stores(CLUSTER_CPU_QUOTAS).prove(proven.slept(fresh::UNPROVEN + Duration::from_secs(1)));
         assert!(caches.quotas_of("team-a").is_err());
     }
 }

@@ -21,6 +21,7 @@ use sluice_webhook::metrics::Metrics;
 use sluice_webhook::quota::ByLedger;
 use sluice_webhook::review::Limits;
 use sluice_webhook::world::Caches;
+use sluice_webhook::world::moment::Moment;
 use sluice_webhook::world::store::Objects;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -90,7 +91,7 @@ fn caches() -> Arc<Caches> {
     let caches = Arc::new(Caches::new(dialects, Modes::default(), None, &metrics));
     for plural in ["cpuquotas", "clustercpuquotas"] {
         let store = caches.store("sluice.dev", plural).unwrap();
-        store.replace(Objects::default(), Instant::now());
+        store.replace(Objects::default(), Moment::now());
     }
     let store = caches.store("sluice.dev", "cpuquotas").unwrap();
     store.put(&quota());
@@ -113,7 +114,7 @@ fn without_quotas(mode: Mode) -> Arc<Caches> {
         ("sluice.dev", "deploymenttargets"),
     ] {
         let store = caches.store(group, plural).unwrap();
-        store.replace(Objects::default(), Instant::now());
+        store.replace(Objects::default(), Moment::now());
     }
     Arc::new(caches)
 }

@@ -20,13 +20,14 @@
 //! [`COMPARE`] + [`SETTLES`], and what two lists take, at the latest. Starts that were judged before that are like those judged before the quota was
 //! written: they are not touched, and counted by the leader from then on.
 
+use super::moment::Moment;
 use super::store::{State, Store};
 use super::watch;
 use serde::Deserialize;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// Between two comparisons.
@@ -86,7 +87,7 @@ pub async fn keep_fresh(client: kube::Client, store: Arc<Store>, stop: Cancellat
         if store.state() != State::Full {
             continue; // whoever fills it proves it
         }
-        let asked = Instant::now();
+        let asked = Moment::now();
         match is_behind(&client, &store).await {
             Ok(false) => store.prove(asked),
             Ok(true) => {

@@ -4,6 +4,7 @@
 
 use super::falls::Falls;
 use super::kinds::{Keep, Watched};
+use super::moment::Moment;
 use super::quotas::Quota;
 use super::small::Small;
 use crate::metrics::Metrics;
@@ -172,7 +173,7 @@ struct Inner {
     state: State,
     objects: Objects,
     /// The last moment for which it is known that the cache had everything.
-    proven: Instant,
+    proven: Moment,
     /// Whether everything was known at some time.
     was_known: bool,
 }
@@ -205,7 +206,7 @@ impl Store {
             inner: RwLock::new(Inner {
                 state: State::Filling("not listed yet".to_owned()),
                 objects: Objects::default(),
-                proven: Instant::now(),
+                proven: Moment::now(),
                 was_known: false,
             }),
             metrics,
@@ -324,7 +325,7 @@ impl Store {
     }
 
     /// Everything that a list held, as of the moment when it was asked for.
-    pub fn replace(&self, objects: Objects, as_of: Instant) {
+    pub fn replace(&self, objects: Objects, as_of: Moment) {
         self.change(|inner| {
             inner.objects = objects;
             inner.state = State::Full;
@@ -334,13 +335,13 @@ impl Store {
     }
 
     /// The cache had everything that existed at this moment.
-    pub fn prove(&self, as_of: Instant) {
+    pub fn prove(&self, as_of: Moment) {
         self.write().proven = as_of;
     }
 
     /// How long ago the cache is known to have had everything.
     pub fn unproven_for(&self) -> Duration {
-        self.read().proven.elapsed()
+        self.read().proven.age()
     }
 
     /// One object was made or changed.

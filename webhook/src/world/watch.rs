@@ -5,6 +5,7 @@
 
 use super::installed::Installed;
 use super::kinds::{Keep, Single};
+use super::moment::Moment;
 use super::store::{Objects, State, Store};
 use super::tries::{Tries, Way, pause_after};
 use axum::http::Request;
@@ -17,7 +18,6 @@ use std::borrow::Cow;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Objects in one page of a list: with 10 KiB each, a megabyte in flight.
@@ -226,7 +226,7 @@ fn without(store: &Store) -> String {
 
 /// Lists everything into the store and answers with the revision of the list.
 async fn list(client: &kube::Client, store: &Store, way: Way) -> Result<String, Ended> {
-    let began = Instant::now();
+    let began = Moment::now();
     let streamed = match way {
         Way::Streamed => streamed(client, store).await,
         Way::Paged => Err(Ended::NotStreamed("not tried".to_owned())),
