@@ -9,6 +9,7 @@ use crate::metrics::Metrics;
 use crate::quota::ByLedger;
 use crate::review::Limits;
 use crate::server::clients::{Clients, Unusable};
+use crate::server::files;
 use crate::server::{Server, Stop, ops, tls};
 use crate::telemetry::{Traces, TracesError};
 use crate::world::Caches;
@@ -157,6 +158,7 @@ impl Webhook {
             listener,
             ops,
         } = self;
+        files::raise();
         let metrics = Arc::new(Metrics::default());
         let background = TaskTracker::new();
         let end = CancellationToken::new(); // of everything behind the server
@@ -212,7 +214,8 @@ impl Webhook {
         let leaving = stop.clone();
         let server = Server {
             listener,
-            tls: tls::config(resolver, clients)?,
+            tls: tls::config(resolver, clients.clone())?,
+            clients,
             router,
             patience: config.patience,
             metrics,

@@ -3,6 +3,7 @@
 //! * [`tls`]: versions, protocols, where the leaf comes from.
 //! * [`clients`]: whose certificate clients have to show, where that is asked for.
 //! * [`places`]: how many connections there are at once, and which one makes room.
+//! * [`files`]: how many the operating system lets us have open.
 //! * [`connection`]: one connection, with its time-outs; [`head`]: the one that hyper has not.
 //! * [`ops`]: metrics, health and readiness, on a plain port of their own; `plain`: that port's limits.
 //!
@@ -10,6 +11,7 @@
 
 pub mod clients;
 pub mod connection;
+pub mod files;
 pub mod head;
 pub mod ops;
 pub mod places;
@@ -19,11 +21,13 @@ pub mod unsent;
 
 use crate::metrics::Metrics;
 use axum::Router;
+use clients::Clients;
 use connection::Patience;
 use places::Places;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -40,6 +44,8 @@ pub struct Server {
     pub listener: TcpListener,
     /// TLS.
     pub tls: Arc<rustls::ServerConfig>,
+    /// Whose clients are let in, where that is asked for: when it changes, who is connected has to show his certificate anew.
+    pub clients: Option<Arc<Clients>>,
     /// What it serves.
     pub router: Router,
     /// How long clients may take.
@@ -65,18 +71,26 @@ impl Server {
     /// Serves until told to drain, and returns when the last connection is gone or the time for it is up.
     pub async fn run(self, stop: Stop) {
         let acceptor = TlsAcceptor::from(self.tls);
-        let places = Places::new(CONNECTIONS);
+        let places = Places::new(files::places(CONNECTIONS));
+        let mut replaced = self.clients.map(|clients| clients.replaced());
         let open = TaskTracker::new();
         let cut_off = CancellationToken::new();
         loop {
             let accepted = tokio::select! {
                 () = stop.drain.cancelled() => break,
+                () = news(replaced.as_mut()) => {
+                    places.renew();
+                    continue;
+                }
                 accepted = self.listener.accept() => accepted,
             };
             let (stream, from) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
+                    if files::ran_out(&error) {
+                        places.make_room();
+                    }
                     tokio::time::sleep(BREATHER).await;
                     continue;
                 }
@@ -121,4 +135,14 @@ impl Server {
             open.wait().await;
         }
     }
+}
+
+/// The next change; none comes where nothing is asked for.
+async fn news(replaced: Option<&mut watch::Receiver<u64>>) {
+    if let Some(replaced) = replaced
+        && replaced.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }

@@ -310,6 +310,30 @@ async fn where_certificates_are_asked_for_only_the_right_one_gets_an_answer() {
     );
 }
 
+/// Found by tracing the code: a session that was resumed asked for no certificate, and a connection stayed as long as its client liked.
+#[tokio::test]
+async fn who_was_let_in_by_a_ca_that_is_withdrawn_has_to_go_and_comes_in_no_more() {
+    let (ours, theirs) = (ClientCa::new(), ClientCa::new());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("clients.pem");
+    std::fs::write(&file, &ours.pem).unwrap();
+    let required = Required {
+        file: file.clone(),
+        names: Vec::new(),
+    };
+    let clients = Clients::load(required).unwrap();
+    let running = start_for(Patience::default(), Some(Arc::clone(&clients))).await;
+    let known = running.connector(Some(&ours.client("api-server")));
+    let (_asking, connection) = running.asks(&known).await.unwrap();
+    assert!(running.answers_by(&known).await);
+    assert!(!connection.is_finished());
+    std::fs::write(&file, &theirs.pem).unwrap();
+    clients.look();
+    let ended = tokio::time::timeout(SOON, connection).await;
+    assert!(ended.is_ok(), "still connected");
+    assert!(!running.answers_by(&known).await, "the session goes on");
+}
+
 #[tokio::test]
 async fn a_file_without_a_ca_of_clients_keeps_the_server_from_starting_and_is_named() {
     let folder = tempfile::tempdir().unwrap();

@@ -16,6 +16,7 @@ use rustls::{
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// How often the file is read.
@@ -43,6 +44,8 @@ pub struct Unusable {
 pub struct Clients {
     required: Required,
     trusted: ArcSwap<Trusted>,
+    /// How often they were replaced.
+    replaced: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
@@ -66,6 +69,7 @@ impl Clients {
         Ok(Arc::new(Self {
             required,
             trusted: ArcSwap::from_pointee(trusted),
+            replaced: watch::Sender::new(0),
         }))
     }
 
@@ -88,6 +92,7 @@ impl Clients {
                 return Ok(false);
             }
             self.trusted.store(Arc::new(trust(pem)?));
+            self.replaced.send_modify(|times| *times += 1);
             Ok(true)
         });
         match replaced {
@@ -97,6 +102,11 @@ impl Clients {
                 tracing::warn!(file = %file.display(), %why, "clients' CAs cannot be read; those read before count on");
             }
         }
+    }
+
+    /// Changes with the CAs: who is connected by then was let in by others.
+    pub fn replaced(&self) -> watch::Receiver<u64> {
+        self.replaced.subscribe()
     }
 
     fn verifier(&self) -> Arc<dyn ClientCertVerifier> {

@@ -93,7 +93,7 @@ impl Places {
             if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
                 break permit;
             }
-            if self.ask_for_one(from).is_err() {
+            if self.ask_for_one(Some(from)).is_err() {
                 return None;
             }
             let freed = Arc::clone(&self.free).acquire_owned();
@@ -124,16 +124,31 @@ impl Places {
         })
     }
 
+    /// One is to be given up although there are free ones: something else that a connection takes has run out.
+    pub fn make_room(&self) {
+        // Without a newcomer nobody is turned away.
+        let _ = self.ask_for_one(None);
+    }
+
+    /// Asks everybody to go, and to come anew.
+    pub fn renew(&self) {
+        for holder in lock(&self.taken).by.values_mut() {
+            holder.asked.get_or_insert_with(Instant::now);
+            holder.wanted.cancel();
+        }
+    }
+
     /// Asks whoever has been without a request for longest, of those who were not asked yet, at the address that has most places; where all
     /// are busy one is evicted.
-    fn ask_for_one(&self, newcomer: IpAddr) -> Result<(), Crowd> {
+    fn ask_for_one(&self, newcomer: Option<IpAddr>) -> Result<(), Crowd> {
         let mut taken = lock(&self.taken);
         let mut places: HashMap<IpAddr, usize> = HashMap::new();
         for holder in taken.by.values() {
             *places.entry(holder.from).or_default() += 1;
         }
         let of = |from: &IpAddr| places.get(from).copied().unwrap_or(0);
-        let own = Some(of(&newcomer)).filter(|own| *own > FEW).unwrap_or(0);
+        let own = newcomer.map(|from| of(&from)).filter(|own| *own > FEW);
+        let own = own.unwrap_or(0);
         let quiet = taken.by.values_mut().filter_map(|holder| {
             let free = holder.asked.is_none() && of(&holder.from) >= own;
             let since = holder.head.quiet().filter(|_| free)?;
@@ -249,6 +264,22 @@ mod tests {
         let held = held.iter().enumerate();
         let gone = held.filter(|(_, place)| place.evicted.is_cancelled());
         gone.map(|(number, _)| number).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn room_is_made_where_no_more_files_may_be_open_however_many_places_are_free() {
+        let places = Places::new(100);
+        let from = IpAddr::from([10, 0, 0, 1]);
+        let (held, mut answering) = busy(&places, from, FEW + 1).await;
+        answering.pop();
+        places.make_room();
+        assert!(held[FEW].wanted.is_cancelled(), "who is quiet is asked");
+        places.make_room();
+        assert_eq!(evicted(&held), NOBODY, "he is about to go");
+        answering.push(held[FEW].head.complete());
+        tokio::time::sleep(2 * GONE).await;
+        places.make_room();
+        assert_eq!(evicted(&held), [0]);
     }
 
     /// So many places of one address, all busy.

@@ -2,7 +2,7 @@
 
 use super::clients::Clients;
 use rustls::crypto::ring;
-use rustls::server::ResolvesServerCert;
+use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
 use rustls::version::{TLS12, TLS13};
 use std::sync::Arc;
 
@@ -14,11 +14,17 @@ pub fn config(
 ) -> Result<Arc<rustls::ServerConfig>, rustls::Error> {
     let builder = rustls::ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&TLS13, &TLS12])?;
+    let asks = clients.is_some();
     let builder = match clients {
         Some(clients) => builder.with_client_cert_verifier(clients),
         None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_cert_resolver(leaf);
+    if asks {
+        // A session that is resumed asks for no certificate again, be it withdrawn or at its end meanwhile.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

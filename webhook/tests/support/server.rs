@@ -64,7 +64,8 @@ async fn start_of(limits: Limits, patience: Patience, clients: Option<Arc<Client
     };
     let server = Server {
         listener,
-        tls: tls::config(Arc::clone(&resolver) as _, clients).unwrap(),
+        tls: tls::config(Arc::clone(&resolver) as _, clients.clone()).unwrap(),
+        clients,
         router: service.router(),
         patience,
         metrics: Arc::clone(&metrics),
@@ -118,6 +119,12 @@ async fn shake(
     pem: &str,
     client: Option<&Client>,
 ) -> std::io::Result<TlsStream<TcpStream>> {
+    let connector = TlsConnector::from(Arc::new(client_config(alpn, pem, client)));
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    connector.connect(name, stream).await
+}
+
+fn client_config(alpn: &[&str], pem: &str, client: Option<&Client>) -> rustls::ClientConfig {
     let mut roots = RootCertStore::empty();
     roots
         .add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap())
@@ -134,10 +141,7 @@ async fn shake(
             .unwrap(),
     };
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-    let name = ServerName::try_from("127.0.0.1").unwrap();
-    TlsConnector::from(Arc::new(config))
-        .connect(name, stream)
-        .await
+    config
 }
 
 pub fn post(uid: &str) -> Request<Full<Bytes>> {
@@ -199,18 +203,31 @@ impl ClientCa {
 impl Running {
     /// Whether a review is answered. In TLS 1.3 a client hears only after its own handshake that it is turned away.
     pub async fn answers(&self, client: Option<&Client>) -> bool {
-        let connected = self
-            .connect_as(&["http/1.1"], self.ca.certificate_pem(), client)
-            .await;
-        let Ok(stream) = connected else { return false };
+        self.answers_by(&self.connector(client)).await
+    }
+
+    /// A client over HTTP/1.1 that remembers its sessions.
+    pub fn connector(&self, client: Option<&Client>) -> TlsConnector {
+        let config = client_config(&["http/1.1"], self.ca.certificate_pem(), client);
+        TlsConnector::from(Arc::new(config))
+    }
+
+    /// As [`Running::answers`].
+    pub async fn answers_by(&self, connector: &TlsConnector) -> bool {
+        self.asks(connector).await.is_some()
+    }
+
+    /// A connection on which a review has been answered, unless it was not.
+    pub async fn asks(&self, connector: &TlsConnector) -> Option<(Asking, JoinHandle<()>)> {
+        let stream = TcpStream::connect(self.address).await.ok()?;
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        let stream = connector.connect(name, stream).await.ok()?;
         let shaken = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
-        let Ok((mut sender, connection)) = shaken else {
-            return false;
-        };
-        tokio::spawn(connection);
-        match sender.send_request(post("u")).await {
-            Ok(response) => uid_of(response).await == "u",
-            Err(_) => false,
-        }
+        let (mut sender, connection) = shaken.ok()?;
+        let connection = tokio::spawn(async move { drop(connection.await) });
+        let response = sender.send_request(post("u")).await.ok()?;
+        (uid_of(response).await == "u").then_some((sender, connection))
     }
 }
+
+type Asking = hyper::client::conn::http1::SendRequest<Full<Bytes>>;
