@@ -84,7 +84,11 @@ impl Service {
         // All else that came with the head goes now: as long as a body may take, a crowd of long heads would fill the memory.
         let (said, body) = {
             let (parts, body) = request.into_parts();
-            (Said::of(&parts.headers, self.traces.is_some()), body)
+            let mut said = Said::of(&parts.headers);
+            if self.traces.is_some() {
+                said.parents = telemetry::parents(&parts.headers);
+            }
+            (said, body)
         };
         let announced = said.length;
         let received = receive(body, announced, self.limits, &self.room, due).await;
@@ -269,7 +273,7 @@ struct Said {
 }
 
 impl Said {
-    fn of(headers: &HeaderMap, traced: bool) -> Self {
+    fn of(headers: &HeaderMap) -> Self {
         let text = |name| {
             let value: Option<&HeaderValue> = headers.get(name);
             value.map(|value| value.to_str().unwrap_or("?"))
@@ -277,9 +281,7 @@ impl Said {
         Self {
             content_type: text(CONTENT_TYPE).map(|said| said.chars().take(LONGEST_TYPE).collect()),
             length: text(CONTENT_LENGTH).and_then(|length| length.parse().ok()),
-            parents: traced
-                .then(|| telemetry::parents(headers))
-                .unwrap_or_default(),
+            parents: HeaderMap::new(),
         }
     }
 }

@@ -344,8 +344,8 @@ mod tests {
         let held = room.turn(later()).await.unwrap();
         let _other = room.turn(later()).await.unwrap();
         let heard = Instant::now();
-        let wanted = room.turn_wanted_back(&held, heard);
-        let for_long = tokio::time::timeout(Duration::from_mins(1), wanted);
+        let for_long = room.turn_wanted_back(&held, heard);
+        let for_long = tokio::time::timeout(Duration::from_mins(1), for_long);
         assert!(for_long.await.is_err(), "nobody waits");
         let began = Instant::now();
         let gives_up = async {

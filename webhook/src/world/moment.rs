@@ -30,6 +30,7 @@ impl Moment {
 
     /// As if the machine had slept for so long since then.
     #[cfg(test)]
+    #[must_use]
     pub fn slept(self, time: Duration) -> Self {
         Self {
             wall: self.wall - time,
@@ -39,6 +40,7 @@ impl Moment {
 
     /// Later by so much.
     #[cfg(test)]
+    #[must_use]
     pub fn after(self, time: Duration) -> Self {
         Self {
             running: self.running + time,

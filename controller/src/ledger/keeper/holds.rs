@@ -193,7 +193,7 @@ mod tests {
         }
     }
 
-    fn knowing<'a>(of: &'a LedgerKeeper, quota: Value) -> Keeper<'a> {
+    fn knowing(of: &LedgerKeeper, quota: Value) -> Keeper<'_> {
         let mut keeper = Keeper {
             of,
             inventory: sluice_policy::ledger::Inventory::of([resource().key()]),
