@@ -164,7 +164,7 @@ fn editors_may_run_flink(bare: &Bare) -> Result<()> {
         Ok(asked.status.success())
     };
     // The controller manager puts such roles together.
-    eventually(Duration::from_secs(60), || {
+    eventually(Duration::from_mins(1), || {
         ensure!(may("create", "sessionclusters.sluice.dev")?, "not yet");
         Ok(())
     })?;
