@@ -11,6 +11,7 @@ use sluice_policy::MilliCpu;
 use super::decide::Wish;
 use super::draft::{Draft, operations};
 use super::rest::at_rest;
+use super::settle::SHUT_DOWN;
 use super::sight::{Again, Decision, Step};
 use super::start::WAIT;
 use crate::objects::MadeKind;
@@ -44,6 +45,10 @@ pub(super) fn over(mut draft: Draft<'_>, wish: Wish, state: RunState) -> Decisio
         (_, None) if draft.held() == MilliCpu::ZERO => None,
         (RunState::Finished, _) => Some(operations::FINISH),
         (RunState::Failed, _) if is_unclear(&draft) => Some(operations::FAIL),
+        // A program that ends so would be run again after each end, with all that it does.
+        (RunState::Failed, _) if wish == Wish::Run && was_shut_down(&draft) => {
+            Some(operations::FAIL)
+        }
         (RunState::Failed, _) if draft.has_run() => Some(operations::RECOVER),
         (RunState::Failed, _) => Some(operations::RETRY),
         _ => Some(operations::FAIL),
@@ -72,6 +77,12 @@ pub(super) fn over(mut draft: Draft<'_>, wish: Wish, state: RunState) -> Decisio
 pub(super) fn is_unclear(draft: &Draft<'_>) -> bool {
     let failure = draft.run.failure.as_ref();
     failure.is_some_and(|failure| failure.reason == STOP_UNCLEAR)
+}
+
+/// Whether somebody has ended the JobManager well, be it the program.
+fn was_shut_down(draft: &Draft<'_>) -> bool {
+    let failure = draft.run.failure.as_ref();
+    failure.is_some_and(|failure| failure.reason == SHUT_DOWN)
 }
 
 /// The same of a run that has failed: the status says so too, should the run's record be gone by now.
@@ -128,6 +139,11 @@ fn told(mut draft: Draft<'_>, follows: &'static str) -> Decision {
         _ if is_unclear(&draft) => {
             draft.moving(STOP_UNCLEAR, &why);
             draft.trouble(STOP_UNCLEAR, &why);
+        }
+        _ if was_shut_down(&draft) => {
+            let message = format!("{why} Change spec.restartNonce to start the job again.");
+            draft.moving(SHUT_DOWN, &message);
+            draft.trouble(SHUT_DOWN, &message);
         }
         _ => {
             let message = "The job was cancelled at Flink, not by Sluice; change spec.restartNonce to start it again.";

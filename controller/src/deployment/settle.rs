@@ -18,8 +18,10 @@ use crate::savepoint::unclear::{self, STOP_UNCLEAR};
 use crate::session_cluster::decide::Proof;
 use crate::session_job::snapshot::millis;
 
-/// What is said of a JobManager that ended well and would not have by itself.
-const SHUT_DOWN: &str = "Its JobManager was shut down: it ended with exit code 0, which it does not do by itself when its job ends. Somebody has sent \
+/// Why a run has failed whose JobManager ended well and would not have by itself.
+pub(super) const SHUT_DOWN: &str = "ShutDown";
+/// What is said of it.
+const SHUT_DOWN_WORDS: &str = "Its JobManager was shut down: it ended with exit code 0, which it does not do by itself when its job ends. Somebody has sent \
                          DELETE /cluster to Flink, or the program calls System.exit(0).";
 /// What is said of one that ends with its job.
 const ENDED: &str = "Its JobManager has ended.";
@@ -168,7 +170,7 @@ fn completed(mut draft: Draft<'_>) -> Decision {
     let has_finished = heard == Some(JobState::Finished.as_str());
     match draft.observed.version {
         Some(version) if Application::outlives(version) && !has_finished => {
-            lost(draft, SHUT_DOWN, RunState::Failed)
+            ended(draft, SHUT_DOWN, SHUT_DOWN_WORDS, RunState::Failed)
         }
         // Flink deletes the checkpoints of a job that has come to its end.
         Some(_) => lost(draft, ENDED, RunState::Finished),
@@ -180,7 +182,11 @@ fn completed(mut draft: Draft<'_>) -> Decision {
 }
 
 /// The JobManager is no more: what it last said of snapshots is all that is left.
-fn lost(mut draft: Draft<'_>, why: &str, state: RunState) -> Decision {
+fn lost(draft: Draft<'_>, why: &str, state: RunState) -> Decision {
+    ended(draft, "Lost", why, state)
+}
+
+fn ended(mut draft: Draft<'_>, reason: &str, why: &str, state: RunState) -> Decision {
     draft.run.flink_state = None;
     if draft.operation() == Some(operations::SUSPEND) {
         keep_checkpoint(&mut draft);
@@ -196,7 +202,7 @@ fn lost(mut draft: Draft<'_>, why: &str, state: RunState) -> Decision {
         keep_checkpoint(&mut draft);
     }
     if state == RunState::Failed {
-        failure(&mut draft, "Lost", why);
+        failure(&mut draft, reason, why);
     }
     draft.conclude(state)
 }

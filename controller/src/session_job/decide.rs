@@ -266,10 +266,13 @@ fn waiting(mut draft: Draft<'_>, wish: Wish, pending: Pending) -> Plan {
             draft.plan(None, Some(SOON))
         }
         Pending::Unknown => {
+            // One look that was not answered makes no other submission of this one.
+            let failure = draft.next.failure.clone();
             draft.moving(
                 reasons::UNREACHABLE,
                 "Whether Flink has the job is not known yet.",
             );
+            draft.next.failure = failure;
             draft.plan(None, Some(backoff(2)))
         }
     }

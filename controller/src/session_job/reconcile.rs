@@ -183,7 +183,7 @@ impl Context {
         if let Some(over) = withdraw::over(&before, &plan.status)
             && !self.withdraw(&job, &over).await?
         {
-            return Ok(Applied::Later(OUTDATED));
+            return Ok(Applied::Later(withdraw::AGAIN));
         }
         if let Some(record) = &plan.record
             && let Kept::Refused(why) = self.keep(&job, record).await?

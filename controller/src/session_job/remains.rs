@@ -19,11 +19,17 @@ pub fn of(report: &Report) -> Latest {
     latest
 }
 
-/// Takes back what the status says of the newest snapshot, where that went with the run: the newest that is stored is the newest again.
+/// Takes back what the status says of the newest snapshot, where that went with the run: the newest that is stored is the newest again. A
+/// JobManager that has taken the job over does not tell of the checkpoints before it, so that it says nothing is no proof.
 pub fn forget_deleted(draft: &mut Draft<'_>, report: &Report) {
     let Some((location, _)) = snapshot::of_status(&draft.next) else {
         return;
     };
+    let completed = report.latest.completed.as_ref();
+    let is_deleted = completed.is_some_and(|checkpoint| checkpoint.discarded);
+    if report.state != JobState::Finished && !is_deleted {
+        return;
+    }
     let stored = draft.observed.savepoints;
     let is_stored = stored.iter().any(|stored| stored.location == location);
     if is_stored || stands(report, &location) || !is_of_the_run(draft, &location) {

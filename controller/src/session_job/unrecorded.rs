@@ -37,6 +37,14 @@ pub(super) fn tell(job: &SessionJob, record: &Record, why: &str, now: Timestamp)
     let mut next = job.status.clone().unwrap_or_default();
     let known = conditions::get(&next.conditions, types::READY);
     let is_news = known.is_none_or(|known| known.reason != reasons::OBJECT_REFUSED);
+    if !is_news && next.snapshot_location.as_deref() == Some(record.location.as_str()) {
+        // Words that are others at each try must not have the status written at each: that wakes the job again.
+        return Told {
+            status: next,
+            note: None,
+            again: AGAIN,
+        };
+    }
     next.snapshot_location = Some(record.location.clone());
     next.snapshot_time = Some(Time(record.completed));
     next.latest_savepoint_name = None;

@@ -1,6 +1,8 @@
 //! The jar of a submission goes when the submission is over, and not before: Flink opens it once more when the program's main method has ended,
 //! however long after Sluice has ceased to wait for an answer. Without it, a submission that was given up becomes no job any more.
 
+use std::time::Duration;
+
 use kube::ResourceExt;
 use sluice_api::{SessionJob, SessionJobStatus};
 
@@ -11,6 +13,9 @@ use super::reconcile::{Context, Error};
 use super::sight::Home;
 use super::submit;
 use crate::flink::{FlinkClient, FlinkError, JobId};
+
+/// Before it is looked anew what has become of a submission whose jar could not be taken away.
+pub(super) const AGAIN: Duration = Duration::from_secs(2);
 
 /// A submission that is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +72,13 @@ impl Context {
 }
 
 async fn withdrawn(flink: &FlinkClient, over: &Over) -> Result<bool, FlinkError> {
-    submit::clean_up(flink, &identity::jar_name(&over.id)).await?;
+    match submit::clean_up(flink, &identity::jar_name(&over.id)).await {
+        // Where jars cannot be listed for good, because submissions over REST are switched off there, none of them can be run.
+        Err(error) if !error.is_transient() => {
+            tracing::debug!(job = %over.id, %error, "the jar of a submission cannot be deleted");
+        }
+        other => other?,
+    }
     if !over.is_given_up {
         return Ok(true);
     }

@@ -41,12 +41,26 @@ fn a_job_manager_that_outlives_its_job_and_was_shut_down_has_failed() {
         for part in ["was shut down", "DELETE /cluster", "System.exit(0)"] {
             assert!(failure.message.contains(part), "{part}: {failure:?}");
         }
-        // It goes on from there.
+        // A program that ends so by itself would never come to an end: it is run again when somebody says so, from there.
         let scene = scene.after(&plan);
         let plan = scene.decide();
-        assert_eq!(shown(&plan), "TRANSITIONING/Recover -");
-        let mut scene = scene.after(&plan).gone();
+        assert_eq!(shown(&plan), "TRANSITIONING/Fail -");
+        let scene = scene.after(&plan).gone();
+        let plan = scene.decide();
+        let mut scene = scene.after(&plan);
+        assert_eq!(
+            (&scene.status["state"], &scene.status["failure"]["reason"]),
+            (&json!("FAILED"), &json!("ShutDown"))
+        );
+        let told = scene.status["failure"]["message"].as_str().unwrap();
+        assert!(
+            told.ends_with("Change spec.restartNonce to start the job again."),
+            "{told}"
+        );
         scene.now += SignedDuration::from_secs(20);
+        let scene = scene
+            .asked(&json!({"restartNonce": 7}))
+            .with(&json!({"observedGeneration": 2}));
         let plan = scene.decide();
         let from = &scene.savepoints[0].name;
         assert_eq!(

@@ -24,6 +24,8 @@ use crate::session_job::submit::Jars;
 struct World {
     job: Value,
     jars: Vec<String>,
+    /// Whether Flink was told to take no submissions over REST: then it has no such path.
+    is_closed: bool,
     /// What Flink says of the run; null: it does not know it.
     run: Value,
     /// The same once a jar has been deleted, if it is another then.
@@ -89,7 +91,7 @@ fn flink(world: &Mutex<World>, asked: &str) -> (u16, Value) {
         return (200, json!({}));
     }
     match asked {
-        "GET /jars" => {
+        "GET /jars" if !world.is_closed => {
             let files = world.jars.iter();
             let files: Vec<Value> = files
                 .map(|name| json!({"id": format!("x_{name}"), "name": name}))
@@ -115,6 +117,7 @@ async fn stage(job: Value) -> (Stage, impl Future<Output = ()>) {
     let world = Arc::new(Mutex::new(World {
         job,
         jars: Vec::new(),
+        is_closed: false,
         run: Value::Null,
         run_then: None,
         savepoints: None,
@@ -282,6 +285,23 @@ async fn a_submission_that_is_given_up_loses_its_jar_before_anybody_is_told_that
     }
 }
 
+/// `web.submit.enable: false`, switched off meanwhile: what cannot be listed cannot be run, and keeps nobody waiting.
+#[tokio::test]
+async fn a_jar_that_cannot_be_deleted_for_good_holds_up_nothing() {
+    let (stage, _submitting) = unanswered().await;
+    stage.meanwhile(|world| {
+        world.job["spec"]["state"] = json!("CANCELLED");
+        world.job["metadata"]["generation"] = json!(4);
+        world.job["status"]["operation"]["startedAt"] = json!("2026-11-21T10:00:00Z");
+        world.is_closed = true;
+    });
+    stage.reconcile().await;
+    assert_eq!(
+        stage.job().status.unwrap().state,
+        Some(DeploymentState::Cancelled)
+    );
+}
+
 /// A submission waits for its turn, or for a jar that comes slowly; whoever does not want it any more waits for neither.
 #[tokio::test]
 async fn a_submission_that_flink_was_not_asked_for_yet_ends_with_a_change_of_the_spec() {
@@ -324,8 +344,13 @@ async fn a_savepoint_that_is_refused_is_told_and_its_snapshot_is_not_forgotten()
         let told = stage.told();
         let events = told.iter().filter(|one| one.ends_with("events")).count();
         assert_eq!(events, usize::from(round == 1), "told once: {told:?}");
-        // Its JobManager ends, and what it knew with it.
-        stage.meanwhile(|world| world.run = Value::Null);
+        let written = told.iter().any(|one| one.ends_with("/status"));
+        assert_eq!(written, round == 1, "written once: {told:?}");
+        stage.meanwhile(|world| {
+            // Its JobManager ends, and what it knew with it.
+            world.run = Value::Null;
+            world.savepoints = Some((403, "in other words: request 4711"));
+        });
     }
     let status = stage.job().status.unwrap();
     assert_eq!(status.state, Some(DeploymentState::Transitioning));

@@ -131,36 +131,35 @@ fn a_checkpoint_that_went_with_its_run_is_neither_stored_nor_hides_an_older_save
         ),
         (json!({}), json!({}), JobState::Failed),
     ] {
-        for latest in [ninth(true), Latest::default()] {
-            let job = runs(wish.clone(), more.clone());
-            let all = stored(SavepointOrigin::Copied);
-            let plan = decide(&Observed {
-                flink: ended(end, latest.clone()),
-                savepoints: &all,
-                ..see(&job)
-            });
-            assert_eq!(plan.record, None, "{end:?}");
-            let status = &plan.status;
-            assert_eq!(status.snapshot_location.as_deref(), Some("s3://b/sp/older"));
-            assert_eq!(status.latest_savepoint_name.as_deref(), Some("older"));
-            let again = changed(job.clone(), plan);
-            let plan = decide(&Observed {
-                savepoints: &all,
-                ..see(&again)
-            });
-            assert_eq!(
-                submission(&plan).run.savepoint_path.as_deref(),
-                Some("s3://b/sp/older")
-            );
-            // It has had state, so it does not begin without unasked.
-            let plan = decide(&Observed {
-                flink: ended(end, latest),
-                ..see(&job)
-            });
-            let again = changed(job, plan);
-            let plan = decide(&see(&again));
-            assert_eq!((reason(&plan), &plan.step), ("NoState", &None), "{end:?}");
-        }
+        let latest = ninth(true);
+        let job = runs(wish.clone(), more.clone());
+        let all = stored(SavepointOrigin::Copied);
+        let plan = decide(&Observed {
+            flink: ended(end, latest.clone()),
+            savepoints: &all,
+            ..see(&job)
+        });
+        assert_eq!(plan.record, None, "{end:?}");
+        let status = &plan.status;
+        assert_eq!(status.snapshot_location.as_deref(), Some("s3://b/sp/older"));
+        assert_eq!(status.latest_savepoint_name.as_deref(), Some("older"));
+        let again = changed(job.clone(), plan);
+        let plan = decide(&Observed {
+            savepoints: &all,
+            ..see(&again)
+        });
+        assert_eq!(
+            submission(&plan).run.savepoint_path.as_deref(),
+            Some("s3://b/sp/older")
+        );
+        // It has had state, so it does not begin without unasked.
+        let plan = decide(&Observed {
+            flink: ended(end, latest),
+            ..see(&job)
+        });
+        let again = changed(job, plan);
+        let plan = decide(&see(&again));
+        assert_eq!((reason(&plan), &plan.step), ("NoState", &None), "{end:?}");
     }
 }
 
@@ -172,6 +171,19 @@ fn a_checkpoint_that_flink_still_has_is_kept() {
         ..see(&job)
     });
     assert_eq!(plan.record.unwrap().location, own());
+}
+
+/// Its JobManager has taken the job over from another one, whose checkpoints it does not tell of.
+#[test]
+fn a_checkpoint_that_flink_says_nothing_of_is_kept() {
+    for end in [JobState::Failed, JobState::Canceled] {
+        let job = runs(json!({}), json!({}));
+        let plan = decide(&Observed {
+            flink: ended(end, Latest::default()),
+            ..see(&job)
+        });
+        assert_eq!(plan.record.unwrap().location, own(), "{end:?}");
+    }
 }
 
 /// No Savepoint object of it could be made, and the run that was started from it ended before a snapshot of its own.

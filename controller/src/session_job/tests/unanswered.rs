@@ -60,6 +60,17 @@ fn a_submission_without_an_answer_is_not_sent_again_before_it_could_have_come_ou
         (state(&plan), plan.status.attempts, plan.status.failure),
         (DeploymentState::Running, None, None)
     );
+    // A look that Flink does not answer is no reason either.
+    let plan = decide(&Observed {
+        flink: Some(Flink::Silent("no answer within 5 s".into())),
+        now: now() + SignedDuration::from_secs(4),
+        ..see(&waits)
+    });
+    let unseen = then(waits.clone(), plan);
+    assert_eq!(
+        not_there(&unseen, now() + SignedDuration::from_secs(10)).step,
+        None
+    );
     // Nobody wants it for a while, and it is still not sent twice.
     let mut cancelled = waits.clone();
     cancelled.spec.state = Some(sluice_api::DesiredState::Cancelled);
