@@ -50,7 +50,7 @@ pub struct CheckArgs {
 pub fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
     let folders = Folders::with_flag(args.recursive);
     input::standard_input_once([&args.files, &args.old, &args.policy, &args.inventory])?;
-    let documents = input::read_some(&args.files, folders)?;
+    let documents = input::read(&args.files, folders)?;
     let knowledge = if args.inventory.is_empty() {
         Knowledge::Partial
     } else {
@@ -65,12 +65,18 @@ pub fn run(args: &CheckArgs) -> Result<Outcome, Failure> {
         .iter()
         .map(|document| gate.manifest(document))
         .collect::<Result<Vec<_>, _>>()?;
+    if manifests.is_empty() {
+        // `kubectl get` finds nothing, and that is not wrong; but it may be the wrong namespace.
+        crate::note(format_args!(
+            "nothing is judged: there are only lists without objects"
+        ));
+    }
     let mut verdicts = Vec::with_capacity(manifests.len());
     for manifest in &manifests {
         if manifest.dialect.is_none() {
+            let id = &manifest.id;
             crate::note(format_args!(
-                "{} is not judged: its kind never reaches the gate",
-                manifest.id
+                "{id} is not judged: its kind never reaches the gate"
             ));
         } else if gate.exists_unasked(&manifest.id) {
             crate::note(format_args!(

@@ -69,7 +69,7 @@ impl Faults<'_> {
 pub fn run(args: &ConvertArgs) -> Result<Outcome, Failure> {
     let folders = Folders::with_flag(args.recursive);
     input::standard_input_once([&args.files])?;
-    let documents = input::read_some(&args.files, folders)?;
+    let documents = input::read(&args.files, folders)?;
     if let (Some(_), [_, second, ..]) = (&args.name, documents.as_slice()) {
         let message = format!(
             "--name is for a single object, but there are {}; convert them one by one",

@@ -87,27 +87,6 @@ pub fn read(paths: &[PathBuf], folders: Folders) -> Result<Vec<Document>, Failur
     Ok(documents)
 }
 
-/// Reads what is to be judged, as [`read`] does. What exists may be nothing, and then comes as a list without objects; here that is no clean
-/// bill either.
-pub fn read_some(paths: &[PathBuf], folders: Folders) -> Result<Vec<Document>, Failure> {
-    let documents = read(paths, folders)?;
-    if documents.is_empty() {
-        let name = |path: &PathBuf| {
-            if path.as_os_str() == "-" {
-                STANDARD_INPUT.to_owned()
-            } else {
-                path.display().to_string()
-            }
-        };
-        let names: Vec<String> = paths.iter().map(name).collect();
-        return Err(Failure::Input(format!(
-            "{}: there are only lists without objects in it; is this the right file, or the right namespace?",
-            names.join(", ")
-        )));
-    }
-    Ok(documents)
-}
-
 /// Refuses arguments that name standard input more than once: the second would read nothing.
 pub fn standard_input_once<'p>(
     arguments: impl IntoIterator<Item = &'p Vec<PathBuf>>,

@@ -45,7 +45,7 @@ pub struct RenderArgs {
 pub fn run(args: &RenderArgs) -> Result<Outcome, Failure> {
     let folders = Folders::with_flag(args.recursive);
     input::standard_input_once([&args.files, &args.policy])?;
-    let documents = input::read_some(&args.files, folders)?;
+    let documents = input::read(&args.files, folders)?;
     let mut gate = Gate::new(&args.namespace, "sluice-render", Knowledge::Partial);
     gate.settings(&input::read(&args.policy, folders)?)?;
     let mut outcome = Outcome::Fine;

@@ -132,8 +132,6 @@ fn installs() -> Result<()> {
         "the pods' webhook has filled in nothing"
     );
 
-    editors_may_run_flink(&bare)?;
-
     // Again is an update, and finds everything in place.
     let output = install(&kubeconfig, &["sluice", "--replicas", "1"])?;
     ensure!(output.status.success(), "{}", text(&output.stderr));
@@ -216,8 +214,14 @@ fn charted(bare: &Bare, binary: &Path, flink: Option<&FlinkParts>) -> Result<()>
     // What `up --context` applied has its name as an owner for good, so each later change of helm's takes by force.
     let upgrade = [&upgrade[..], &["--force-conflicts"]].concat();
     // What is served on this machine has an address that only an admin may let jars be fetched from.
-    let here = ["--set", "controller.allowLocalFetch=true"];
+    let here = [
+        "--set",
+        "controller.allowLocalFetch=true",
+        "--set",
+        "rbac.aggregateClusterRoles=true",
+    ];
     helm(&[&upgrade[..], &["--take-ownership"], &here[..]].concat())?;
+    editors_may_run_flink(bare)?;
     doctor()?;
     if let Some(flink) = flink {
         submission::from_the_controllers_pod(bare, flink)?;

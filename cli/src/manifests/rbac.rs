@@ -122,12 +122,12 @@ pub(super) fn users() -> [ForUsers; 2] {
     let group = [sluice_api::GROUP];
     [
         ForUsers {
-            name: "sluice-view",
+            name: "sluice-aggregate-to-view",
             aggregated: "rbac.authorization.k8s.io/aggregate-to-view",
             rules: json!([{"apiGroups": group, "resources": ["*"], "verbs": ["get", "list", "watch"]}]),
         },
         ForUsers {
-            name: "sluice-edit",
+            name: "sluice-aggregate-to-edit",
             aggregated: "rbac.authorization.k8s.io/aggregate-to-edit",
             rules: json!([
                 {"apiGroups": group, "resources": ["sessionclusters", "sessionjobs", "deployments", "savepoints"],

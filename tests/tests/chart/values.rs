@@ -258,9 +258,10 @@ async fn values_do_what_they_say() {
         all.iter()
             .any(|object| object["kind"] == "ClusterRole" && object["metadata"]["name"] == role)
     };
-    assert!(has(&apart, "sluice-edit") && has(&apart, "sluice-view"));
-    let closed = documents(&helm.template(&["rbac.aggregateClusterRoles=false"]).ok());
-    assert!(!has(&closed, "sluice-edit") && !has(&closed, "sluice-view") && has(&closed, "sluice"));
+    let both = ["sluice-aggregate-to-edit", "sluice-aggregate-to-view"];
+    assert!(both.iter().all(|role| !has(&apart, role)) && has(&apart, "sluice"));
+    let open = documents(&helm.template(&["rbac.aggregateClusterRoles=true"]).ok());
+    assert!(both.iter().all(|role| has(&open, role)));
 
     let digest = "0".repeat(64);
     let more = documents(
