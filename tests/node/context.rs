@@ -149,30 +149,26 @@ fn editors_may_run_flink(bare: &Bare) -> Result<()> {
         "--user=anna",
     ])?;
     ensure!(bound.status.success(), "{}", text(&bound.stderr));
-    let may = |verb: &str, resource: &str| -> Result<bool> {
-        let asked = bare.kubectl(&[
-            "auth",
-            "can-i",
-            verb,
-            resource,
-            "--as=anna",
-            "-n",
-            "default",
-        ])?;
+    let may = |verb: &str, resource: &str, part: &str| -> Result<bool> {
+        let part = format!("--subresource={part}");
+        let who = ["--as=anna", "-n", "default"];
+        let asked =
+            bare.kubectl(&[&["auth", "can-i", verb, resource, &part], &who[..]].concat())?;
         Ok(asked.status.success())
     };
     // The controller manager puts such roles together.
     eventually(Duration::from_mins(1), || {
-        ensure!(may("create", "sessionclusters.sluice.dev")?, "not yet");
+        ensure!(may("create", "sessionclusters.sluice.dev", "")?, "not yet");
         Ok(())
     })?;
-    ensure!(may("patch", "deployments.sluice.dev/scale")? && may("get", "cpuquotas.sluice.dev")?);
-    for resource in [
-        "cpuquotas.sluice.dev",
-        "deploymentdefaults.sluice.dev",
-        "sessionclusters.sluice.dev/status",
+    ensure!(may("patch", "deployments.sluice.dev", "scale")?);
+    ensure!(may("get", "cpuquotas.sluice.dev", "")?);
+    for (resource, part) in [
+        ("cpuquotas.sluice.dev", ""),
+        ("deploymentdefaults.sluice.dev", ""),
+        ("sessionclusters.sluice.dev", "status"),
     ] {
-        ensure!(!may("update", resource)?, "{resource}");
+        ensure!(!may("update", resource, part)?, "{resource}/{part}");
     }
     Ok(())
 }
