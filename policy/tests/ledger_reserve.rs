@@ -325,6 +325,36 @@ fn attempts_at_one_object_are_bounded_and_keep_nobody_else_out() {
     );
 }
 
+/// While nobody counts, what was stored long ago stays in the list: the ninth time that a job was scaled up was refused.
+#[test]
+fn an_object_that_has_changed_since_is_no_repeated_attempt() {
+    let scaled = |step: u64, base: u64| {
+        let mut request = growth(&format!("{base}-{step}"), 4 + step, 5 + step);
+        request.hold.object.name = "orders".into();
+        request.hold.base = Revision(base);
+        request
+    };
+    let steps = 0..ATTEMPTS_AT_ONE as u64 + 4;
+    for on_growth in [OnGrowth::Warn, OnGrowth::Ignore] {
+        let account = account(10, 8, on_growth);
+        let stored: Vec<_> = steps.clone().map(|step| scaled(step, 7 + step)).collect();
+        for outcome in reserve(&account, &stored).outcomes {
+            assert!(
+                matches!(outcome, Outcome::Admitted { .. }),
+                "{on_growth:?}: {outcome:?}"
+            );
+        }
+        let again: Vec<_> = steps.clone().map(|step| scaled(step, 7)).collect();
+        let outcomes = reserve(&account, &again).outcomes;
+        let (first, more) = outcomes.split_at(ATTEMPTS_AT_ONE);
+        let is_admitted = |outcome: &Outcome| matches!(outcome, Outcome::Admitted { .. });
+        assert!(first.iter().all(is_admitted), "{first:?}");
+        for outcome in more {
+            assert_eq!(refusal(outcome).reason, Reason::AttemptsAtOne);
+        }
+    }
+}
+
 #[test]
 fn one_namespace_leaves_room_for_others_in_a_quota_that_they_share() {
     let mut account = quota(10_000_000, 0);

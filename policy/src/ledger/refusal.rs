@@ -105,9 +105,13 @@ impl Refusal {
         }
     }
 
-    /// Seconds for `details.retryAfterSeconds`, with code 429.
+    /// Seconds for `details.retryAfterSeconds`, with code 429: clients resend by themselves where it is given, up to ten times. Not where
+    /// that would go on for as long as earlier attempts are kept, and whoever repeats them has to see why they fail.
     pub fn retry_after_seconds(&self) -> Option<u32> {
-        (self.code() == Code::TooManyRequests).then_some(1)
+        match self.reason {
+            Reason::AttemptsAtOne | Reason::AttemptsOfOne { .. } => None,
+            _ => (self.code() == Code::TooManyRequests).then_some(1),
+        }
     }
 
     /// Text for the user, ending in the rule's id. `singular` is the word for the kind (`sessioncluster`).
@@ -343,7 +347,12 @@ mod tests {
                 "{message}"
             );
             assert!(message.ends_with(" [quota/cpu]"), "{message}");
-            assert_eq!(refusal.code().number(), 429);
+            // Clients would send ten times more what cannot pass for a minute.
+            let is_repeated = message.contains("See what refuses them");
+            assert_eq!(
+                (refusal.code().number(), refusal.retry_after_seconds()),
+                (429, (!is_repeated).then_some(1))
+            );
         }
     }
 

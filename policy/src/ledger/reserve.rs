@@ -7,14 +7,14 @@ use sluice_api::quota::{MAX_PENDING, OnGrowth};
 
 use super::CHARGE_FN;
 use super::account::{Account, QuotaKey};
-use super::book::{Book, Hold, ObjectKey};
+use super::book::{Book, Hold};
 use super::refusal::{Figures, Reason, Refusal};
 use super::usage::Tally;
 
-/// Most undecided attempts at one object in a quota. Each takes a line of the list that all its namespaces share, though their CPU counts
-/// once, and one whose write is refused behind us stays for [`super::expire::UNDECIDED`]: whoever repeats such a request would fill the
-/// list by himself. An object that is stored is counted anew within a second, and an API server that meets conflicts sends
-/// one request five times, so nobody else comes to as many.
+/// Most undecided attempts at one object, as it is stored, in a quota. Each takes a line of the list that all its namespaces share, though
+/// their CPU counts once, and one whose write is refused behind us stays for [`super::expire::UNDECIDED`]: whoever repeats such a
+/// request would fill the list by himself. What is refused changes no object, so all of them stand on one revision; whoever gets
+/// through has another one from then on. An API server that meets conflicts sends one request five times, so nobody else comes to as many.
 pub const ATTEMPTS_AT_ONE: usize = 8;
 
 /// Most undecided attempts of one namespace in a `ClusterCpuQuota`: the others' starts must not end with the names that one of them tries.
@@ -133,18 +133,22 @@ fn closed(account: &Account) -> Option<Reason> {
     }
 }
 
-/// Why one more hold for this object finds no place in the list. The narrowest reason first: it names who has to do something.
-fn crowded(account: &Account, book: &Book, object: &ObjectKey) -> Option<Reason> {
-    let most = |is_meant: &dyn Fn(&ObjectKey) -> bool, limit| {
-        let holds = book.pending.iter().filter(|hold| is_meant(&hold.object));
+/// Why one more hold like this finds no place in the list. The narrowest reason first: it names who has to do something.
+fn crowded(account: &Account, book: &Book, one: &Hold) -> Option<Reason> {
+    let most = |is_meant: &dyn Fn(&Hold) -> bool, limit| {
+        let holds = book.pending.iter().filter(|hold| is_meant(hold));
         holds.count() >= limit
     };
     let shared = matches!(account.key, QuotaKey::Cluster { .. });
-    if most(&|of| of == object, ATTEMPTS_AT_ONE) {
+    let namespace = &one.object.namespace;
+    if most(
+        &|hold| hold.base == one.base && hold.object == one.object,
+        ATTEMPTS_AT_ONE,
+    ) {
         Some(Reason::AttemptsAtOne)
-    } else if shared && most(&|of| of.namespace == object.namespace, ATTEMPTS_OF_ONE) {
+    } else if shared && most(&|hold| hold.object.namespace == *namespace, ATTEMPTS_OF_ONE) {
         Some(Reason::AttemptsOfOne {
-            namespace: object.namespace.clone(),
+            namespace: namespace.clone(),
         })
     } else {
         (book.pending.len() >= MAX_PENDING).then_some(Reason::TooManyPending)
@@ -175,7 +179,7 @@ fn one(account: &Account, book: &mut Book, tally: &mut Tally, request: &Request)
     if let Some(reason) = closed(account) {
         return Outcome::Refused(refusal(reason, tally));
     }
-    if let Some(reason) = crowded(account, book, &hold.object) {
+    if let Some(reason) = crowded(account, book, hold) {
         return Outcome::Refused(refusal(reason, tally));
     }
     let confirmed = account.book.confirmed;
