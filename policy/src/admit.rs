@@ -278,11 +278,7 @@ fn judge(
             findings.causes.push(cause.clone());
         }
     }
-    let environments = if world.modes(review.namespace).defaults == Mode::Enforce {
-        defaults::environments(review.dialect, world, review.namespace, review.object)
-    } else {
-        Vec::new()
-    };
+    let environments = defaults::imposing(review, world);
     defaults::judge_form(review, &environments, findings);
     let mut causes = std::mem::take(&mut findings.causes);
     name_environments(review, &environments, &mut causes);

@@ -6,6 +6,7 @@
 
 mod fill;
 mod form;
+mod imposed;
 mod leaves;
 pub mod owned;
 pub mod record;
@@ -15,10 +16,13 @@ mod spelling;
 pub use fill::{Filled, Layers, fill};
 pub use form::OTHER_FORM;
 pub(crate) use form::judge as judge_form;
+pub(crate) use imposed::Imposed;
 pub(crate) use leaves::each_leaf;
 pub(crate) use settings::imposer;
 
 use crate::dialect::Dialect;
+use crate::mode::Mode;
+use crate::review::Review;
 use crate::world::{Layer, World};
 use serde_json::Value;
 
@@ -45,7 +49,7 @@ pub fn layers(dialect: &dyn Dialect, world: &dyn World, namespace: &str, object:
 }
 
 /// The Environments that apply to an object of a kind in a namespace, the first wins.
-pub(crate) fn environments(
+fn environments(
     dialect: &dyn Dialect,
     world: &dyn World,
     namespace: &str,
@@ -53,6 +57,15 @@ pub(crate) fn environments(
 ) -> Vec<Layer> {
     if takes_settings(dialect, object) {
         world.environments(namespace)
+    } else {
+        Vec::new()
+    }
+}
+
+/// Those of them that set anything: a namespace's mode may leave defaults to its users.
+pub(crate) fn imposing(review: &Review<'_>, world: &dyn World) -> Vec<Layer> {
+    if world.modes(review.namespace).defaults == Mode::Enforce {
+        environments(review.dialect, world, review.namespace, review.object)
     } else {
         Vec::new()
     }

@@ -140,9 +140,16 @@ pub trait Dialect: Send + Sync {
     }
 
     /// Judges a part of this kind's spec that stands in a `DeploymentDefaults` or an `Environment` at `at`. What such a part
-    /// lacks may come from elsewhere; what stands in it must be right. Sluice's own kinds are judged by their tables
-    /// ([`config`]), so this is for other people's.
-    fn validate_section(&self, _settings: &Value, _at: &FieldPath, _findings: &mut Findings) {}
+    /// lacks may come from elsewhere; what stands in it must be right. `stored`: what stood there before, on an update. Sluice's own
+    /// kinds are judged by their tables ([`config`]), so this is for other people's.
+    fn validate_section(
+        &self,
+        _settings: &Value,
+        _stored: Option<&Value>,
+        _at: &FieldPath,
+        _findings: &mut Findings,
+    ) {
+    }
 
     /// Built-in defaults: a tree shaped like the object. May depend on the object (after normalisation).
     fn built_in(&self, _object: &Value) -> Value {

@@ -68,14 +68,19 @@ impl Dialect for CmfApplication {
         Some(SECTION)
     }
 
-    fn validate_section(&self, settings: &Value, at: &FieldPath, findings: &mut Findings) {
+    fn validate_section(
+        &self,
+        settings: &Value,
+        stored: Option<&Value>,
+        at: &FieldPath,
+        findings: &mut Findings,
+    ) {
         // Confluent's schema is open: fields that we do not know may be its own.
-        section::judge(&CmfApplication, settings, at, section::OPEN, findings);
+        section::OPEN.judge(&CmfApplication, settings, stored, at, findings);
     }
 
     fn validate(&self, review: &Review<'_>, world: &dyn World, findings: &mut Findings) {
-        let operator = world.operator_configuration();
-        deployment::judge(review, review.namespace, operator.as_deref(), findings);
+        deployment::judge(review, review.namespace, world, findings);
     }
 
     fn spelled(&self) -> Option<FieldPath> {
@@ -151,12 +156,11 @@ impl Dialect for PlatformApplication {
     }
 
     fn validate(&self, review: &Review<'_>, world: &dyn World, findings: &mut Findings) {
-        let operator = world.operator_configuration();
         let name = json::text(review.object, &["spec", "flinkEnvironment"]);
         let environment = name.map(|name| world.lookup(&ENVIRONMENT_KIND, review.namespace, name));
         let Some(environment) = environment.as_ref().and_then(crate::Lookup::found) else {
             let mut without = Findings::default();
-            deployment::judge(review, review.namespace, operator.as_deref(), &mut without);
+            deployment::judge(review, review.namespace, world, &mut without);
             if let Some(name) = name {
                 may_be_mended(review, name, without, findings);
             } else {
@@ -174,7 +178,7 @@ impl Dialect for PlatformApplication {
             object: &object,
             ..*review
         };
-        deployment::judge(&review, namespace, operator.as_deref(), findings);
+        deployment::judge(&review, namespace, world, findings);
     }
 
     fn spelled(&self) -> Option<FieldPath> {

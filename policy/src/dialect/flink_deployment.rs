@@ -43,8 +43,14 @@ impl Dialect for FlinkDeployment {
         Some("flinkDeployment")
     }
 
-    fn validate_section(&self, settings: &Value, at: &FieldPath, findings: &mut Findings) {
-        section::judge(&FlinkDeployment, settings, at, section::CLUSTER, findings);
+    fn validate_section(
+        &self,
+        settings: &Value,
+        stored: Option<&Value>,
+        at: &FieldPath,
+        findings: &mut Findings,
+    ) {
+        section::CLUSTER.judge(&FlinkDeployment, settings, stored, at, findings);
     }
 
     fn takes_defaults(&self, object: &Value) -> bool {
@@ -52,8 +58,7 @@ impl Dialect for FlinkDeployment {
     }
 
     fn validate(&self, review: &Review<'_>, world: &dyn World, findings: &mut Findings) {
-        let operator = world.operator_configuration();
-        deployment::judge(review, review.namespace, operator.as_deref(), findings);
+        deployment::judge(review, review.namespace, world, findings);
     }
 
     fn frozen(&self, old: &Value) -> Option<Frozen> {

@@ -43,14 +43,14 @@ impl Dialect for FlinkSessionJob {
         Some("flinkSessionJob")
     }
 
-    fn validate_section(&self, settings: &Value, at: &FieldPath, findings: &mut Findings) {
-        section::judge(
-            &FlinkSessionJob,
-            settings,
-            at,
-            section::SESSION_JOB,
-            findings,
-        );
+    fn validate_section(
+        &self,
+        settings: &Value,
+        stored: Option<&Value>,
+        at: &FieldPath,
+        findings: &mut Findings,
+    ) {
+        section::SESSION_JOB.judge(&FlinkSessionJob, settings, stored, at, findings);
     }
 
     fn validate(&self, review: &Review<'_>, world: &dyn World, findings: &mut Findings) {

@@ -11,14 +11,14 @@ fn sections(spec: Value) -> Value {
     json!({"namespaces": ["*"], "flinkDeployment": spec, "flinkApplication": spec, "flinkSessionJob": spec})
 }
 
-fn environment(spec: Value) -> Admins {
+pub fn environment(spec: Value) -> Admins {
     Admins {
         environments: vec![sections(spec)],
         ..Admins::default()
     }
 }
 
-fn defaults(spec: Value) -> Admins {
+pub fn defaults(spec: Value) -> Admins {
     Admins {
         defaults: vec![sections(spec)],
         ..Admins::default()
@@ -26,7 +26,7 @@ fn defaults(spec: Value) -> Admins {
 }
 
 /// Both calls, as an API server makes them: a second mutation finds nothing to do, the validating call finds nothing missing.
-fn asked(object: &Value, old: Option<&Value>, world: &Admins) -> (Value, Judgement) {
+pub fn asked(object: &Value, old: Option<&Value>, world: &Admins) -> (Value, Judgement) {
     let operation = old.map_or(Operation::Create, |old| Operation::Update { old });
     let mutation = mutate(&review(object, operation), world);
     assert_eq!(mutation.refusal, None);
@@ -43,17 +43,17 @@ fn asked(object: &Value, old: Option<&Value>, world: &Admins) -> (Value, Judgeme
     (made, judgement)
 }
 
-fn admitted(object: &Value, old: Option<&Value>, world: &Admins) -> Value {
+pub fn admitted(object: &Value, old: Option<&Value>, world: &Admins) -> Value {
     let (made, judgement) = asked(object, old, world);
     assert_eq!(judgement.refusal, None, "{made:#}");
     made
 }
 
-fn spec(object: &Value, spec: Value) -> Value {
+pub fn spec(object: &Value, spec: Value) -> Value {
     merged(object, &json!({ "spec": spec }))
 }
 
-fn configuration_of(object: &Value) -> &Value {
+pub fn configuration_of(object: &Value) -> &Value {
     &object["spec"]["flinkConfiguration"]
 }
 

@@ -225,21 +225,27 @@ fn admins_settings_are_refused_when_they_are_written() {
     let judged = |settings: Value| {
         let mut findings = sluice_policy::Findings::default();
         let at = sluice_policy::FieldPath::of("spec.flinkDeployment");
-        dialect.validate_section(&settings, &at, &mut findings);
+        dialect.validate_section(&settings, None, &at, &mut findings);
         let causes = findings.causes.iter();
         causes
             .map(|cause| format!("{} {}", cause.rule.id, cause.field))
             .collect::<Vec<_>>()
     };
+    let settings = json!({"flinkConfiguration": {"a ": "1", "b": "x\nc: d"}, "job": {"entryClass": "x\nc: d"}});
+    let for_version = |word: &str| judged(merged(&settings, &json!({ "flinkVersion": word })));
+    let of_key = format!("{RULE} spec.flinkDeployment.flinkConfiguration[a ]");
     assert_eq!(
-        judged(json!({"flinkConfiguration": {"a ": "1", "b": "x\nc: d"}})),
+        for_version("v1_20"),
         [
-            format!("{RULE} spec.flinkDeployment.flinkConfiguration[a ]"),
+            of_key.clone(),
             format!("{RULE} spec.flinkDeployment.flinkConfiguration.b"),
+            format!("{RULE} spec.flinkDeployment.job.entryClass"),
         ]
     );
+    assert_eq!(for_version("v2_0"), [""; 0]);
     assert_eq!(
-        judged(json!({"flinkVersion": "v2_0", "flinkConfiguration": {"b": "x\nc: d"}})),
-        [""; 0]
+        judged(settings.clone()),
+        [of_key],
+        "a text may be meant for Flink 2"
     );
 }

@@ -18,6 +18,7 @@ mod charge_scaled;
 mod charge_state;
 mod filling;
 mod lines;
+mod lines_of_admins;
 mod other_kinds;
 mod properties;
 mod rules;

@@ -9,10 +9,12 @@ use super::rules::{
 use super::shape::{self, whole};
 use super::version::FlinkVersion;
 use super::{Mode, autoscaler, change, charge, ingress, job, lines, names};
+use crate::defaults::Imposed;
 use crate::finding::{CauseReason, Findings};
 use crate::json;
 use crate::path::FieldPath;
 use crate::review::Review;
+use crate::world::World;
 use serde_json::Value;
 
 const ROLLBACK_ENABLED: Opt = Opt::new("kubernetes.operator.deployment.rollback.enabled", &[]);
@@ -22,12 +24,11 @@ const RECOVERY_ENABLED: Opt = Opt::new(
     &["kubernetes.operator.reconciler.jm-deployment-recovery.enabled"],
 );
 
-/// Judges a FlinkDeployment, or a FlinkApplication of the same shape. `operator`: the operator's own configuration.
-/// `namespace`: where its pods will be.
+/// Judges a FlinkDeployment, or a FlinkApplication of the same shape. `namespace`: where its pods will be.
 pub(crate) fn judge(
     review: &Review<'_>,
     namespace: &str,
-    operator: Option<&Value>,
+    world: &dyn World,
     findings: &mut Findings,
 ) {
     let object = review.object;
@@ -35,12 +36,15 @@ pub(crate) fn judge(
     let Some(spec) = object.get("spec").filter(|spec| spec.is_object()) else {
         return;
     };
+    let operator = world.operator_configuration();
+    let operator = operator.as_deref();
+    let imposed = Imposed::on(review, world);
     let conf = effective(object, namespace, operator);
     let name = super::name_of(review);
     names::judge(FieldPath::of("metadata.name"), &name, findings);
     version(object, findings);
     configuration(&conf, findings);
-    lines::judge(review, namespace, operator, &conf, findings);
+    lines::judge(review, namespace, operator, &conf, &imposed, findings);
     ingress::judge(object, &name, namespace, findings);
     log_configuration(object, findings);
     let replicas = whole(object, &["spec", "taskManager", "replicas"]);
@@ -75,7 +79,7 @@ pub(crate) fn judge(
     }
     let is_session = json::present(object, &["spec", "job"]).is_none();
     if super::mode(object) == Mode::Native {
-        charge::judge_arguments(review, &conf, findings);
+        charge::judge_arguments(review, &conf, &imposed, findings);
         if is_session {
             charge::judge_for_jobs(&conf, findings);
         }

@@ -6,12 +6,14 @@ use super::deployment;
 use super::java::{self, MOST_PARTS};
 use super::rules::LINES;
 use super::version::FlinkVersion;
-use crate::finding::{CauseReason, Findings};
+use crate::defaults::Imposed;
+use crate::finding::{CAUSES, CauseReason, Findings};
 use crate::json;
 use crate::path::FieldPath;
 use crate::review::Review;
 use serde_json::Value;
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 /// What the operator writes the CPU of a TaskManager under, from the spec.
 const OF_SPEC: [&str; 2] = [
@@ -116,65 +118,63 @@ fn arguments(spec: &Value) -> Option<String> {
 /// Refuses entries that the file does not hold as they are written, by which options pass every rule unseen, and arguments of a job of which
 /// a line contradicts one: there is no order in the file, so nobody can tell which of the two counts. What is stored alike may stay.
 /// `effective`: all that the cluster's configuration says.
+///
+/// Settings that name no version come to specs of any: only their keys are judged, which nobody needs to write so.
 pub(crate) fn judge(
     review: &Review<'_>,
     namespace: &str,
     operator: Option<&Value>,
     effective: &Conf<'_>,
+    imposed: &Imposed<'_>,
     findings: &mut Findings,
 ) {
     let Some(spec) = review.object.get("spec").filter(|spec| are_read(spec)) else {
         return;
     };
     // What was stored for a version that reads YAML was no fault there.
-    let old = review.old().and_then(|old| old.get("spec"));
-    let old = old.filter(|old| are_read(old));
-    if !effective.all().all(|(key, text)| is_one_line(key, text)) {
-        entries(&own(spec), &old.map(own).unwrap_or_default(), findings);
+    let old = review.old();
+    let old = old.filter(|old| old.get("spec").is_some_and(are_read));
+    let spec_of_old = old.and_then(|old| old.get("spec"));
+    let is_plain = effective.all().all(|(key, text)| is_one_line(key, text));
+    if !is_plain {
+        keys(spec, spec_of_old, imposed, findings);
+    }
+    if json::present(spec, &["flinkVersion"]).is_none() {
+        return;
+    }
+    if !is_plain {
+        texts(spec, spec_of_old, imposed, findings);
     }
     for (name, text) in beside(spec) {
-        let before = old.and_then(|old| json::get(old, &["job", name]));
+        let field = FieldPath::of("spec.job").key(name);
+        let before = spec_of_old.and_then(|old| json::get(old, &["job", name]));
         let is_alike = before.is_some_and(|before| Some(before) == json::get(spec, &["job", name]));
         if !is_alike && further(&text).nth(MOST_PARTS).is_some() {
-            findings.refuse(
-                &LINES,
-                FieldPath::of("spec.job").key(name),
-                CauseReason::Invalid,
-                format!(
-                    "has more than {MOST_PARTS} lines key: value, which Flink before 2.0 reads as options; have the job read such a text \
-                     from a file"
-                ),
+            let message = format!(
+                "has more than {MOST_PARTS} lines key: value, which Flink before 2.0 reads as options; have the job read such a text from a \
+                 file"
             );
-            continue;
-        }
-        let option = if name == ARGUMENTS {
+            imposed.refuse(&LINES, field, &message, findings);
+        } else if name == ARGUMENTS {
             let stored = || {
-                let old = review.old().filter(|_| is_alike)?;
-                Some((
-                    old.get("spec")?,
-                    deployment::effective(old, namespace, operator),
-                ))
+                let old = old.filter(|_| is_alike)?;
+                let conf = deployment::effective(old, namespace, operator);
+                Some((old.get("spec")?, conf))
             };
-            contradiction(spec, &text, effective, stored)
-        } else {
-            further(&text)
-                .next()
-                .filter(|_| !is_alike)
-                .map(|(option, _)| option)
-        };
-        if let Some(option) = option {
-            findings.refuse(
-                &LINES,
-                FieldPath::of("spec.job").key(name),
-                CauseReason::Invalid,
-                format!("Flink before 2.0 reads a line of it as the option {}; {}", json::quoted(option), if name == ARGUMENTS {
-                    "it is also set elsewhere, so leave that line out, or have the job read such a text from a file"
-                } else {
-                    "write it in one line"
-                }),
-            );
+            let options = contradicted(spec, &text, effective, stored);
+            contradictions(review, &options, is_alike, imposed, findings);
+        } else if let Some((option, _)) = further(&text).next().filter(|_| !is_alike) {
+            let message = format!("{}; write it in one line", is_read_as(option));
+            imposed.refuse(&LINES, field, &message, findings);
         }
     }
+}
+
+fn is_read_as(option: &str) -> String {
+    format!(
+        "Flink before 2.0 reads a line of it as the option {}",
+        json::quoted(option)
+    )
 }
 
 /// The configuration that a spec has of its own.
@@ -186,56 +186,133 @@ fn own(spec: &Value) -> Conf<'_> {
     own
 }
 
-/// Refuses entries that are more, or other, than they seem.
-fn entries(own: &Conf<'_>, stored: &Conf<'_>, findings: &mut Findings) {
-    for (key, text) in own.all() {
-        if is_one_line(key, text) || stored.text(key) == Some(text) {
-            continue;
-        }
-        let message = if !is_one_line(key, "") {
-            "Flink before 2.0 reads another key here; write it without blanks around it, #, a colon before a blank, and line breaks".to_owned()
-        } else if let Some((option, _)) = further(text).next() {
-            format!(
-                "Flink before 2.0 reads a line of it as the option {}; write the value in one line, and that option under a key of its own",
-                json::quoted(option)
-            )
-        } else {
-            continue;
-        };
-        findings.refuse(&LINES, path(key), CauseReason::Invalid, message);
+/// Refuses entries under other keys than it seems.
+fn keys(spec: &Value, old: Option<&Value>, imposed: &Imposed<'_>, findings: &mut Findings) {
+    let stored = old.map(own).unwrap_or_default();
+    let own = own(spec);
+    let others = own.all().filter(|(key, text)| {
+        let is_alike = stored.text(key) == Some(*text);
+        !is_one_line(key, "") && !is_alike
+    });
+    for (key, _) in others {
+        let message = "Flink before 2.0 reads another key here; write it without blanks around it, #, a colon before a blank, and line breaks";
+        imposed.refuse(&LINES, path(key), message, findings);
     }
 }
 
-/// The first option in the lines of a job's arguments that the configuration, or the spec, says otherwise, and not already did where the
+/// Refuses entries that are more than they seem.
+fn texts(spec: &Value, old: Option<&Value>, imposed: &Imposed<'_>, findings: &mut Findings) {
+    let stored = old.map(own).unwrap_or_default();
+    let own = own(spec);
+    let others = own.all().filter(|(key, text)| {
+        let is_alike = stored.text(key) == Some(*text);
+        is_one_line(key, "") && !is_alike
+    });
+    for (key, text) in others {
+        if let Some((option, _)) = further(text).next() {
+            let message = format!(
+                "{}; write the value in one line, and that option under a key of its own",
+                is_read_as(option)
+            );
+            imposed.refuse(&LINES, path(key), &message, findings);
+        }
+    }
+}
+
+/// What an option has elsewhere: in the configuration, or, as an empty text, in the spec.
+fn elsewhere<'c>(spec: &Value, conf: &'c Conf<'_>, option: &str) -> Option<&'c str> {
+    let of_spec = OF_SPEC.contains(&option) && cpu(spec).is_some();
+    conf.text(option).or(of_spec.then_some(""))
+}
+
+/// The options in the lines of a job's arguments that the configuration, or the spec, says otherwise, and not already did where the
 /// same arguments are `stored`.
-fn contradiction<'t, 'o>(
+fn contradicted<'t, 'o>(
     spec: &Value,
     arguments: &'t str,
     effective: &Conf<'_>,
     stored: impl FnOnce() -> Option<(&'o Value, Conf<'o>)>,
-) -> Option<&'t str> {
-    fn other<'c>(spec: &Value, conf: &'c Conf<'_>, key: &str) -> Option<&'c str> {
-        let of_spec = OF_SPEC.contains(&key) && says_cpu(spec);
-        conf.text(key).or(of_spec.then_some(""))
-    }
+) -> BTreeSet<&'t str> {
     let contradicts = |(key, text): &(&str, &str)| {
-        other(spec, effective, key).is_some_and(|other| other != *text)
+        elsewhere(spec, effective, key).is_some_and(|other| other != *text)
     };
-    let mut found = further(arguments)
+    let mut options: BTreeSet<_> = further(arguments)
         .filter(contradicts)
         .map(|(key, _)| key)
-        .peekable();
-    found.peek()?;
-    let Some((old, before)) = stored() else {
-        return found.next();
-    };
-    found.find(|key| other(old, &before, key) != other(spec, effective, key))
+        .collect();
+    if !options.is_empty()
+        && let Some((old, before)) = stored()
+    {
+        options.retain(|key| elsewhere(old, &before, key) != elsewhere(spec, effective, key));
+    }
+    options
 }
 
-/// Whether a spec says the CPU of its TaskManagers.
-fn says_cpu(spec: &Value) -> bool {
-    let says = |keys: &[&str]| json::present(spec, keys).is_some();
-    says(&["taskManager", "resources"]) || says(&["taskManager", "resource", "cpu"])
+/// Refuses them, and what contradicts them as well: a default there can be left out. Whoever has stored the same arguments before an
+/// Environment said otherwise has done nothing, and nothing that runs may be held for it.
+fn contradictions(
+    review: &Review<'_>,
+    options: &BTreeSet<&str>,
+    is_alike: bool,
+    imposed: &Imposed<'_>,
+    findings: &mut Findings,
+) {
+    let Some(spec) = review.object.get("spec").filter(|_| !options.is_empty()) else {
+        return;
+    };
+    let own = own(spec);
+    let mut refused = Vec::new();
+    for option in options {
+        let place = if own.has_key(option) {
+            Some(path(option))
+        } else {
+            cpu(spec).filter(|_| OF_SPEC.contains(option))
+        };
+        let source = place.as_ref().and_then(|place| imposed.by(place));
+        if is_alike && let (Some(source), Some(place)) = (source, &place) {
+            findings.warn(format!(
+                "{}: {source} sets {place}, and a line of spec.job.args says otherwise: nobody can tell which of the two counts [{}]",
+                review.subject(),
+                LINES.id
+            ));
+        } else {
+            refused.push((option, place));
+        }
+        if refused.len() >= CAUSES {
+            break;
+        }
+    }
+    let Some((option, _)) = refused.first() else {
+        return;
+    };
+    let field = FieldPath::of("spec.job").key(ARGUMENTS);
+    let is_imposed = imposed.by(&field).is_some();
+    let message = format!(
+        "{}; it is also set elsewhere, so leave that line out, or have the job read such a text from a file",
+        is_read_as(option)
+    );
+    imposed.refuse(&LINES, field, &message, findings);
+    if !is_imposed {
+        for place in refused.into_iter().filter_map(|(_, place)| place) {
+            let message = "a line of spec.job.args says otherwise, and before Flink 2.0 nobody can tell which of the two counts";
+            findings.refuse(&LINES, place, CauseReason::Invalid, message);
+        }
+    }
+}
+
+/// Where a spec says the CPU of its TaskManagers.
+fn cpu(spec: &Value) -> Option<FieldPath> {
+    const PLACES: [&[&str]; 4] = [
+        &["taskManager", "resources", "requests", "cpu"],
+        &["taskManager", "resources", "limits", "cpu"],
+        &["taskManager", "resources"],
+        &["taskManager", "resource", "cpu"],
+    ];
+    let said = PLACES
+        .iter()
+        .find(|keys| json::present(spec, keys).is_some())?;
+    let start = FieldPath::of("spec");
+    Some(said.iter().fold(start, |path, key| path.key(key)))
 }
 
 #[cfg(test)]

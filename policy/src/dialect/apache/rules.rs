@@ -53,7 +53,8 @@ pub(crate) static LINES: Rule = malformed(
      as they are, and Flink before 2.0 reads it line by line: # begins a comment, blanks around a key do not count. A line \
      break in a value, or a blank behind a key, sets options that no rule has seen. So keys have neither, further lines of a value, \
      of entryClass and of initialSavepointPath are no key: value, and those of job.args, such as a text in SQL, contradict no option that is set \
-     elsewhere. What is stored alike already may stay; Flink 2 reads real YAML and is not concerned.",
+     elsewhere. What is stored alike already may stay, and what an Environment imposes is only told; Flink 2 reads real YAML and \
+     is not concerned.",
     "flink-kubernetes-operator 6e9caeb4, FlinkConfMountDecorator; Flink 1.20, GlobalConfiguration",
 );
 pub(crate) static CPU: Rule = malformed(
@@ -62,7 +63,7 @@ pub(crate) static CPU: Rule = malformed(
     "CPU is charged from resources.requests, then resources.limits, then resource.cpu, then configuration. A figure that \
      cannot be read cannot be charged, nor could Kubernetes schedule it. The same holds for a native JobManager's \
      kubernetes.jobmanager.entrypoint.args and its kubernetes.taskmanager.entrypoint.args, whose -D go over the configuration: \
-     they may hold nothing but -Dkey=value.",
+     they may hold nothing but -Dkey=value, and what an Environment imposes there is only told.",
     "semantics.md, CPU charge",
 );
 pub(crate) static NAME: Rule = upstream(

@@ -73,36 +73,42 @@ const LOCAL: [&Rule; 16] = [
     &JAR_URI,
 ];
 
-/// Judges `settings`, a part of the dialect's spec that stands at `at`.
-pub(crate) fn judge(
-    dialect: &'static dyn Dialect,
-    settings: &Value,
-    at: &FieldPath,
-    fields: Fields,
-    findings: &mut Findings,
-) {
-    if let Fields::Closed(tables) = fields {
-        unknown(settings, at, "spec", tables, findings);
+impl Fields {
+    /// Judges `settings`, a part of the dialect's spec that stands at `at`, and in place of which `stored` stood before.
+    pub(crate) fn judge(
+        self,
+        dialect: &'static dyn Dialect,
+        settings: &Value,
+        stored: Option<&Value>,
+        at: &FieldPath,
+        findings: &mut Findings,
+    ) {
+        if let Fields::Closed(tables) = self {
+            unknown(settings, at, "spec", tables, findings);
+        }
+        let whole = |spec: &Value| json!({"metadata": {"name": "settings"}, "spec": spec});
+        let (object, old) = (whole(settings), stored.map(whole));
+        let mut all = Findings::default();
+        let review = Review {
+            dialect,
+            operation: old
+                .as_ref()
+                .map_or(Operation::Create, |old| Operation::Update { old }),
+            part: Part::Whole,
+            namespace: "",
+            name: "settings",
+            object: &object,
+        };
+        dialect.validate(&review, &EmptyWorld, &mut all);
+        let causes = all
+            .causes
+            .into_iter()
+            .filter(|cause| counts(cause, &object));
+        findings.causes.extend(causes.map(|cause| Cause {
+            field: moved(&cause.field, at),
+            ..cause
+        }));
     }
-    let object = json!({"metadata": {"name": "settings"}, "spec": settings});
-    let mut all = Findings::default();
-    let review = Review {
-        dialect,
-        operation: Operation::Create,
-        part: Part::Whole,
-        namespace: "",
-        name: "settings",
-        object: &object,
-    };
-    dialect.validate(&review, &EmptyWorld, &mut all);
-    let causes = all
-        .causes
-        .into_iter()
-        .filter(|cause| counts(cause, &object));
-    findings.causes.extend(causes.map(|cause| Cause {
-        field: moved(&cause.field, at),
-        ..cause
-    }));
 }
 
 /// Whether a cause is about a value that stands there, and about nothing else.

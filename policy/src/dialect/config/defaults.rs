@@ -8,6 +8,7 @@ use crate::dialect::own::tables;
 use crate::dialect::{Class, Dialect, KindInfo, Scope, deployment};
 use crate::draft::Draft;
 use crate::finding::{Cause, CauseReason, Findings};
+use crate::json;
 use crate::path::FieldPath;
 use crate::review::Review;
 use crate::rule::Rule;
@@ -91,11 +92,14 @@ impl Dialect for Defaults {
             {
                 own.retain(|key, _| is_deployments(key));
             }
-            sections::judge(DEPLOYMENT, &own, &at, findings);
+            sections::judge(DEPLOYMENT, &own, None, &at, findings);
         }
         for section in OTHERS {
             if let Some(settings) = spec.get(section) {
-                sections::judge(section, settings, &at.key(section), findings);
+                let stored = review
+                    .old()
+                    .and_then(|old| json::present(old, &["spec", section]));
+                sections::judge(section, settings, stored, &at.key(section), findings);
             }
         }
     }

@@ -116,7 +116,10 @@ impl Dialect for Environment {
         }
         for section in std::iter::once(DEPLOYMENT).chain(OTHERS) {
             if let Some(settings) = spec.get(section) {
-                sections::judge(section, settings, &at.key(section), findings);
+                let stored = review
+                    .old()
+                    .and_then(|old| json::present(old, &["spec", section]));
+                sections::judge(section, settings, stored, &at.key(section), findings);
             }
         }
     }

@@ -87,8 +87,15 @@ pub(crate) fn normalise(
     }
 }
 
-/// Judges the settings of a section by the rules of its kind: as far as they can be judged without the rest of a spec.
-pub(crate) fn judge(section: &str, settings: &Value, at: &At<'_>, findings: &mut Findings) {
+/// Judges the settings of a section by the rules of its kind: as far as they can be judged without the rest of a spec. `stored`: those
+/// that stood there before.
+pub(crate) fn judge(
+    section: &str,
+    settings: &Value,
+    stored: Option<&Value>,
+    at: &At<'_>,
+    findings: &mut Findings,
+) {
     if settings.is_null() {
         return;
     }
@@ -109,7 +116,7 @@ pub(crate) fn judge(section: &str, settings: &Value, at: &At<'_>, findings: &mut
             .iter()
             .find(|dialect| dialect.section() == Some(section));
         if let Some(dialect) = theirs {
-            dialect.validate_section(settings, &at.path(), findings);
+            dialect.validate_section(settings, stored, &at.path(), findings);
         }
         return;
     };

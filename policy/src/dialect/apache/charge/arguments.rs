@@ -8,10 +8,11 @@
 
 use super::count::{Asked, DEFAULT_PARALLELISM, SLOTS, slots};
 use super::cpu::{self, CORES, TASK_MANAGER};
+use crate::defaults::Imposed;
 use crate::dialect::apache::conf::{self, Conf, Opt};
 use crate::dialect::apache::rules::CPU;
 use crate::dialect::apache::{Mode, java, lines, mode};
-use crate::finding::{Cause, CauseReason, Findings};
+use crate::finding::{Cause, Findings};
 use crate::json;
 use crate::review::Review;
 use serde_json::Value;
@@ -128,9 +129,14 @@ fn parallelism(said: &[(String, String)]) -> u64 {
 }
 
 /// Refuses arguments of which only a shell, or Flink's parser, can tell what they say: all that they can say can stand in the configuration. An
-/// admin's, in the operator's configuration, are nothing that a user could mend, and what runs with its own can still be changed.
+/// admin's, in the operator's configuration or `imposed`, are nothing that a user could mend, and what runs with its own can still be changed.
 /// `effective`: all that the JobManager's configuration says.
-pub(crate) fn judge(review: &Review<'_>, effective: &Conf<'_>, findings: &mut Findings) {
+pub(crate) fn judge(
+    review: &Review<'_>,
+    effective: &Conf<'_>,
+    imposed: &Imposed<'_>,
+    findings: &mut Findings,
+) {
     for option in [ARGUMENTS, OF_TASK_MANAGER] {
         if effective.raw(option).is_none_or(|(_, text)| is_plain(text)) {
             continue;
@@ -147,12 +153,12 @@ pub(crate) fn judge(review: &Review<'_>, effective: &Conf<'_>, findings: &mut Fi
             mode(old) == Mode::Native && own(old).is_some_and(|(_, before)| before == text)
         };
         if !review.old().is_some_and(stood_there) {
-            findings.refuse(
+            imposed.refuse(
                 &CPU,
                 conf::path(key),
-                CauseReason::Invalid,
                 "a -D in it may change what the TaskManagers cost, so it may hold nothing but -Dkey=value, each key once, without quotes and \
                  what a shell changes; write everything else into spec.flinkConfiguration",
+                findings,
             );
         }
     }
