@@ -16,6 +16,7 @@ mod tls;
 use crate::exit::{self, Failure, Outcome};
 use crate::live::{self, ClusterArgs, Live};
 use clap::{Args, ValueEnum};
+use k8s_openapi::api::apps::v1::Deployment;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::time::Duration;
@@ -140,6 +141,15 @@ impl Found {
             ),
         }
     }
+}
+
+/// The arguments of each container.
+fn arguments(deployment: &Deployment) -> impl Iterator<Item = &Vec<String>> {
+    let spec = deployment.spec.as_ref();
+    let pod = spec.and_then(|spec| spec.template.spec.as_ref());
+    pod.into_iter()
+        .flat_map(|pod| &pod.containers)
+        .filter_map(|container| container.args.as_ref())
 }
 
 /// Where everything is looked for.

@@ -3,7 +3,7 @@
 
 use super::running::{Endpoint, endpoints, handshake};
 use super::tls::Handshake;
-use super::{Found, Place};
+use super::{Found, Place, arguments};
 use crate::emergency::BOTH;
 use crate::manifests::NAME;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -101,13 +101,8 @@ async fn maker(place: &Place<'_>) -> Maker {
 }
 
 fn takes_files(deployment: &Deployment) -> bool {
-    let pod = deployment
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.template.spec.as_ref());
-    pod.iter()
-        .flat_map(|pod| &pod.containers)
-        .flat_map(|container| container.args.iter().flatten())
+    arguments(deployment)
+        .flatten()
         .any(|arg| arg.starts_with("--tls-cert"))
 }
 

@@ -1,6 +1,6 @@
 //! Whether a controller leads, and whether it does more than keep the ledger.
 
-use super::{Found, Place};
+use super::{Found, Place, arguments};
 use crate::manifests::{LEASE, NAME};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -112,13 +112,7 @@ async fn duty(place: &Place<'_>) -> Duty {
 }
 
 fn keeps_the_ledger_only(deployment: &Deployment) -> bool {
-    let pod = deployment
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.template.spec.as_ref());
-    pod.iter()
-        .flat_map(|pod| &pod.containers)
-        .filter_map(|container| container.args.as_deref())
+    arguments(deployment)
         .filter(|args| args.first().is_some_and(|first| first == "controller"))
         .flatten()
         .any(|arg| arg == "--ledger-only")
