@@ -19,7 +19,7 @@ use crate::path::FieldPath;
 use crate::quantity::MilliCpu;
 use crate::review::{Part, Review};
 use crate::rule::{Family, Rule};
-use crate::world::{Layer, World};
+use crate::world::World;
 use json_patch::PatchOperation;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -281,15 +281,14 @@ fn judge(
     let environments = defaults::imposing(review, world);
     defaults::judge_form(review, &environments, findings);
     let mut causes = std::mem::take(&mut findings.causes);
-    name_environments(review, &environments, &mut causes);
+    name_environments(&defaults::Imposed::on(review, world), &mut causes);
     Refusal::of(&subject, causes).or_else(|| immutability::judge(review, findings))
 }
 
 /// Tells users which Environment has set what they are refused for, as they may never have written it.
-fn name_environments(review: &Review<'_>, environments: &[Layer], causes: &mut [Cause]) {
+fn name_environments(imposed: &defaults::Imposed<'_>, causes: &mut [Cause]) {
     for cause in causes.iter_mut().take(CAUSES) {
-        let imposer = defaults::imposer(review.object, review.dialect, environments, &cause.field);
-        if let Some(source) = imposer {
+        if let Some(source) = imposed.by(&cause.field) {
             cause.message = format!("{} ({source} sets it)", cause.message.trim_end_matches('.'));
         }
     }

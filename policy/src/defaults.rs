@@ -18,7 +18,6 @@ pub use form::OTHER_FORM;
 pub(crate) use form::judge as judge_form;
 pub(crate) use imposed::Imposed;
 pub(crate) use leaves::each_leaf;
-pub(crate) use settings::imposer;
 
 use crate::dialect::Dialect;
 use crate::mode::Mode;

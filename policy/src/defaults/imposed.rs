@@ -33,12 +33,19 @@ impl<'r> Imposed<'r> {
         }
     }
 
-    /// The Environment that says what stands in a field.
+    /// The Environment that says what stands in a field, or in the list around it.
     pub(crate) fn by(&self, field: &FieldPath) -> Option<&str> {
         let said = self.said.get_or_init(|| self.read());
-        let (value, source) = said.leaves.get(&*said.spellings.dotted(field))?;
-        let stands_there = said.spellings.given(self.review.object, field) == Some(value);
-        stands_there.then_some(source.as_str())
+        let mut at = said.spellings.dotted(field).into_owned();
+        while !at.steps().is_empty() {
+            if let Some((value, source)) = said.leaves.get(&at)
+                && said.spellings.given(self.review.object, &at) == Some(value)
+            {
+                return Some(source);
+            }
+            at = at.parent();
+        }
+        None
     }
 
     /// Refuses what a field says, unless an Environment says it there: then this is a warning.

@@ -41,26 +41,3 @@ impl<'s> Settings<'s> {
         self.absent.as_ref().is_some_and(|map| path.is_within(map))
     }
 }
-
-/// The Environment that says what stands in a field: whoever is refused for it may never have written it.
-pub(crate) fn imposer<'l>(
-    object: &Value,
-    dialect: &dyn Dialect,
-    environments: &'l [Layer],
-    field: &FieldPath,
-) -> Option<&'l str> {
-    let spellings = &Spellings::of(dialect.spelled());
-    let settings = Settings::of(dialect, spellings, object);
-    let field = spellings.dotted(field);
-    let says = |layer: &&Layer| {
-        let mut says = false;
-        settings.each(layer, &mut |path, value| {
-            says = says || field.is_within(path) && spellings.given(object, path) == Some(value);
-        });
-        says
-    };
-    environments
-        .iter()
-        .find(says)
-        .map(|layer| layer.source.as_str())
-}
