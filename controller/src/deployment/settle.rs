@@ -232,13 +232,16 @@ fn reported<'a>(mut draft: Draft<'a>, told: &Told) -> Settled<'a> {
         return life(draft, Life::Live(Known::Ending));
     }
     draft.run.flink_state = word;
-    if let Some(checkpoint) = &report.latest.completed
+    let completed = report.latest.completed.as_ref();
+    let is_deleted = completed.is_some_and(|checkpoint| checkpoint.discarded);
+    if let Some(checkpoint) = completed
         && let Some(location) = checkpoint.location()
     {
         draft.run.last_checkpoint = Some(location.to_owned());
         draft.run.last_checkpoint_time = Some(Time(millis(checkpoint.latest_ack_timestamp)));
-    } else if report.state.is_terminal() {
-        // What was there is not any more: Flink keeps none for such an end.
+    } else if report.state == JobState::Finished || (report.state.is_terminal() && is_deleted) {
+        // What was there is not any more: Flink keeps none for such an end. A JobManager that has taken the job over does not tell of the
+        // checkpoints before it, so that it says nothing is no proof.
         draft.run.last_checkpoint = None;
         draft.run.last_checkpoint_time = None;
     }

@@ -28,6 +28,7 @@ use crate::session_cluster::target::Target;
 mod charges;
 pub(super) mod context;
 mod not_kept;
+mod remains;
 mod shut_down;
 
 const RUN_UID: &str = "6f0c0d5e-0000-4000-8000-000000000001";
