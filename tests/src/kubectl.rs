@@ -1,10 +1,12 @@
 //! The real kubectl, as a user calls it.
 
-use anyhow::{Context, Result, ensure};
+use crate::wait::eventually;
+use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::Value;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// A kubectl that talks to one control plane, in one namespace.
 #[derive(Debug, Clone)]
@@ -68,6 +70,41 @@ impl Kubectl {
     /// The namespace it works in.
     pub fn namespace(&self) -> &str {
         &self.namespace
+    }
+
+    /// As [`eventually`]; in vain, it tells as well what pods there are, what befell them and what they said.
+    pub fn eventually<T>(
+        &self,
+        deadline: Duration,
+        attempt: impl FnMut() -> Result<T>,
+    ) -> Result<T> {
+        eventually(deadline, attempt).map_err(|error| anyhow!("{error:#}\n{}", self.scene()))
+    }
+
+    fn scene(&self) -> String {
+        let shown: [&[&str]; 3] = [
+            &["get", "pods", "-o", "wide"],
+            &["get", "events", "--sort-by=.lastTimestamp"],
+            &[
+                "logs",
+                "--selector=sluice.dev/component",
+                "--all-containers",
+                "--prefix",
+                "--tail=20",
+            ],
+        ];
+        shown
+            .into_iter()
+            .map(|arguments| match self.run(arguments) {
+                Ok(ran) => format!(
+                    "--- kubectl {}\n{}{}",
+                    arguments.join(" "),
+                    ran.stdout,
+                    ran.stderr
+                ),
+                Err(error) => format!("--- kubectl {}: {error:#}\n", arguments.join(" ")),
+            })
+            .collect()
     }
 
     /// Runs kubectl; `input` goes to its standard input.

@@ -3,17 +3,22 @@
 use anyhow::{Result, bail};
 use std::time::{Duration, Instant};
 
-/// Tries until `attempt` gives a value. Returns its last objection when the deadline passes.
+/// Between two looks at another process there is nothing to wait on but time.
+const SOONEST: Duration = Duration::from_millis(50);
+/// A look often starts a process: many of them take the processors from what is waited for.
+const LATEST: Duration = Duration::from_millis(500);
+
+/// Tries until `attempt` gives a value, less often the longer it takes. Returns its last objection when the deadline passes.
 pub fn eventually<T>(deadline: Duration, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
-    let end = Instant::now() + deadline;
+    let begun = Instant::now();
+    let end = begun + deadline;
     loop {
         match attempt() {
             Ok(value) => return Ok(value),
             Err(objection) if Instant::now() >= end => {
                 bail!("not within {deadline:?}: {objection:#}")
             }
-            // Between two looks at another process there is nothing to wait on but time.
-            Err(_) => std::thread::sleep(Duration::from_millis(50)),
+            Err(_) => std::thread::sleep((begun.elapsed() / 20).clamp(SOONEST, LATEST)),
         }
     }
 }

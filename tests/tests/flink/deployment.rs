@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use sluice_tests::{Gate, Kubectl, eventually, flink_parts, sluice_binary};
+use sluice_tests::{Gate, Kubectl, flink_parts, sluice_binary};
 
 /// JVMs start on two cores, which may have other work.
 const STEP: Duration = Duration::from_mins(10);
@@ -230,7 +230,7 @@ fn the_example(gate: &Gate, host: &str, state: &Path) -> Result<()> {
         "spec": {"template": {"spec": cut(state)}}});
     team.apply(&defaults.to_string())?.admitted()?;
     let manifest = String::from_utf8(converted.stdout)?;
-    eventually(STEP, || {
+    team.eventually(STEP, || {
         let tried = team.run_with(
             &["create", "--dry-run=server", "-o", "json", "-f", "-"],
             &manifest,
@@ -352,7 +352,7 @@ fn counting(gate: &Gate, host: &str, state: &Path) -> Result<()> {
 
 /// Kills the controller as soon as this operation is under way; another one takes its place.
 fn killed_while(gate: &Gate, team: &Kubectl, name: &str, operation: &str) -> Result<()> {
-    eventually(STEP, || {
+    team.eventually(STEP, || {
         let deployment = look(team, name)?;
         let status = &deployment["status"];
         let is_seen = status["observedGeneration"] == deployment["metadata"]["generation"];
@@ -369,7 +369,7 @@ fn killed_while(gate: &Gate, team: &Kubectl, name: &str, operation: &str) -> Res
     for pid in &killed {
         gate.signal(*pid, Signal::SIGKILL)?;
     }
-    eventually(STEP, || {
+    team.eventually(STEP, || {
         let now = gate.children("controller")?;
         let is_new = !now.is_empty() && now.iter().all(|pid| !killed.contains(pid));
         ensure!(is_new, "controllers: {now:?}");
@@ -389,7 +389,7 @@ fn look(team: &Kubectl, name: &str) -> Result<Value> {
 }
 
 fn is(team: &Kubectl, name: &str, state: &str) -> Result<Value> {
-    eventually(STEP, || {
+    team.eventually(STEP, || {
         let deployment = look(team, name)?;
         let status = &deployment["status"];
         ensure!(
@@ -402,7 +402,7 @@ fn is(team: &Kubectl, name: &str, state: &str) -> Result<Value> {
 }
 
 fn runs(team: &Kubectl, name: &str, number: u32) -> Result<Value> {
-    let seen = eventually(STEP, || {
+    let seen = team.eventually(STEP, || {
         let deployment = look(team, name)?;
         let status = &deployment["status"];
         if status["state"] == "FAILED" {
@@ -450,7 +450,7 @@ fn counter(
         "/api/v1/namespaces/{}/services/{name}-dep-jobmanager:8081/proxy/jobs/{id}/accumulators",
         team.namespace()
     );
-    eventually(STEP, || {
+    team.eventually(STEP, || {
         let answer = team.run(&["get", "--raw", &path])?.admitted()?;
         let answer: Value = serde_json::from_str(&answer.stdout)?;
         let all = answer["user-task-accumulators"]

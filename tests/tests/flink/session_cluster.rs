@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use sluice_tests::{FlinkParts, Gate, Kubectl, eventually, flink_parts, serve_jar, sluice_binary};
+use sluice_tests::{FlinkParts, Gate, Kubectl, flink_parts, serve_jar, sluice_binary};
 
 mod jobs;
 
@@ -272,7 +272,7 @@ fn pods_are_killed(team: &Kubectl, jobs: &Jobs<'_>, steps: &mut Steps) -> Result
         let victim = pods(team, role)?.first().context("no pod")?.0.clone();
         team.run(&["delete", "pod", &victim, "--grace-period=0", "--force"])?
             .admitted()?;
-        eventually(STEP, || {
+        team.eventually(STEP, || {
             let now = pods(team, role)?;
             ensure!(
                 !now.iter().any(|(name, _)| *name == victim),
@@ -336,7 +336,7 @@ fn killed_at_random(gate: &Gate, team: &Kubectl, jobs: &Jobs<'_>, folder: &Path)
     for _ in 0..2 {
         jobs.goes_on_from_its_savepoint("counting", folder, || kill(3_000))?;
         let run = run_of(&jobs.becomes("counting", "RUNNING")?)?;
-        eventually(STEP, || {
+        team.eventually(STEP, || {
             let running = jobs.running()?;
             ensure!(running == [run.as_str()], "{running:?} run, not {run}");
             Ok(())
@@ -409,7 +409,7 @@ fn an_image_that_is_missing(gate: &Gate) -> Result<()> {
         Ok(ready["message"].as_str().unwrap_or_default().to_owned())
     };
     // The JobManager's pod is told of before the others', but any of them may be the first that fails.
-    let message = eventually(STEP, || {
+    let message = team.eventually(STEP, || {
         let message = told(&look(&team)?)?;
         ensure!(message.starts_with("jobmanager: "), "{message}");
         Ok(message)
@@ -422,7 +422,7 @@ fn an_image_that_is_missing(gate: &Gate) -> Result<()> {
     );
     // Kubernetes takes turns between failing and waiting; what is told does not.
     let waits = |word: &str| {
-        eventually(STEP, || {
+        team.eventually(STEP, || {
             let pods = team.run(&["get", "pods", "-o", "json"])?.admitted()?.stdout;
             ensure!(pods.contains(&format!("\"reason\": \"{word}\"")), "{pods}");
             Ok(())
@@ -482,7 +482,7 @@ fn look(team: &Kubectl) -> Result<Value> {
 }
 
 fn state(team: &Kubectl, wanted: &str) -> Result<()> {
-    eventually(STEP, || {
+    team.eventually(STEP, || {
         let cluster = look(team)?;
         ensure!(
             cluster["status"]["state"] == wanted
@@ -495,7 +495,7 @@ fn state(team: &Kubectl, wanted: &str) -> Result<()> {
 }
 
 fn settled(team: &Kubectl, number: usize) -> Result<()> {
-    eventually(STEP, || {
+    team.eventually(STEP, || {
         let cluster = look(team)?;
         let status = &cluster["status"];
         ensure!(
@@ -515,7 +515,7 @@ fn registered(team: &Kubectl, number: usize) -> Result<()> {
         "/api/v1/namespaces/{}/services/analytics-sc-jobmanager:8081/proxy/taskmanagers",
         team.namespace()
     );
-    eventually(STEP, || {
+    team.eventually(STEP, || {
         let answer = team.run(&["get", "--raw", &path])?.admitted()?;
         let answer: Value = serde_json::from_str(&answer.stdout)?;
         let known = answer["taskmanagers"].as_array().context("no list")?.len();
@@ -525,7 +525,7 @@ fn registered(team: &Kubectl, number: usize) -> Result<()> {
 }
 
 fn ledger(team: &Kubectl, used: &str) -> Result<()> {
-    eventually(STEP, || {
+    team.eventually(STEP, || {
         let quota = team.get("cpuquota/default")?;
         ensure!(
             quota["status"]["used"] == used && quota["status"]["reserved"] == "0",

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use sluice_tests::{Gate, Kubectl, eventually};
+use sluice_tests::{Gate, Kubectl};
 
 use super::{STEP, Steps};
 
@@ -55,7 +55,7 @@ impl Jobs<'_> {
 
     /// Waits for a state of the newest spec; returns the status.
     pub fn becomes(&self, name: &str, state: &str) -> Result<Value> {
-        eventually(STEP, || {
+        self.team.eventually(STEP, || {
             let job = self.team.get(&format!("sessionjob/{name}"))?;
             let status = &job["status"];
             ensure!(
@@ -91,7 +91,7 @@ impl Jobs<'_> {
 
     /// Waits until a job runs anew; returns the run.
     pub fn runs_again(&self, name: &str, before: &str) -> Result<String> {
-        eventually(STEP, || {
+        self.team.eventually(STEP, || {
             let run = run_of(&self.becomes(name, "RUNNING")?)?;
             ensure!(run != before, "{name} is said to be in its old run");
             Ok(run)
@@ -110,7 +110,7 @@ impl Jobs<'_> {
 
     /// Waits until a run has counted so far.
     pub fn counted(&self, run: &str, at_least: i64) -> Result<()> {
-        eventually(STEP, || {
+        self.team.eventually(STEP, || {
             let count = self.counter(run, "count")?;
             ensure!(count >= at_least, "{count} of {at_least}");
             Ok(())
@@ -119,7 +119,7 @@ impl Jobs<'_> {
 
     /// The count of a run that has ended, once Flink's caches say so.
     fn count_at_the_end(&self, run: &str) -> Result<i64> {
-        eventually(STEP, || {
+        self.team.eventually(STEP, || {
             let state = self.flink(&format!("/jobs/{run}"))?["state"].clone();
             ensure!(state == "FINISHED", "{state}");
             Ok(())
@@ -212,7 +212,7 @@ pub fn of_a_user(jobs: &Jobs<'_>, state: &Path, steps: &mut Steps) -> Result<()>
         "{failed:#}"
     );
     steps.done(&format!("a third says: {message}"));
-    eventually(STEP, || {
+    jobs.team.eventually(STEP, || {
         let mut running = jobs.running()?;
         running.sort();
         ensure!(running == both, "{running:?} run, not {both:?}");
