@@ -1,15 +1,20 @@
-//! How far the tasks of a job are, as `/jobs/:id` counts them: by vertex of its plan, each of which has one state for all its subtasks.
+//! How far the tasks of a job are, as `/jobs/:id` counts them in each vertex of its plan. Its `status-counts` are of no use here: a vertex
+//! counts there as running when one of its tasks does, and as created when all of them wait for slots.
 
 use serde::{Deserialize, Deserializer};
 
 use super::answer::sums_of;
 
-/// The vertices of a job, by state.
+/// The tasks of a job, by vertex.
 #[derive(Deserialize)]
 pub(super) struct Tasks {
     /// `None`: Flink does not count them.
-    #[serde(rename = "status-counts", default)]
-    counts: Option<Counts>,
+    vertices: Option<Vec<Vertex>>,
+}
+
+#[derive(Deserialize)]
+struct Vertex {
+    tasks: Counts,
 }
 
 struct Counts {
@@ -35,8 +40,11 @@ impl<'de> Deserialize<'de> for Counts {
 impl Tasks {
     /// Whether the job has begun to run: some of it runs or has ended well, and nothing that is asked for is still awaited.
     pub(super) fn run(&self) -> bool {
-        let counts = self.counts.as_ref();
-        counts.is_none_or(|counts| counts.begun > 0 && counts.waiting == 0)
+        let Some(vertices) = &self.vertices else {
+            return true;
+        };
+        let counts = || vertices.iter().map(|vertex| &vertex.tasks);
+        counts().any(|counts| counts.begun > 0) && counts().all(|counts| counts.waiting == 0)
     }
 }
 
@@ -46,39 +54,60 @@ mod tests {
 
     use super::*;
 
+    /// Flink gives every state for each vertex, most of them with 0.
+    fn run(vertices: &[Value]) -> bool {
+        let vertices: Vec<Value> = vertices
+            .iter()
+            .map(|tasks| json!({"parallelism": 4, "status": "CREATED", "tasks": tasks}))
+            .collect();
+        let answer = json!({"vertices": vertices, "status-counts": {"RUNNING": 1, "CREATED": 1}});
+        let tasks: Tasks = serde_json::from_value(answer).unwrap();
+        tasks.run()
+    }
+
     #[test]
-    fn a_batch_job_runs_before_its_last_stage_and_a_streaming_job_when_all_of_it_does() {
-        let run = |counts: Value| {
-            let tasks: Tasks = serde_json::from_value(json!({"status-counts": counts})).unwrap();
-            tasks.run()
-        };
-        for (counts, expected) in [
-            // Waits for its first slots.
-            (json!({"CREATED": 3}), false),
-            (json!({"SCHEDULED": 3}), false),
-            (json!({"INITIALIZING": 0, "CREATED": 0}), false),
-            // Streaming: all or nothing.
-            (json!({"RUNNING": 2, "SCHEDULED": 1}), false),
-            (json!({"RUNNING": 2, "DEPLOYING": 1}), false),
-            (json!({"RUNNING": 2, "INITIALIZING": 1}), false),
-            (json!({"RUNNING": 3}), true),
-            (json!({"RUNNING": 2, "FINISHED": 1}), true),
-            // Batch: by stages.
-            (json!({"RUNNING": 1, "CREATED": 2}), true),
-            (json!({"FINISHED": 1, "RUNNING": 1, "CREATED": 1}), true),
-            (json!({"FINISHED": 1, "SCHEDULED": 1, "CREATED": 1}), false),
-            (json!({"FINISHED": 3}), true),
-            // About to start again.
-            (json!({"RUNNING": 1, "FAILED": 1}), false),
-            (json!({"RUNNING": 1, "CANCELING": 1}), false),
+    fn a_streaming_job_runs_when_all_of_it_does() {
+        for waiting in [
+            "SCHEDULED",
+            "DEPLOYING",
+            "INITIALIZING",
+            "FAILED",
+            "CANCELING",
         ] {
-            assert_eq!(run(counts.clone()), expected, "{counts}");
+            assert!(!run(&[json!({waiting: 3, "CREATED": 0})]), "{waiting}");
+            assert!(
+                !run(&[json!({"RUNNING": 2}), json!({waiting: 1, "RUNNING": 3})]),
+                "{waiting}"
+            );
         }
+        assert!(!run(&[json!({"CREATED": 2}), json!({"CREATED": 4})]));
+        assert!(run(&[
+            json!({"RUNNING": 2, "SCHEDULED": 0}),
+            json!({"RUNNING": 4})
+        ]));
+        assert!(run(&[json!({"FINISHED": 2}), json!({"RUNNING": 4})]));
+    }
+
+    #[test]
+    fn a_batch_job_runs_before_its_last_stage() {
+        assert!(run(&[json!({"RUNNING": 1}), json!({"CREATED": 2})]));
+        assert!(run(&[
+            json!({"FINISHED": 1}),
+            json!({"RUNNING": 1}),
+            json!({"CREATED": 2})
+        ]));
+        assert!(!run(&[
+            json!({"FINISHED": 1}),
+            json!({"SCHEDULED": 1}),
+            json!({"CREATED": 2})
+        ]));
+        assert!(run(&[json!({"FINISHED": 1}), json!({"FINISHED": 3})]));
     }
 
     #[test]
     fn a_flink_that_counts_none_is_believed() {
         let tasks: Tasks = serde_json::from_value(json!({})).unwrap();
         assert!(tasks.run());
+        assert!(!run(&[]));
     }
 }

@@ -53,11 +53,18 @@ pub enum QuotaError {
     Call(Box<kube::Error>),
 }
 
-impl From<kube::Error> for QuotaError {
-    fn from(error: kube::Error) -> Self {
+impl QuotaError {
+    fn of(error: kube::Error, quota: &str) -> Self {
         match &error {
             kube::Error::Api(status) if status.code == 409 => Self::Conflict,
-            kube::Error::Api(status) if status.code == 404 => Self::Gone,
+            // Who looked for the quota and did not find it names it. Otherwise nobody looked: the path is not served, and the quota may
+            // exist. To take it for gone would let everything start.
+            kube::Error::Api(status)
+                if status.code == 404
+                    && status.details.as_ref().is_some_and(|it| it.name == quota) =>
+            {
+                Self::Gone
+            }
             _ => Self::Call(Box::new(error)),
         }
     }
@@ -198,15 +205,16 @@ impl QuotaCopy {
     pub async fn read(client: &Client, key: &QuotaKey) -> Result<Self, QuotaError> {
         match key {
             QuotaKey::Namespaced { namespace, name } => {
-                Ok(Api::<CpuQuota>::namespaced(client.clone(), namespace)
-                    .get(name)
-                    .await?
-                    .into())
+                let api: Api<CpuQuota> = Api::namespaced(client.clone(), namespace);
+                let read = api.get(name).await;
+                read.map(Self::from)
+                    .map_err(|error| QuotaError::of(error, name))
             }
-            QuotaKey::Cluster { name } => Ok(Api::<ClusterCpuQuota>::all(client.clone())
-                .get(name)
-                .await?
-                .into()),
+            QuotaKey::Cluster { name } => {
+                let read = Api::<ClusterCpuQuota>::all(client.clone()).get(name).await;
+                read.map(Self::from)
+                    .map_err(|error| QuotaError::of(error, name))
+            }
         }
     }
 
@@ -237,7 +245,7 @@ impl QuotaCopy {
     }
 }
 
-async fn put<K>(api: Api<K>, next: K) -> kube::Result<K>
+async fn put<K>(api: Api<K>, next: K) -> Result<K, QuotaError>
 where
     K: Resource + Clone + std::fmt::Debug + Serialize + DeserializeOwned,
 {
@@ -246,7 +254,9 @@ where
         field_manager: Some(field_managers::LEDGER.to_owned()),
         ..PostParams::default()
     };
-    api.replace_status(&name, &params, &next).await
+    api.replace_status(&name, &params, &next)
+        .await
+        .map_err(|error| QuotaError::of(error, &name))
 }
 
 fn address(metadata: &ObjectMeta) -> ObjectMeta {
@@ -338,6 +348,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn only_who_looked_for_a_quota_and_did_not_find_it_says_that_it_is_gone() {
+        let answered = |details: serde_json::Value| {
+            let status = json!({"status": "Failure", "code": 404, "message": "no", "reason": "NotFound", "details": details});
+            let error = kube::Error::Api(Box::new(serde_json::from_value(status).unwrap()));
+            QuotaError::of(error, "default")
+        };
+        let named = json!({"name": "default", "group": "sluice.dev", "kind": "cpuquotas"});
+        assert!(matches!(answered(named), QuotaError::Gone));
+        for unserved in [json!({}), json!(null)] {
+            assert!(matches!(answered(unserved), QuotaError::Call(_)));
+        }
+    }
 
     #[test]
     fn conditions_tell_of_excess_and_keep_their_time() {

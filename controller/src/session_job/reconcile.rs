@@ -32,6 +32,8 @@ use crate::runtime::status::{self, Written};
 
 /// After somebody else wrote first.
 const OUTDATED: Duration = Duration::from_millis(200);
+/// How often the answer to a submission is decided on anew because somebody else wrote first.
+const ROUNDS: u32 = 8;
 
 /// Finds the address of a session cluster's REST API; `None` while there is none.
 pub type Resolver =
@@ -103,9 +105,7 @@ impl Context {
             .then(|| Answer::NotSent("Something newer is asked for.".to_owned()));
         let mut plan = decide(&observed(job, &read, answer));
         if standing == Standing::Ended {
-            // The change that has ended it is still to be seen.
-            let seen = job.status.as_ref();
-            plan.status.observed_generation = seen.and_then(|seen| seen.observed_generation);
+            still_to_be_seen(job, &mut plan);
         }
         let is_submission = matches!(plan.step, Some(Step::Submit(_)));
         if is_submission && standing == Standing::Written {
@@ -115,6 +115,9 @@ impl Context {
             Applied::Done(job, again) => (*job, again),
             Applied::Later(wait) => return Ok(Some(wait)),
         };
+        if standing == Standing::Ended {
+            self.submissions.forget(&job);
+        }
         match plan.step {
             None => Ok(again),
             Some(Step::Submit(submission)) => {
@@ -146,7 +149,37 @@ impl Context {
         submission: &Submission,
     ) -> Result<(), Error> {
         let answer = self.submitted(job, submission).await?;
-        self.answered(job.clone(), read, answer).await.map(drop)
+        self.record(job, read, &answer).await
+    }
+
+    /// Writes what follows from the answer to a submission, also onto what others have written to the object meanwhile: an answer that is lost
+    /// is a submission of which nobody knows how it stands.
+    async fn record(
+        &self,
+        submitted: &SessionJob,
+        read: &Read,
+        answer: &Answer,
+    ) -> Result<(), Error> {
+        let mut job = submitted.clone();
+        for _ in 0..ROUNDS {
+            tracing::debug!(job = job.name_any(), ?answer, "Flink was asked");
+            let mut plan = decide(&observed(&job, read, Some(answer.clone())));
+            if job.metadata.generation != submitted.metadata.generation {
+                still_to_be_seen(&job, &mut plan);
+            }
+            if let Applied::Done(..) = self.apply(job.clone(), &plan).await? {
+                break;
+            }
+            let newest = self.newest(&job).await?;
+            let written = newest.filter(|newest| {
+                newest.uid() == job.uid()
+                    && newest.resource_version() != job.resource_version()
+                    && withdraw::is_of_the_same(newest, &job)
+            });
+            let Some(written) = written else { break };
+            job = written;
+        }
+        Ok(())
     }
 
     /// Writes what follows from Flink's answer.
@@ -378,6 +411,12 @@ impl Context {
         };
         Ok(answer)
     }
+}
+
+/// What follows from an answer is no reply to a change of the spec.
+fn still_to_be_seen(job: &SessionJob, plan: &mut Plan) {
+    let seen = job.status.as_ref();
+    plan.status.observed_generation = seen.and_then(|seen| seen.observed_generation);
 }
 
 fn observed<'a>(job: &'a SessionJob, read: &'a Read, answer: Option<Answer>) -> Observed<'a> {

@@ -72,6 +72,8 @@ struct UnderWay {
     generation: Option<i64>,
     /// Whether Flink may have been asked.
     is_asked: bool,
+    /// Whether it was ended before that, which is still to be stored.
+    is_ended: bool,
     task: AbortHandle,
 }
 
@@ -84,7 +86,7 @@ pub(super) enum Standing {
     Same,
     /// Somebody has written to the object since.
     Written,
-    /// Its spec has changed before Flink was asked: it has ended, and nothing was submitted.
+    /// Its spec has changed before Flink was asked: it has ended, and nothing was submitted. So until this is forgotten.
     Ended,
 }
 
@@ -113,9 +115,12 @@ impl Submissions {
     pub(super) fn standing(&self, job: &SessionJob) -> Standing {
         let mut all = held(&self.under_way);
         let uid = job.uid().unwrap_or_default();
-        let Some(known) = all.get(&uid) else {
+        let Some(known) = all.get_mut(&uid) else {
             return Standing::None;
         };
+        if known.is_ended {
+            return Standing::Ended;
+        }
         if known.version == job.metadata.resource_version {
             return Standing::Same;
         }
@@ -126,8 +131,13 @@ impl Submissions {
             return Standing::Written;
         }
         known.task.abort();
-        all.remove(&uid);
+        known.is_ended = true;
         Standing::Ended
+    }
+
+    /// That it has ended is stored.
+    pub(super) fn forget(&self, job: &SessionJob) {
+        held(&self.under_way).remove(&job.uid().unwrap_or_default());
     }
 
     /// Begins one, of the object as it is stored. There must be none of it.
@@ -141,6 +151,7 @@ impl Submissions {
                 version: job.resource_version(),
                 generation: job.metadata.generation,
                 is_asked: false,
+                is_ended: false,
                 task: handle.clone(),
             },
         );

@@ -45,6 +45,12 @@ fn pending(status: &SessionJobStatus) -> Option<JobId> {
     JobId::parse(status.job_id.as_deref().filter(|_| is_start)?)
 }
 
+/// Whether both wait for the same submission.
+pub(super) fn is_of_the_same(one: &SessionJob, other: &SessionJob) -> bool {
+    let of = |job: &SessionJob| job.status.as_ref().and_then(pending);
+    of(one).is_some() && of(one) == of(other)
+}
+
 impl Context {
     /// Takes the jar away; `false` where the job has appeared after all, or nobody knows: what was decided holds no longer.
     pub(super) async fn withdraw(&self, job: &SessionJob, over: &Over) -> Result<bool, Error> {

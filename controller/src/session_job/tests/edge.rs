@@ -322,6 +322,63 @@ async fn a_submission_that_flink_was_not_asked_for_yet_ends_with_a_change_of_the
     );
 }
 
+/// Somebody annotates the job, or raises its attempts, while its program's main method runs.
+#[tokio::test]
+async fn that_no_answer_has_come_is_not_lost_where_somebody_writes_meanwhile() {
+    let (stage, submitting) = stage(stored(json!({}), json!({}))).await;
+    stage.reconcile().await;
+    stage.reconcile().await;
+    tokio::select! {
+        () = submitting => panic!("it has ended"),
+        () = async {
+            stage.until("its jar was brought", |_| stage.jars() > 0).await;
+            // Flink is asked once that is stored.
+            stage.until("Flink is asked", |_| stage.told().iter().filter(|told| told.ends_with("/status")).count() > 0).await;
+            stage.meanwhile(|world| {
+                world.job["spec"]["maxJobCreationAttempts"] = json!(9);
+                world.job["metadata"]["generation"] = json!(4);
+                world.job["metadata"]["resourceVersion"] = json!("70");
+            });
+            stage.until("no answer has come", |status| status.failure.is_some()).await;
+        } => {}
+    }
+    let status = stage.job().status.unwrap();
+    assert_eq!(status.failure.unwrap().reason, "SubmissionUnanswered");
+    assert_eq!(
+        status.observed_generation,
+        Some(3),
+        "the change is still to be seen"
+    );
+}
+
+/// Who ends a submission may write once more before that is stored.
+#[tokio::test]
+async fn that_nothing_was_submitted_is_not_lost_where_somebody_writes_meanwhile() {
+    let (stage, _submitting) = stage(stored(json!({}), json!({}))).await;
+    stage.reconcile().await;
+    assert_eq!(stage.reconcile().await, Some(Duration::from_secs(5)));
+    stage.meanwhile(|world| {
+        world.job["spec"]["state"] = json!("CANCELLED");
+        world.job["metadata"]["generation"] = json!(4);
+        world.job["metadata"]["resourceVersion"] = json!("7");
+    });
+    let seen_last = stage.job();
+    stage.meanwhile(|world| world.job["metadata"]["resourceVersion"] = json!("8"));
+    let again = Box::pin(stage.context.reconcile(&seen_last)).await.unwrap();
+    assert_eq!(
+        again,
+        Some(Duration::from_millis(200)),
+        "somebody was first"
+    );
+    stage.reconcile().await;
+    stage.reconcile().await;
+    let status = stage.job().status.unwrap();
+    assert_eq!(
+        (status.state, status.observed_generation),
+        (Some(DeploymentState::Cancelled), Some(4))
+    );
+}
+
 /// `ResourceQuota` with `count/savepoints.sluice.dev`, or somebody's webhook.
 #[tokio::test]
 async fn a_savepoint_that_is_refused_is_told_and_its_snapshot_is_not_forgotten() {
