@@ -12,7 +12,7 @@ use crate::leaf::Leaf;
 use crate::news;
 use crate::resolver::LeafResolver;
 use crate::rotation::{self, Pace, Situation, Step};
-use crate::store::{CaStore, Found, Read};
+use crate::store::{CaStore, Found, Marks, Read};
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 use std::sync::Arc;
@@ -71,6 +71,8 @@ pub struct Keeper {
     resolver: Arc<LeafResolver>,
     state: watch::Sender<State>,
     generations: Option<Generations>,
+    /// What was written on the Secret when it was read last.
+    marks: Option<Marks>,
     /// The CA certificate that signed the leaf that is served.
     signed_by: Option<CertificateDer<'static>>,
     /// Bundles as they were read back last.
@@ -95,6 +97,7 @@ impl Keeper {
             resolver,
             state,
             generations: None,
+            marks: None,
             signed_by: None,
             bundles: Vec::new(),
             settled: false,
@@ -183,7 +186,7 @@ impl Keeper {
                 Read::Found(found) => found,
                 Read::Missing => {
                     let wanted = self.restored(&held, self.store.time(now).await?)?;
-                    self.store.create(&wanted).await?;
+                    self.store.create(&wanted, self.marks.clone()).await?;
                     continue;
                 }
                 Read::Unusable(broken, error) => {
@@ -209,6 +212,7 @@ impl Keeper {
     ) -> Result<bool, Error> {
         let bundle = found.generations.bundle();
         self.generations = Some(found.generations.clone());
+        self.marks = Some(found.marks());
         if self.resolver.current().is_none() {
             // Serve something before the bundles are there: whoever waits for us sees a live port.
             self.renew(now)?;

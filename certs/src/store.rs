@@ -50,6 +50,28 @@ pub struct Found {
     secret: Secret,
 }
 
+/// What others have written on the Secret. It tells helm and others whose it is: who finds it made anew without that refuses it.
+#[derive(Clone, Debug)]
+pub struct Marks {
+    labels: Option<BTreeMap<String, String>>,
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+impl Found {
+    /// What others have written on it, without what was asked of this one.
+    pub fn marks(&self) -> Marks {
+        let metadata = &self.secret.metadata;
+        let mut annotations = metadata.annotations.clone();
+        if let Some(annotations) = &mut annotations {
+            annotations.remove(ROTATE);
+        }
+        Marks {
+            labels: metadata.labels.clone(),
+            annotations,
+        }
+    }
+}
+
 impl CaStore {
     /// The Secret of this name in this namespace.
     pub fn new(client: kube::Client, namespace: &str, name: &str) -> Self {
@@ -119,19 +141,28 @@ impl CaStore {
         Ok(theirs.filter(apart).unwrap_or(ours))
     }
 
-    /// Makes the Secret. Whether it was written; if not, there is one by now.
+    /// Makes the Secret, with the labels and annotations of the one before, if that is known. Whether it was written; if not, there is one
+    /// by now.
     ///
     /// # Errors
     /// The API server refused or did not answer.
-    pub async fn create(&self, wanted: &Generations) -> Result<bool, Error> {
+    pub async fn create(&self, wanted: &Generations, marks: Option<Marks>) -> Result<bool, Error> {
+        let Marks {
+            labels,
+            annotations,
+        } = marks.unwrap_or_else(|| Marks {
+            labels: Some(BTreeMap::from([(
+                "app.kubernetes.io/managed-by".to_owned(),
+                "sluice".to_owned(),
+            )])),
+            annotations: None,
+        });
         let secret = Secret {
             metadata: ObjectMeta {
                 name: Some(self.name.clone()),
                 namespace: Some(self.namespace.clone()),
-                labels: Some(BTreeMap::from([(
-                    "app.kubernetes.io/managed-by".to_owned(),
-                    "sluice".to_owned(),
-                )])),
+                labels,
+                annotations,
                 ..ObjectMeta::default()
             },
             type_: Some("sluice.dev/ca".to_owned()),

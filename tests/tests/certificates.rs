@@ -186,10 +186,21 @@ async fn rotates_without_a_request_that_fails(client: &Client) {
     assert!(answered > 50, "only {answered}: no load to speak of");
 }
 
-/// Somebody deletes the Secret: it comes back as it was, and nobody notices.
+/// Somebody deletes the Secret: it comes back as it was, and nobody notices, nor helm, which refuses what is not marked as its own.
 async fn a_deleted_secret_comes_back_without_a_request_that_fails(client: &Client) {
     let certificates = Certificates::new(client);
     let before = certificates.signing().await.unwrap();
+    let marks = json!({"metadata": {
+        "labels": {"app.kubernetes.io/managed-by": "Helm"},
+        "annotations": {"meta.helm.sh/release-name": "sluice", "meta.helm.sh/release-namespace": "sluice-system"},
+    }});
+    certificates
+        .secrets
+        .patch("sluice-ca", &PatchParams::default(), &Patch::Merge(&marks))
+        .await
+        .unwrap();
+    // Every replica reads it once more by then.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let load = Load::begin(client);
     certificates
         .secrets
@@ -201,6 +212,14 @@ async fn a_deleted_secret_comes_back_without_a_request_that_fails(client: &Clien
     })
     .await;
     assert_eq!(certificates.signing().await.as_ref(), Some(&before));
+    let made = certificates
+        .secrets
+        .get("sluice-ca")
+        .await
+        .unwrap()
+        .metadata;
+    let made = json!({"metadata": {"labels": made.labels, "annotations": made.annotations}});
+    assert_eq!(made, marks);
     until("a hundred requests are answered after it", async || {
         load.answered.load(Relaxed) > 100
     })
