@@ -360,13 +360,7 @@ fn whole(
             }
         }
         let jar = json::text(cluster, &["artifact", "jarUri"]).unwrap_or_default();
-        if jar.starts_with('/') || jar.starts_with("local:") || jar.starts_with("file:") {
-            judge.findings.warn(format!(
-                "{}: is a path in an image, and a session cluster is handed its jobs' jars; write an http, https or s3 URI, or \
-                 put the jar into spec.jars of the session cluster and name only entryClass here",
-                artifact.key("jarUri").path()
-            ));
-        }
+        jars::warn_if_in_image(jar, &artifact.key("jarUri"), judge);
     } else {
         version::required(
             cluster,

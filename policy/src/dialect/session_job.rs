@@ -169,7 +169,7 @@ pub(crate) fn part(spec: &Value, at: &At<'_>, judge: &mut Judge<'_>) {
     check::fields(spec, tables::SESSION_JOB, at, judge);
     strategies::judge(spec, STATEFUL, at, judge);
     if let Some(jar) = json::present(spec, &["job", "jarUri"]) {
-        jars::judge(jar, &at.key("job").key("jarUri"), judge);
+        jars::judge_handed(jar, &at.key("job").key("jarUri"), judge);
     }
 }
 

@@ -144,8 +144,8 @@ pub(crate) fn not_accepted(target: &Value, source: &str, world: &dyn World) -> O
     let accepts = accepted.split('.').any(|name| name == source);
     (!accepts).then(|| {
         format!(
-            "namespace {destination} does not accept pods from {source}; it needs the label \
-             {ACCEPT_FROM}={source}"
+            "namespace {destination} does not accept pods from {source}; add {source} to its \
+             label {ACCEPT_FROM} (several names are separated by a dot)"
         )
     })
 }

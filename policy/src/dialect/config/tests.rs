@@ -221,8 +221,8 @@ fn wrong_targets_are_refused_when_they_are_written(#[case] spec: Value, #[case] 
     assert_eq!(found(&TARGET, &spec), [expected]);
 }
 
-const NOT_ACCEPTED: &str = "spec.kubernetes.namespace: namespace jobs does not accept pods from team-a; it needs the label \
-                            sluice.dev/accept-from=team-a";
+const NOT_ACCEPTED: &str = "spec.kubernetes.namespace: namespace jobs does not accept pods from team-a; add team-a to its label sluice.dev/accept-from \
+          (several names are separated by a dot)";
 
 #[test]
 fn a_target_in_a_namespace_that_does_not_accept_it_warns() {
@@ -251,8 +251,8 @@ fn nothing_starts_where_it_is_not_accepted() {
     assert_eq!(
         causes(&judged_in(dialect, &cluster, &world)),
         [
-            "spec.deploymentTargetName: namespace jobs does not accept pods from team-a; it needs the label \
-          sluice.dev/accept-from=team-a [config/target-not-accepted]"
+            "spec.deploymentTargetName: namespace jobs does not accept pods from team-a; add team-a to its label sluice.dev/accept-from \
+          (several names are separated by a dot) [config/target-not-accepted]"
         ]
     );
     let stopped = with(&cluster, "/spec/state", json!("STOPPED"));
@@ -261,7 +261,7 @@ fn nothing_starts_where_it_is_not_accepted() {
     assert_eq!(
         findings.warnings,
         [
-            "spec.deploymentTargetName: namespace jobs does not accept pods from team-a; it needs the label sluice.dev/accept-from=team-a"
+            "spec.deploymentTargetName: namespace jobs does not accept pods from team-a; add team-a to its label sluice.dev/accept-from (several names are separated by a dot)"
         ]
     );
     assert_eq!(

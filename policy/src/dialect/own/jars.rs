@@ -6,13 +6,67 @@ use crate::finding::CauseReason;
 use crate::json;
 use serde_json::Value;
 
-/// Schemes that are fetched, and those that mean a file in the image.
-const SCHEMES: [&str; 7] = ["http", "https", "s3", "s3a", "s3p", "local", "file"];
+/// Schemes that are fetched.
+const FETCHED: [&str; 5] = ["http", "https", "s3", "s3a", "s3p"];
+/// Those that mean a file in the image.
+const LOCAL: [&str; 2] = ["local", "file"];
+
+/// Who runs a jar.
+#[derive(Clone, Copy)]
+enum Runs {
+    /// Pods of the object's own, with its image.
+    Itself,
+    /// A session cluster, which is handed it.
+    SessionCluster,
+}
+
+impl Runs {
+    fn examples(self) -> String {
+        let fetched = "write a URI such as https://repo.example/job.jar or s3://bucket/job.jar";
+        match self {
+            Self::Itself => {
+                format!("{fetched}, or a path in the image such as /opt/flink/usrlib/job.jar")
+            }
+            Self::SessionCluster => fetched.to_owned(),
+        }
+    }
+
+    fn schemes(self) -> String {
+        match self {
+            Self::Itself => [&FETCHED[..], &LOCAL].concat().join(", "),
+            Self::SessionCluster => FETCHED.join(", "),
+        }
+    }
+}
 
 /// Judges one jar. What is no text is told by the check of the field.
 pub(crate) fn judge(jar: &Value, at: &At<'_>, judge: &mut Judge<'_>) {
+    refuse_fault(jar, Runs::Itself, at, judge);
+}
+
+/// Judges a jar that a session cluster is handed.
+pub(crate) fn judge_handed(jar: &Value, at: &At<'_>, judge: &mut Judge<'_>) {
+    refuse_fault(jar, Runs::SessionCluster, at, judge);
+    warn_if_in_image(jar.as_str().unwrap_or_default(), at, judge);
+}
+
+/// Warns of a jar in an image, where the pods are a session cluster's: nothing is read from there to be handed to it.
+pub(crate) fn warn_if_in_image(uri: &str, at: &At<'_>, judge: &mut Judge<'_>) {
+    let scheme = uri.split_once(':').map(|(scheme, _)| scheme);
+    if uri.starts_with('/')
+        || scheme.is_some_and(|it| LOCAL.iter().any(|local| local.eq_ignore_ascii_case(it)))
+    {
+        judge.findings.warn(format!(
+            "{}: is a path in an image, and a session cluster is handed its jobs' jars; write an http, https or s3 URI, or put the jar \
+             into spec.jars of the session cluster and name only entryClass here",
+            at.path()
+        ));
+    }
+}
+
+fn refuse_fault(jar: &Value, runs: Runs, at: &At<'_>, judge: &mut Judge<'_>) {
     let Some(uri) = jar.as_str() else { return };
-    if let Some(fault) = fault(uri) {
+    if let Some(fault) = fault(uri, runs) {
         let message = format!("{} {fault}", json::shown(jar));
         judge.refuse(judge.rules.jar, at, CauseReason::Invalid, message);
     }
@@ -30,28 +84,25 @@ pub(crate) fn judge_all(jars: Option<&Value>, at: &At<'_>, judge: &mut Judge<'_>
     }
 }
 
-fn fault(uri: &str) -> Option<String> {
-    const EXAMPLES: &str = "write a URI such as https://repo.example/job.jar or s3://bucket/job.jar, or a path in the image such as \
-         /opt/flink/usrlib/job.jar";
+fn fault(uri: &str, runs: Runs) -> Option<String> {
+    let fault = |what: &str| Some(format!("{what}; {}", runs.examples()));
     if uri.is_empty() || uri.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Some(format!("is no URI; {EXAMPLES}"));
+        return fault("is no URI");
     }
     if uri.starts_with('/') {
-        return uri
-            .ends_with('/')
-            .then(|| format!("is a folder; {EXAMPLES}"));
+        return uri.ends_with('/').then(|| fault("is a folder")).flatten();
     }
     let Some((scheme, rest)) = uri.split_once(':') else {
-        return Some(format!("has no scheme; {EXAMPLES}"));
+        return fault("has no scheme");
     };
     let scheme = scheme.to_ascii_lowercase();
-    if !SCHEMES.contains(&scheme.as_str()) {
+    let is_local = LOCAL.contains(&scheme.as_str());
+    if !is_local && !FETCHED.contains(&scheme.as_str()) {
         return Some(format!(
             "has scheme {scheme}, which cannot be fetched; the schemes are {}",
-            SCHEMES.join(", ")
+            runs.schemes()
         ));
     }
-    let is_local = matches!(scheme.as_str(), "local" | "file");
     let location = rest.strip_prefix("//");
     let is_complete = match location {
         Some(path) if is_local => path.starts_with('/') && path.len() > 1,
@@ -60,7 +111,10 @@ fn fault(uri: &str) -> Option<String> {
             .is_some_and(|(host, path)| !host.is_empty() && !path.is_empty()),
         None => is_local && rest.starts_with('/') && rest.len() > 1,
     };
-    (!is_complete).then(|| format!("names no file; {EXAMPLES}"))
+    if is_complete {
+        return None;
+    }
+    fault("names no file")
 }
 
 #[cfg(test)]
@@ -76,7 +130,7 @@ mod tests {
     #[case("HTTPS://h/a.jar?x=1")]
     #[case("s3://bucket/flink-job.jar")]
     fn what_can_be_fetched(#[case] uri: &str) {
-        assert_eq!(fault(uri), None);
+        assert_eq!(fault(uri, Runs::Itself), None);
     }
 
     #[rstest]
@@ -93,7 +147,7 @@ mod tests {
     #[case("https:///a.jar", "names no file")]
     #[case("local://opt/a.jar", "names no file")]
     fn what_cannot(#[case] uri: &str, #[case] expected: &str) {
-        let fault = fault(uri).unwrap();
+        let fault = fault(uri, Runs::Itself).unwrap();
         assert!(fault.starts_with(expected), "{fault}");
     }
 }

@@ -155,8 +155,10 @@ macro_rules! own_rules {
                 concat!($prefix, "/jar"),
                 Invalid,
                 "Jars come from where they can be fetched",
-                "A jar is a path in the Flink image (/opt/flink/usrlib/a.jar, local:///opt/flink/usrlib/a.jar) or a URI \
-                 that can be fetched before Flink starts (http, https, s3 and the like).",
+                "A jar is a URI that can be fetched before Flink starts (http, https, s3 and the like) or, where the pods are the \
+                 object's own, a path in the Flink image (/opt/flink/usrlib/a.jar, local:///opt/flink/usrlib/a.jar). A session cluster is \
+                 handed the jars of its jobs, and no image is read for that: put such a jar into spec.jars of the session cluster, and \
+                 name only the job's entryClass.",
                 "decision 26; rest-sessions-and-session-jobs.txt"
             ),
         }

@@ -41,7 +41,7 @@ fn arguments_may_be_numbers() {
 #[rstest]
 #[case("/spec/job", json!({}), "spec.job.entryClass: names the main class in the session cluster's jars; write it, or job.jarUri [session-job/jar]")]
 #[case("/spec/job", json!(null), "spec.job.entryClass: names the main class in the session cluster's jars; write it, or job.jarUri [session-job/jar]")]
-#[case("/spec/job/jarUri", json!("gopher://a/b"), "spec.job.jarUri: \"gopher://a/b\" has scheme gopher, which cannot be fetched; the schemes are http, https, s3, s3a, s3p, local, file [session-job/jar]")]
+#[case("/spec/job/jarUri", json!("gopher://a/b"), "spec.job.jarUri: \"gopher://a/b\" has scheme gopher, which cannot be fetched; the schemes are http, https, s3, s3a, s3p [session-job/jar]")]
 #[case("/spec/job/parallelism", json!("all"), "spec.job.parallelism: must be a whole number, not a text (\"all\") [session-job/field]")]
 #[case("/spec/job/args", json!("--x"), "spec.job.args: must be a list, not a text (\"--x\") [session-job/field]")]
 #[case("/spec/state", json!("STOPPED"), "spec.state: must be RUNNING, CANCELLED or SUSPENDED, not \"STOPPED\" [session-job/field]")]
@@ -53,6 +53,36 @@ fn a_bad_value_is_refused_with_field_and_remedy(
     assert_eq!(
         causes(&judged(&SessionJob, &with(&short(), pointer, value))),
         [expected]
+    );
+}
+
+#[rstest]
+#[case("local:///opt/flink/usrlib/a.jar")]
+#[case("/opt/flink/usrlib/a.jar")]
+#[case("FILE:/a.jar")]
+fn a_jar_in_an_image_is_warned_of(#[case] jar: &str) {
+    let findings = judged(&SessionJob, &with(&short(), "/spec/job/jarUri", json!(jar)));
+    assert_eq!(causes(&findings), Vec::<String>::new());
+    let [warning] = &findings.warnings[..] else {
+        panic!("{:?}", findings.warnings)
+    };
+    assert!(
+        warning.starts_with("spec.job.jarUri: is a path in an image"),
+        "{warning}"
+    );
+}
+
+#[test]
+fn a_jar_that_names_no_file_is_not_advised_to_be_in_an_image() {
+    let findings = judged(
+        &SessionJob,
+        &with(&short(), "/spec/job/jarUri", json!("a.jar")),
+    );
+    assert_eq!(
+        causes(&findings),
+        [
+            "spec.job.jarUri: \"a.jar\" has no scheme; write a URI such as https://repo.example/job.jar or s3://bucket/job.jar [session-job/jar]"
+        ]
     );
 }
 
