@@ -88,7 +88,6 @@ pub fn explain(args: &ExplainArgs) -> Result<Outcome, Failure> {
     writeln!(out, "{}\n", rule.explain)?;
     writeln!(out, "Code:   {} {}", rule.code.number(), rule.code.reason())?;
     writeln!(out, "Mode:   {}", label(rule.family))?;
-    writeln!(out, "Source: {}", rule.source)?;
     Ok(Outcome::Fine)
 }
 

@@ -88,7 +88,7 @@ fn every_rule_in_the_sources_is_listed_and_explained() {
     for id in ["modes/guarded", "[request/slow]", "Quota/CPU"] {
         let run = sluice(&["explain", id]);
         assert_eq!(run.code, 0, "{id}: {}", run.stderr);
-        assert!(run.stdout.contains("Source: "), "{}", run.stdout);
+        assert!(run.stdout.contains("Mode:   "), "{}", run.stdout);
     }
 }
 

@@ -20,6 +20,7 @@
 
 pub mod decide;
 pub mod history;
+pub mod not_taken;
 pub mod object;
 pub mod place;
 pub mod prune;

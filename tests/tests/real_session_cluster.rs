@@ -705,7 +705,7 @@ async fn another_namespace(stage: &Stage) {
     assert_eq!(
         message.as_deref(),
         Some(
-            "namespace destination does not accept pods from source; it needs the label sluice.dev/accept-from=source"
+            "namespace destination does not accept pods from source; add source to its label sluice.dev/accept-from (several names are separated by a dot)"
         )
     );
     assert_eq!(

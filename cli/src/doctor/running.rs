@@ -5,7 +5,7 @@ use super::tls::{Handshake, shake};
 use super::{Found, Place};
 use crate::emergency::BOTH;
 use crate::live::canary::{self, Answer};
-use crate::manifests::NAME;
+use crate::manifests::{LEASE, NAME};
 use crate::up::trouble;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Pod;
@@ -238,7 +238,7 @@ pub(super) async fn quotas(place: &Place<'_>) -> Found {
             return Found::wrong(
                 format!("{name} {why}: nothing can start against it"),
                 format!(
-                    "see whether the controller runs and what it says: kubectl -n {} logs deployment/{NAME} -c controller",
+                    "see whether the controller runs and what it says: kubectl -n {} logs deployment/{NAME} -c controller (or deployment/{LEASE})",
                     place.namespace
                 ),
             );

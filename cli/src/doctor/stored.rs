@@ -13,8 +13,14 @@ use serde::Serialize;
 use serde_json::Value;
 use sluice_webhook::registration::{Address, NAME, Registration, guard};
 
-/// How to bring what is stored to this version.
-const UPGRADE: &str = "install this version: helm upgrade, or sluice manifests | kubectl apply --server-side --force-conflicts -f -";
+/// How to bring what is stored to this version. Sluice in another namespace than it is in would take its registrations and rights.
+fn upgrade(place: &Place<'_>) -> String {
+    format!(
+        "install this version: helm upgrade, or sluice manifests --namespace {} (and --image and --operator-config as it was installed with) \
+         | kubectl apply --server-side --force-conflicts -f -",
+        place.namespace
+    )
+}
 
 /// Whether every CRD is there, served, and says what this version says.
 pub(super) async fn crds(place: &Place<'_>) -> Found {
@@ -83,7 +89,7 @@ pub(super) async fn registration(place: &Place<'_>) -> Found {
             Ok(None) => {
                 return Found::wrong(
                     format!("{registration} is not there: the API server does not ask Sluice"),
-                    UPGRADE,
+                    upgrade(place),
                 );
             }
             Err(failure) => return Found::Unseen(failure.to_string()),
@@ -96,7 +102,7 @@ pub(super) async fn registration(place: &Place<'_>) -> Found {
         if let Some(field) = differs(&stored, &wanted) {
             return Found::wrong(
                 format!("{registration}: {field} is not what this version of Sluice registers"),
-                UPGRADE,
+                upgrade(place),
             );
         }
     }
@@ -170,14 +176,14 @@ pub(super) async fn guards(place: &Place<'_>) -> Found {
                         format!(
                             "ValidatingAdmissionPolicy {name} is not what this version of Sluice has"
                         ),
-                        UPGRADE,
+                        upgrade(place),
                     );
                 }
             }
             Ok(None) => {
                 return Found::wrong(
                     format!("ValidatingAdmissionPolicy {name} is not there"),
-                    UPGRADE,
+                    upgrade(place),
                 );
             }
             Err(error) => return Found::unread(&format!("reading {name}"), &error),
@@ -191,7 +197,7 @@ pub(super) async fn guards(place: &Place<'_>) -> Found {
                         "ValidatingAdmissionPolicyBinding {name} is not what this version of Sluice has: its policy does not refuse \
                          everywhere"
                     ),
-                    UPGRADE,
+                    upgrade(place),
                 );
             }
             Ok(None) => {
@@ -199,7 +205,7 @@ pub(super) async fn guards(place: &Place<'_>) -> Found {
                     format!(
                         "ValidatingAdmissionPolicyBinding {name} is not there: its policy does not count"
                     ),
-                    UPGRADE,
+                    upgrade(place),
                 );
             }
             Err(error) => return Found::unread(&format!("reading {name}"), &error),

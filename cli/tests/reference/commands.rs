@@ -15,6 +15,12 @@ pub fn page() -> String {
     page
 }
 
+/// What every command has, by itself.
+fn is_of_clap(arg: &Arg) -> bool {
+    use clap::ArgAction::{Help, HelpLong, HelpShort, Version};
+    matches!(arg.get_action(), Help | HelpShort | HelpLong | Version)
+}
+
 fn describe(command: &Command, page: &mut String) {
     let name = command.get_bin_name().unwrap_or_else(|| command.get_name());
     write!(page, "\n## {name}\n\n").unwrap();
@@ -26,7 +32,7 @@ fn describe(command: &Command, page: &mut String) {
     write!(page, "```text\n{}\n```\n", usage.trim()).unwrap();
     let shown: Vec<&Arg> = command
         .get_arguments()
-        .filter(|arg| !arg.is_hide_set() && !matches!(arg.get_id().as_str(), "help" | "version"))
+        .filter(|arg| !arg.is_hide_set() && !is_of_clap(arg))
         .collect();
     if !shown.is_empty() {
         page.push_str("\n| argument | means |\n|---|---|\n");
@@ -95,7 +101,7 @@ fn meaning(arg: &Arg) -> String {
     let defaults: Vec<String> = arg
         .get_default_values()
         .iter()
-        .filter(|_| arg.get_action().takes_values())
+        .filter(|value| arg.get_action().takes_values() && !value.is_empty())
         .map(|value| code(&value.to_string_lossy()))
         .collect();
     if !defaults.is_empty() {

@@ -41,6 +41,9 @@ fn describe(crd: &CustomResourceDefinition, page: &mut String) {
     writeln!(page, "{scope}, {}.", words.join(", ")).unwrap();
     for part in ["spec", "status"] {
         if let Some(schema) = schema.properties.as_ref().and_then(|all| all.get(part)) {
+            if let Some(text) = &schema.description {
+                write!(page, "\n`{part}`: {}\n", text.trim().replace('<', "&lt;")).unwrap();
+            }
             page.push_str("\n| field | type | means |\n|---|---|---|\n");
             fields(schema, part, page);
         }

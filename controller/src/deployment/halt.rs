@@ -17,6 +17,7 @@ use super::start::{WAIT, backoff, refused, spoilt};
 use crate::flink::{JobId, JobState, Snapshot, TriggerId};
 use crate::ledger::gate::Verdict;
 use crate::runtime::conditions::Truth;
+use crate::savepoint::not_taken;
 use crate::savepoint::place::folder;
 
 /// After this a cancellation has failed (`vvp-deployments.txt`).
@@ -222,10 +223,7 @@ fn not_stopped(mut draft: Draft<'_>, why: &str) -> Decision {
     let most = most.unwrap_or(MOST_SAVEPOINTS).max(1);
     // Growth that was asked for during this stop is first given what it costs, as in every upgrade: what has failed costs what it holds.
     if failures >= most && !draft.asks_for_more() {
-        let message = format!(
-            "No savepoint could be taken in {failures} attempts (spec.maxSavepointCreationAttempts); the job runs on. The last one failed: {why}. \
-             Set spec.state to CANCELLED to end it without one, or back to RUNNING to leave it."
-        );
+        let message = not_taken::told(failures, why, draft.observed.deployment.spec.state);
         draft.fail(
             reasons::SAVEPOINT_CREATION_FAILED,
             &message,

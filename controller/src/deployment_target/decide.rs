@@ -231,7 +231,7 @@ mod tests {
         assert_eq!((status.as_str(), reason.as_str()), ("False", "NotAccepted"));
         assert_eq!(
             message,
-            "namespace there does not accept pods from team-a; it needs the label sluice.dev/accept-from=team-a"
+            "namespace there does not accept pods from team-a; add team-a to its label sluice.dev/accept-from (several names are separated by a dot)"
         );
         let open = [("sluice.dev/accept-from", "team-b.team-a")];
         let (status, _, message) = condition(&plan(&it, Some(&open), &[]), "Accepted");

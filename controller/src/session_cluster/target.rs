@@ -44,7 +44,7 @@ pub fn accepted(namespace: &str, own: &str, labels: Option<&BTreeMap<String, Str
         return Target::At(namespace.to_owned());
     }
     Target::NotAccepted(format!(
-        "namespace {namespace} does not accept pods from {own}; it needs the label {ACCEPT_FROM}={own}"
+        "namespace {namespace} does not accept pods from {own}; add {own} to its label {ACCEPT_FROM} (several names are separated by a dot)"
     ))
 }
 
@@ -81,7 +81,7 @@ mod tests {
         for refused in [labels("team-ab"), labels(""), BTreeMap::new()] {
             let target = accepted("x", "team-a", Some(&refused));
             assert!(
-                matches!(target, Target::NotAccepted(message) if message.contains("sluice.dev/accept-from=team-a"))
+                matches!(target, Target::NotAccepted(message) if message.contains("add team-a to its label sluice.dev/accept-from"))
             );
         }
         assert!(matches!(accepted("x", "team-a", None), Target::Missing(_)));

@@ -13,7 +13,7 @@ use super::settle::run_id;
 use super::sight::{Answer, Plan, Step};
 use super::start::{SOON, backoff};
 use crate::flink::{Snapshot, TriggerId};
-use crate::savepoint::place;
+use crate::savepoint::{not_taken, place};
 
 /// Savepoints that may fail before the suspension has, unless the spec says otherwise.
 const MOST_ATTEMPTS: i32 = 4;
@@ -186,9 +186,7 @@ fn failed(mut draft: Draft<'_>, why: &str) -> Plan {
     let most = draft.observed.job.spec.max_savepoint_creation_attempts;
     let most = most.unwrap_or(MOST_ATTEMPTS).max(1);
     if failures >= most {
-        let message = format!(
-            "No savepoint could be taken in {failures} attempts; the job runs on. The last one failed: {why}"
-        );
+        let message = not_taken::told(failures, why, draft.observed.job.spec.state);
         draft.fail(
             reasons::SAVEPOINT_CREATION_FAILED,
             &message,

@@ -402,7 +402,8 @@ async fn a_deployment_target_binds_a_deployment_to_a_kubernetes_namespace(stage:
         .await;
     let message = condition(&refused, "TargetNotFound").2;
     assert!(
-        message.contains("targets-closed") && message.contains("sluice.dev/accept-from=targets"),
+        message.contains("targets-closed")
+            && message.contains("add targets to its label sluice.dev/accept-from"),
         "{message}"
     );
     let missing = foreign
