@@ -305,6 +305,33 @@ fn a_deployment_that_an_environment_takes_from_its_session_cluster_gets_what_a_c
     );
 }
 
+/// A patch sends along what was built in for the cluster of its own, which it would not need on the session cluster.
+#[test]
+fn a_deployment_that_an_environment_keeps_off_session_clusters_keeps_what_its_own_cluster_needs() {
+    let world = Admins {
+        environments: vec![environment(
+            json!({"deployment": {"sessionClusterName": ""}}),
+        )],
+        ..Admins::default()
+    };
+    let before = stored(&deployment(), None, &world);
+    for left_out in [None, Some("memory"), Some("cpu")] {
+        let mut moved = before.clone();
+        moved["spec"]["sessionClusterName"] = json!("shared");
+        if let Some(key) = left_out {
+            let resources = &mut moved["spec"]["template"]["spec"]["resources"]["jobmanager"];
+            resources.as_object_mut().unwrap().remove(key);
+        }
+        let made = stored(&moved, Some(&before), &world);
+        assert_eq!(made["spec"], before["spec"], "{left_out:?}");
+        assert_eq!(
+            made["metadata"]["annotations"],
+            before["metadata"]["annotations"]
+        );
+        assert_eq!(stored(&made, Some(&before), &world), made);
+    }
+}
+
 /// "Always let go": an Environment is set at every change of the spec, but a change that only stops is none of its business.
 #[test]
 fn no_environment_keeps_a_deployment_from_being_stopped_or_scaled_down() {

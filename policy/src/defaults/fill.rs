@@ -127,6 +127,7 @@ fn fill_in_front_of(
         derived_before: old.map(|old| dialect.derived(old)).unwrap_or_default(),
         kept_derived: BTreeSet::new(),
         followers: BTreeSet::new(),
+        outdated: BTreeSet::new(),
         seen: BTreeSet::new(),
         sent,
         old,
@@ -213,6 +214,8 @@ struct Filler<'d, 'o, 's> {
     kept_derived: BTreeSet<FieldPath>,
     /// What follows from others, or did so before, and nobody else has set.
     followers: BTreeSet<FieldPath>,
+    /// What was built in, and is not for what the user says now: an Environment may yet say otherwise.
+    outdated: BTreeSet<FieldPath>,
     /// In dotted spelling.
     seen: BTreeSet<FieldPath>,
 }
@@ -265,7 +268,8 @@ impl Filler<'_, '_, '_> {
 
     /// One leaf of one layer of defaults.
     fn default(&mut self, path: &FieldPath, value: &Value, source: &str) {
-        if self.spellings.given(self.sent, path).is_some()
+        let is_back = source == BUILT_IN && self.outdated.contains(path);
+        if self.spellings.given(self.sent, path).is_some() && !is_back
             || self.seen.contains(path)
             || self.rules_out(path, source)
         {

@@ -56,6 +56,9 @@ impl Filler<'_, '_, '_> {
             && (followed || is_outdated() || self.is_said_otherwise(path))
         {
             self.withdraw(path);
+            if is_outdated() {
+                self.outdated.insert(path.clone());
+            }
             if followed {
                 // Nothing takes its place but what follows in the end.
                 self.kept_derived.insert(path.clone());
