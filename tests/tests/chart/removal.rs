@@ -160,6 +160,18 @@ fn what_is_stuck_is_removed(stage: &Stage) {
     let crds = our_crds(stage);
     wait.extend(crds.iter().map(String::as_str));
     stage.kubectl(&wait, "").ok();
+    // A CRD that goes before its objects can be listed is tried again at intervals that double: minutes may pass.
+    let kinds: Vec<&str> = crds
+        .iter()
+        .filter_map(|name| name.split_once('/'))
+        .map(|(_, kind)| kind)
+        .collect();
+    eventually(SOON, || {
+        let said = stage.kubectl(&["get", &kinds.join(","), "-A", "-o", "name"], "");
+        anyhow::ensure!(said.code == 0, "{}", said.err);
+        Ok(())
+    })
+    .unwrap();
     for (kind, finalizer, spec) in [
         (
             "SessionCluster",
