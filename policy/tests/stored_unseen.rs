@@ -93,6 +93,45 @@ fn a_stored_value_that_is_kept_is_brought_into_form() {
     assert_eq!(again.patch, Vec::new());
 }
 
+/// Found by fuzzing: what was let go in spite of what is wrong with it was filled in by the second call only. Where that is more than
+/// bringing it into form, what is wrong is said.
+#[test]
+fn what_is_let_go_hears_environments_at_the_first_call() {
+    let two_spellings = json!({"taskmanager": {"memory": {"managed.fraction": 0.1}, "memory.managed": {"fraction": 0.2}}});
+    let stored = running(
+        "SessionJob",
+        &json!({"state": "RUNNING", "sessionClusterName": "c", "job": {"jarUri": "s3://b/a.jar"}, "flinkConfiguration": two_spellings,
+            "restoreStrategy": {"kind": "LATEST_STATE", "allowNonRestoredState": false}, "upgradeStrategy": {"kind": "STATEFUL"}}),
+    );
+    let mut same = stored.clone();
+    same["spec"]["flinkConfiguration"]["taskmanager"]["host"] = Value::Null; // nothing but another text
+    let mut stopped = same.clone();
+    stopped["spec"]["state"] = json!("CANCELLED");
+    let imposed = Admins {
+        environments: vec![json!({"namespaces": ["*"], "sessionJob": {"job": {"parallelism": 3}}})],
+        ..Admins::default()
+    };
+    for (sent, world, passes) in [
+        (&same, &EmptyWorld as &dyn World, true),
+        (&stopped, &EmptyWorld, true),
+        (&same, &imposed, false),
+        (&stopped, &imposed, true),
+    ] {
+        let mutation = mutate(&update(sent, &stored), world);
+        let refused = mutation.refusal.map(|refusal| refusal.rule.id);
+        assert_eq!(
+            refused,
+            (!passes).then_some("session-job/two-spellings"),
+            "{sent}"
+        );
+        if passes {
+            let made = mutation.object.into_owned();
+            assert_eq!(mutate(&update(&made, &stored), world).patch, Vec::new());
+            assert_eq!(validate(&update(&made, &stored), world).refusal, None);
+        }
+    }
+}
+
 /// Admins' Environment that sets the number of slots of a kind.
 fn slots(section: &str, number: &str) -> Admins {
     let options = json!({"flinkConfiguration": {"taskmanager.numberOfTaskSlots": number}});
