@@ -6,6 +6,7 @@
 //! * [`object`]: the status of a Savepoint that is complete, whoever completes it; [`place`]: folders and ids;
 //! * [`history`]: all Savepoint objects of one job, for the reconcilers of jobs; [`prune`]: which of them go; [`unclear`]: what they tell of a stop
 //!   that may have left one;
+//! * [`not_taken`] and [`refused`]: what is told of a savepoint that could not be taken, and of an object that the API server refuses;
 //! * [`run`]: the edge that reads, decides, writes and calls, while this process leads.
 //!
 //! Savepoints that Sluice takes itself, at suspensions and upgrades, are made by the reconcilers of the jobs; none of them is touched
@@ -24,6 +25,7 @@ pub mod not_taken;
 pub mod object;
 pub mod place;
 pub mod prune;
+pub mod refused;
 pub mod run;
 pub mod sight;
 pub mod unclear;

@@ -8,21 +8,15 @@ use sluice_api::events::EventReason;
 
 use super::draft::Draft;
 use super::sight::{Again, Decision};
+use crate::savepoint::refused;
 
 /// Before the next try: as long as it has been refused already, but within these.
 const SOONEST: Duration = Duration::from_secs(2);
 const LATEST: Duration = Duration::from_mins(1);
-/// Characters of the API server's words that are told: a webhook says what it likes, and a status has an end.
-const MOST: usize = 1000;
 
 /// Tells that the Savepoint of this name, for what is at this location, is refused in these words.
 pub(super) fn not_kept(mut draft: Draft<'_>, name: &str, location: &str, why: &str) -> Decision {
-    let why: String = why.chars().take(MOST).collect();
-    let message = format!(
-        "The API server refuses Savepoint {name} for the state of the job, which is at {location}: {why}. Let it in: make room where a \
-         ResourceQuota counts savepoints.sluice.dev, or have the webhook or policy that refuses it take it. Sluice tries again and goes on from \
-         there."
-    );
+    let message = refused::told(name, location, why);
     let before = draft.before.failure.clone();
     let before = before.filter(|failure| failure.reason == reasons::OBJECT_REFUSED);
     let since = before

@@ -10,9 +10,9 @@ use sluice_api::events::EventReason;
 use sluice_api::{DeploymentState, Operation, SessionJob, SessionJobStatus};
 
 use super::sight::Record;
-use crate::flink::cause;
 use crate::runtime::conditions::{self, Truth};
 use crate::runtime::events::Note;
+use crate::savepoint::refused;
 
 /// After the first refusal.
 const FIRST: Duration = Duration::from_secs(2);
@@ -48,15 +48,7 @@ pub(super) fn tell(job: &SessionJob, record: &Record, why: &str, now: Timestamp)
     next.snapshot_location = Some(record.location.clone());
     next.snapshot_time = Some(Time(record.completed));
     next.latest_savepoint_name = None;
-    let message = format!(
-        "The job has ended and left its state in {}, and the API server refuses Savepoint {}, which is to say so: {}. Raise the ResourceQuota of \
-         the namespace (count/savepoints.sluice.dev), delete Savepoints that nobody needs (their data stays), or mend the webhook that refuses it. Sluice \
-         tries again every {} s and goes on then.",
-        record.location,
-        record.name,
-        cause::shorten(why, cause::LONGEST),
-        AGAIN.as_secs()
-    );
+    let message = refused::told(&record.name, &record.location, why);
     next.state = Some(DeploymentState::Transitioning);
     let generation = job.metadata.generation;
     for (kind, truth) in [

@@ -90,7 +90,7 @@ fn a_webhook_with_much_to_say_does_not_fill_the_status() {
     let plan = refused(&"no ".repeat(100_000)).decide();
     let (_, message) = progressing(&plan);
     assert!(message.len() < 2000, "{}", message.len());
-    assert!(message.ends_with("goes on from there."), "{message}");
+    assert!(message.ends_with("goes on then."), "{message}");
 }
 
 /// Its job has ended without being asked to: the status must not go on saying that it runs.
