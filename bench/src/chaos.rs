@@ -169,7 +169,7 @@ fn total(reports: &[Report]) {
     counted("increases elsewhere", &|report| report.verdict.lenient);
     for (what, status) in [
         ("refused by a quota for good (403)", 403),
-        ("refused for now (429)", 429),
+        ("refused by a quota for now, four times (429)", 429),
     ] {
         counted(what, &|report| {
             report.answered(|answer| {
@@ -189,7 +189,27 @@ fn total(reports: &[Report]) {
     counted("refused by the sibling", &|report| {
         report.answered(|answer| *answer == Answer::Sibling)
     });
+    counted("refused by Sluice for another reason", &|report| {
+        report.answered(
+            |answer| matches!(answer, Answer::Refused { rule, .. } if !rule.starts_with("quota/")),
+        )
+    });
+    counted("done", &|report| {
+        report.answered(|answer| *answer == Answer::Done)
+    });
+    counted("nothing to do", &|report| {
+        report.answered(|answer| *answer == Answer::Nothing)
+    });
+    counted("conflict, exists or gone", &|report| {
+        report.answered(|answer| *answer == Answer::Conflict)
+    });
+    counted("anything else", &|report| {
+        report.answered(|answer| matches!(answer, Answer::Other(_)))
+    });
     counted("faults", &|report| report.faults.values().sum());
+    counted("processes that ended by themselves", &|report| {
+        report.ended.values().sum()
+    });
     counted("changes checked", &|report| report.verdict.changes);
     counted("sums compared with a limit", &|report| report.verdict.sums);
     counted("set aside", &|report| report.verdict.set_aside);

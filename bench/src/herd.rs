@@ -213,7 +213,7 @@ async fn stampede(
                 let Some(answer) = burst.refused.into_iter().next() else {
                     return anyhow::Ok((told_again, began.elapsed(), None));
                 };
-                if !asks_to_come_again(&answer) || told_again > AGAIN {
+                if !asks_to_come_again(&answer) || told_again >= AGAIN {
                     return Ok((told_again, began.elapsed(), Some(answer)));
                 }
                 told_again += 1;

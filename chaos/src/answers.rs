@@ -183,6 +183,10 @@ pub fn judge(
         Answer::NoWebhook if effect == Effect::Lower && reach == Reach::Unasked => {
             return Some(broken(operation, what, answer));
         }
+        // Nobody knows who refused it and why, so it is looked into.
+        Answer::Other(_) if effect != Effect::Rise && reach != Reach::More => {
+            return Some(broken(operation, what, answer));
+        }
         _ => return None,
     };
     let is_decrease = effect != Effect::Rise;
@@ -269,6 +273,11 @@ mod tests {
         let unheard = |effect| judge(3, "stop", effect, Reach::Unasked, &Answer::NoWebhook);
         assert!(unheard(Effect::Lower).is_some() && unheard(Effect::Rise).is_none());
         assert!(!broken(Effect::Lower, true, Answer::Sibling));
+        assert!(broken(
+            Effect::Lower,
+            true,
+            Answer::Other("400 what".into())
+        ));
         let seen = judge(
             3,
             "stop of x",

@@ -235,8 +235,8 @@ impl User {
         let known = self.reader.revision();
         self.book.attempts().creates.insert(operation.index, known);
         let send = Send::json(Method::POST, place.collection(), object).replaces(place, 0);
-        let answer = self.send(operation.index, send).await;
-        self.account(operation, "create", effect, Reach::Levers, answer)
+        let answers = self.send(operation.index, send).await;
+        self.account(operation, "create", effect, Reach::Levers, answers)
             .await;
     }
 
@@ -308,27 +308,29 @@ impl User {
     }
 
     async fn tell(&self, operation: &Operation, effect: Effect, reach: Reach, send: Send) {
-        let answer = self.send(operation.index, send).await;
-        self.account(operation, operation.verb.name(), effect, reach, answer)
+        let answers = self.send(operation.index, send).await;
+        self.account(operation, operation.verb.name(), effect, reach, answers)
             .await;
     }
 
+    /// Each answer is judged, the last one is counted.
     async fn account(
         &self,
         operation: &Operation,
         verb: &'static str,
         effect: Effect,
         reach: Reach,
-        answer: Answer,
+        mut answers: Vec<Answer>,
     ) {
-        let pause = answer.is_trouble();
-        {
-            let what = format!("{verb} of {}", operation.place);
-            let broken = judge(operation.index, &what, effect, reach, &answer);
-            let mut tally = self.book.tally();
-            tally.violations.extend(broken);
-            tally.count(verb, effect, answer);
-        }
+        let what = format!("{verb} of {}", operation.place);
+        let broken: Vec<_> = answers
+            .iter()
+            .filter_map(|answer| judge(operation.index, &what, effect, reach, answer))
+            .collect();
+        self.book.tally().violations.extend(broken);
+        let Some(last) = answers.pop() else { return };
+        let pause = last.is_trouble();
+        self.book.tally().count(verb, effect, last);
         if pause {
             sleep(PAUSE).await;
         }
@@ -350,13 +352,13 @@ impl User {
         }
     }
 
-    /// Sends it, and again where Sluice asks for that; the last answer.
-    async fn send(&self, operation: u64, send: Send) -> Answer {
+    /// Sends it, and again where Sluice asks for that; all answers, in their order.
+    async fn send(&self, operation: u64, send: Send) -> Vec<Answer> {
         let body = send.body.as_ref().map(|body| body.to_string().into_bytes());
         let body = body.unwrap_or_default();
-        let mut answer = self.send_once(&send, body.clone()).await;
+        let mut answers = vec![self.send_once(&send, body.clone()).await];
         for _ in 0..RESENDS {
-            if !answer.asks_again() {
+            if !answers.last().is_some_and(Answer::asks_again) {
                 break;
             }
             sleep(RESEND_AFTER).await;
@@ -365,9 +367,9 @@ impl User {
                 let known = self.reader.revision();
                 self.book.attempts().renew(place, *base, operation, known);
             }
-            answer = self.send_once(&send, body.clone()).await;
+            answers.push(self.send_once(&send, body.clone()).await);
         }
-        answer
+        answers
     }
 
     async fn send_once(&self, send: &Send, body: Vec<u8>) -> Answer {
