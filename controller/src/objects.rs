@@ -1,7 +1,7 @@
 //! The Kubernetes objects that a Flink cluster runs in, as pure functions: a spec goes in, objects come out.
 //!
 //! * [`cluster`]: what objects are made from, whatever kind asks for it (a session cluster, or a run of a Deployment);
-//! * [`application`]: what a JobManager is told that brings its job along;
+//! * [`application`]: what a JobManager is told that brings its job along; [`words`]: a line of arguments as words;
 //! * [`start_id`]: what keeps the records of one start from another's, with ZooKeeper;
 //! * [`names`]: names and labels; [`config`] and [`logging`]: the files that Flink reads;
 //! * [`pods`]: what JobManager and TaskManagers run with; [`template`]: what users say about pods, merged into that;
@@ -26,6 +26,7 @@ pub mod names;
 pub mod pods;
 pub mod start_id;
 pub mod template;
+pub mod words;
 pub mod workloads;
 
 pub use application::Application;

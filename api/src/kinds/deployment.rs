@@ -210,7 +210,8 @@ pub struct Artifact {
     /// The main class. Default: the one that the jar's manifest names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entry_class: Option<String>,
-    /// Text: arguments of the main class, in one line, split at spaces as a shell does.
+    /// Text: arguments of the main class, in one line, split at spaces as a shell does, but for comments: # is a character like others. All of it is the
+    /// program's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub main_args: Option<Scalar>,
     /// Text: Flink's version, such as "1.20". Quote it: to YAML, 1.20 is the number 1.2. Needed, unless an admin's defaults

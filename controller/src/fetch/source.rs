@@ -115,17 +115,38 @@ impl Source {
             && !matches!(name.as_str(), "." | "..")
             && !name.contains(|c: char| c == '/' || c == '\\' || c.is_control());
         if is_name {
-            Ok(name)
+            Ok(as_jar(name))
         } else {
             Err(format!("ends in no usable file name; {EXAMPLES}"))
         }
     }
 }
 
+/// A name without an extension, as `download` of `https://repo.example/download?name=job`, becomes a jar's: Flink looks at no other file.
+/// `job-1.20` has none either.
+fn as_jar(name: String) -> String {
+    let has_one = name.rsplit_once('.').is_some_and(|(_, extension)| {
+        extension.starts_with(|first: char| first.is_ascii_alphabetic())
+    });
+    if has_one { name } else { name + ".jar" }
+}
+
 /// A URI as it is told: without user, password and query, which may hold signatures.
 pub fn shown(uri: &str) -> String {
     let Ok(mut url) = Url::parse(uri) else {
-        return uri.split('?').next().unwrap_or_default().to_owned();
+        // A password with a # or / in it is one reason why it cannot be read.
+        let without_user = match uri.rsplit_once('@') {
+            Some((before, after)) => {
+                let scheme = before.split_once("://").map_or("", |(scheme, _)| scheme);
+                format!("{scheme}://…@{after}")
+            }
+            None => uri.to_owned(),
+        };
+        return without_user
+            .split('?')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
     };
     let _ = url.set_username("");
     let _ = url.set_password(None);
@@ -186,4 +207,37 @@ fn decoded(text: &str) -> Result<String, String> {
             .push(value.ok_or_else(|| "a % is not followed by two hexadecimal digits".to_owned())?);
     }
     String::from_utf8(bytes).map_err(|_| "is not UTF-8 where it is percent-encoded".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uri_is_told_without_its_secrets_even_where_it_cannot_be_read() {
+        for (uri, told) in [
+            ("https://ci:pass@h/a.jar?sig=x", "https://h/a.jar?…"),
+            ("https://ci:p#ss@h/a.jar?sig=x", "https://…@h/a.jar"),
+            ("https://ci:p/s?s@h/a.jar", "https://…@h/a.jar"),
+            ("h:port/a.jar?sig=x", "h:port/a.jar?…"),
+            ("https://h:port/a.jar?sig=x", "https://h:port/a.jar"),
+        ] {
+            assert_eq!(shown(uri), told);
+        }
+    }
+
+    /// Flink takes nothing for a jar that is not called one.
+    #[test]
+    fn what_has_no_extension_gets_a_jars_name() {
+        for (uri, name) in [
+            ("https://h/assets/download?name=job", "download.jar"),
+            ("s3://b/job-1.20", "job-1.20.jar"),
+            ("https://h/a.jar", "a.jar"),
+            ("https://h/a.JAR", "a.JAR"),
+            ("https://h/model.bin", "model.bin"),
+        ] {
+            let planned = plan(&[uri.to_owned()], LocalFiles::Refused).unwrap();
+            assert_eq!(planned[0].2, name);
+        }
+    }
 }

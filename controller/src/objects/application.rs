@@ -13,6 +13,7 @@ use sluice_policy::flink::FlinkVersion;
 
 use super::BuildError;
 use super::cluster::HighAvailability;
+use super::words::{self, literal};
 
 /// The first version that knows the two options.
 const OUTLIVES_SINCE: FlinkVersion = FlinkVersion::new(1, 15);
@@ -66,19 +67,25 @@ impl Application {
         let mut add =
             |words: &[&str]| arguments.extend(words.iter().map(|word| (*word).to_owned()));
         if high_availability != HighAvailability::None {
-            add(&["--host", "$(POD_IP)"]);
+            // Not `--host`: Flink 2 does not know it, and takes it and all that follows for the program's own.
+            add(&["-D", "jobmanager.rpc.address=$(POD_IP)"]);
         }
         add(&["--job-id", &self.job_id]);
         if let Some(class) = &self.entry_class {
-            add(&["--job-classname", class]);
+            add(&["--job-classname", &literal(class)]);
         }
         if let Some(savepoint) = &self.savepoint {
-            add(&["--fromSavepoint", savepoint]);
+            add(&["--fromSavepoint", &literal(savepoint)]);
             if self.allow_non_restored_state {
                 add(&["--allowNonRestoredState"]);
             }
         }
-        arguments.extend(self.program_arguments()?);
+        let words = self.program_arguments()?;
+        if !words.is_empty() {
+            // From here on nothing is Flink's: it would take `--from` for `--fromSavepoint`, and `-Dkey=value` for an option of the cluster.
+            arguments.push("--".to_owned());
+        }
+        arguments.extend(words.iter().map(|word| literal(word).into_owned()));
         Ok(arguments)
     }
 
@@ -90,17 +97,12 @@ impl Application {
         else {
             return Ok(Vec::new());
         };
-        let words = shlex::split(line).ok_or_else(|| {
+        words::split(line).ok_or_else(|| {
             BuildError::new(
                 "spec.template.spec.artifact.mainArgs",
                 "a quotation mark is not closed; close it, or write a backslash before it",
             )
-        })?;
-        // Kubernetes would take $(NAME) for a variable.
-        Ok(words
-            .into_iter()
-            .map(|word| word.replace("$(", "$$("))
-            .collect())
+        })
     }
 
     /// Whether the JobManagers of a Flink outlive their job, as they are told to.
@@ -143,4 +145,66 @@ pub fn frozen(template: Option<&Object>) -> Result<sluice_api::DeploymentTemplat
         serde_json::from_value(Value::Object(template));
     read.map(|template| template.spec.unwrap_or_default())
         .map_err(|error| BuildError::new("spec.template", error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arguments(line: &str, high_availability: HighAvailability) -> Vec<String> {
+        let application = Application {
+            job: "d-1".into(),
+            job_id: "0a".into(),
+            jar: None,
+            entry_class: Some("a.B$C".into()),
+            main_args: Some(line.into()),
+            savepoint: Some("s3://b/sp".into()),
+            allow_non_restored_state: true,
+        };
+        application.arguments(high_availability).unwrap()
+    }
+
+    /// Words that Flink's entry point would take for its own, by their beginning or as they are.
+    #[test]
+    fn a_programs_arguments_are_its_own() {
+        let line = "--from 2024-01-01 -Drest.port=1 --re '^a$$' --channel #x '$(POD_IP)'";
+        assert_eq!(
+            arguments(line, HighAvailability::None),
+            [
+                "standalone-job",
+                "--job-id",
+                "0a",
+                "--job-classname",
+                "a.B$$C",
+                "--fromSavepoint",
+                "s3://b/sp",
+                "--allowNonRestoredState",
+                "--",
+                "--from",
+                "2024-01-01",
+                "-Drest.port=1",
+                "--re",
+                "^a$$$$",
+                "--channel",
+                "#x",
+                "$$(POD_IP)",
+            ]
+        );
+    }
+
+    /// Flink 2 knows no `--host`.
+    #[test]
+    fn with_high_availability_the_address_is_an_option_that_every_flink_knows() {
+        let arguments = arguments(" ", HighAvailability::Kubernetes);
+        assert_eq!(
+            arguments[..4],
+            [
+                "standalone-job",
+                "-D",
+                "jobmanager.rpc.address=$(POD_IP)",
+                "--job-id"
+            ]
+        );
+        assert_eq!(arguments.last().unwrap(), "--allowNonRestoredState");
+    }
 }

@@ -4,9 +4,12 @@
 //! copied by that image itself. The session's jars lie under Flink's `lib`, since a session's class path is that folder and
 //! what is below it (`usrlib` is for applications only).
 
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
 
 use super::cluster::FlinkCluster;
+use super::words::literal;
 use super::{BuildError, BuildSettings};
 
 /// The volume that jars and plugins are brought to. Users may mount it in sidecars.
@@ -102,8 +105,9 @@ impl Artifacts {
             .filter(|uri| image_path(uri).is_none())
             .collect();
         if !remote.is_empty() {
-            let mut args = vec!["fetch", "--to", &to];
-            args.extend(remote.into_iter().map(String::as_str));
+            let mut args: Vec<Cow<'_, str>> =
+                vec!["fetch".into(), "--to".into(), to.as_str().into()];
+            args.extend(remote.into_iter().map(|uri| literal(uri)));
             self.init_containers.push(json!({
                 "name": format!("{FETCH}{number}"),
                 "image": settings.sluice_image,
@@ -113,8 +117,10 @@ impl Artifacts {
         }
         if !paths.is_empty() {
             // Paths are arguments, never part of the script.
-            let mut command = vec!["sh", "-c", r#"mkdir -p "$0" && cp -- "$@" "$0""#, &to];
-            command.extend(paths);
+            let script = r#"mkdir -p "$0" && cp -- "$@" "$0""#;
+            let mut command: Vec<Cow<'_, str>> =
+                vec!["sh".into(), "-c".into(), script.into(), to.as_str().into()];
+            command.extend(paths.into_iter().map(literal));
             self.init_containers.push(json!({
                 "name": format!("sluice-copy-{number}"),
                 "image": cluster.image,

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use sluice_policy::flink::{FlinkVersion, rest_tls};
+use sluice_policy::flink::{FlinkVersion, other_names, rest_tls};
 use sluice_policy::quantity::Bytes;
 
 use super::application::Application;
@@ -153,7 +153,11 @@ pub fn options(cluster: &FlinkCluster<'_>) -> BTreeMap<String, String> {
     options.extend(own.map(|(key, value)| (key.to_owned(), value)));
     options.extend([jobmanager, taskmanager]);
     if cluster.version >= MODULES_SINCE {
-        let users = options.get(JAVA_OPTIONS).map(|text| text.trim().to_owned());
+        // Flink reads the older name only where the newer one says nothing, and now it always does.
+        let users = std::iter::once(JAVA_OPTIONS)
+            .chain(other_names(JAVA_OPTIONS))
+            .find_map(|name| options.get(name))
+            .map(|text| text.trim().to_owned());
         options.insert(JAVA_OPTIONS.to_owned(), java_options(users.as_deref()));
     }
     // Newer releases know the option by either name.

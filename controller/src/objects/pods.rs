@@ -95,7 +95,7 @@ pub fn template(
 }
 
 /// Sluice's init containers, those named `ours`, get Flink's own resources, which the pod has anyway once they have ended, and those
-/// that fetch get its environment, for credentials. None goes on running, whatever was merged into it: nobody has charged that.
+/// that fetch get its environment and the Secrets and ConfigMaps that it mounts, for credentials and authorities. None goes on running, whatever was merged into it: nobody has charged that.
 fn finish_init_containers(template: &mut Value, ours: &[Value], resources: &Value) {
     // What is not started again is read from its pod.
     let is_once = template
@@ -109,7 +109,11 @@ fn finish_init_containers(template: &mut Value, ours: &[Value], resources: &Valu
         .into_iter()
         .flatten()
         .find(|container| container.get("name").and_then(Value::as_str) == Some(MAIN_CONTAINER));
-    let env = main.and_then(|main| main.get("env")).cloned();
+    let environment: Vec<(&str, Value)> = ["env", "envFrom"]
+        .into_iter()
+        .filter_map(|field| Some((field, main?.get(field)?.clone())))
+        .collect();
+    let files = mounted_files(template, main);
     let init = template
         .pointer_mut("/spec/initContainers")
         .and_then(Value::as_array_mut);
@@ -131,10 +135,37 @@ fn finish_init_containers(template: &mut Value, ours: &[Value], resources: &Valu
                 "FallbackToLogsOnError".into(),
             );
         }
-        if fetches && let Some(env) = &env {
-            container.insert("env".into(), env.clone());
+        if !fetches {
+            continue;
+        }
+        for (field, value) in &environment {
+            container.insert((*field).to_owned(), value.clone());
+        }
+        if let Some(Value::Array(mounts)) = container.get_mut("volumeMounts") {
+            mounts.extend(files.iter().cloned());
         }
     }
+}
+
+/// A container's mounts of users' Secrets and ConfigMaps: these hold files, and hide nothing that is needed to fetch.
+fn mounted_files(template: &Value, container: Option<&Value>) -> Vec<Value> {
+    let list = |of: Option<&Value>| of.and_then(Value::as_array).cloned().unwrap_or_default();
+    let volumes = list(template.pointer("/spec/volumes"));
+    let holds_files = |mount: &Value| {
+        let name = mount.get("name");
+        name.and_then(Value::as_str) != Some(CONFIG_VOLUME)
+            && volumes
+                .iter()
+                .filter(|volume| volume.get("name") == name)
+                .any(|volume| {
+                    ["secret", "configMap", "projected"]
+                        .iter()
+                        .any(|kind| volume.get(kind).is_some())
+                })
+    };
+    let mut mounts = list(container.and_then(|container| container.get("volumeMounts")));
+    mounts.retain(holds_files);
+    mounts
 }
 
 /// Arguments of the official image's entry point.

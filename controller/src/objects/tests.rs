@@ -114,6 +114,57 @@ fn only_its_own_init_containers_get_flinks_resources() {
     );
 }
 
+/// Credentials and authorities that Flink's container has are those to fetch its jars with.
+#[test]
+fn what_fetches_has_the_environment_and_the_files_of_flinks_container() {
+    let objects = objects(json!({
+        "flinkVersion": "1.20",
+        "jars": ["s3://bucket/a.jar"],
+        "kubernetes": {"taskManagerPodTemplate": {"spec": {
+            "volumes": [{"name": "ca", "secret": {"secretName": "ca"}}, {"name": "scratch", "emptyDir": {}}],
+            "containers": [{
+                "name": "flink-main-container", "envFrom": [{"secretRef": {"name": "s3"}}],
+                "env": [{"name": "SSL_CERT_FILE", "value": "/etc/ca/ca.crt"}],
+                "volumeMounts": [{"name": "ca", "mountPath": "/etc/ca"}, {"name": "scratch", "mountPath": "/usr"}],
+            }],
+        }}},
+    }));
+    let workloads = of_kind(&objects, "Deployment");
+    let fetch = &workloads[1]["spec"]["template"]["spec"]["initContainers"][0];
+    assert_eq!(fetch["name"], "sluice-fetch-0");
+    assert_eq!(fetch["envFrom"], json!([{"secretRef": {"name": "s3"}}]));
+    let env = fetch["env"].as_array().unwrap();
+    assert!(env.iter().any(|entry| entry["name"] == "SSL_CERT_FILE"));
+    assert_eq!(
+        fetch["volumeMounts"],
+        json!([
+            {"name": "sluice-artifacts", "mountPath": "/sluice-artifacts"},
+            {"name": "ca", "mountPath": "/etc/ca"},
+        ])
+    );
+}
+
+/// From 1.18 on Sluice always says the newer name, beside which Flink does not look at the older one.
+#[test]
+fn java_options_count_by_either_name() {
+    for (name, version) in [
+        ("env.java.opts", "1.20"),
+        ("env.java.opts.all", "1.20"),
+        ("env.java.opts", "2.0"),
+    ] {
+        let objects =
+            objects(json!({"flinkVersion": version, "flinkConfiguration": {name: "-Dmine=1"}}));
+        let files = &of_kind(&objects, "ConfigMap")[0]["data"]["config.yaml"];
+        let line = files.as_str().unwrap().lines();
+        let line = line.into_iter().find(|line| {
+            line.starts_with("env.java.opts.all")
+                || line.starts_with("'env.java.opts.all")
+                || line.starts_with("\"env.java.opts.all")
+        });
+        assert!(line.unwrap().contains("-Dmine=1"), "{name} {version}");
+    }
+}
+
 #[test]
 fn pod_templates_are_merged_by_name() {
     let objects = objects(json!({

@@ -280,9 +280,10 @@ fn the_example(gate: &Gate, host: &str, state: &Path) -> Result<()> {
 fn counting(gate: &Gate, host: &str, state: &Path) -> Result<()> {
     let team = gate.namespace()?;
     let name = "counting";
+    // Flink's entry point would take --from for its own --fromSavepoint.
     let mut template = json!({
         "artifact": {"flinkVersion": "1.20", "jarUri": format!("http://{host}/jobs.jar"),
-            "entryClass": "dev.sluice.jobs.CountingJob", "mainArgs": "--rate 20 --checkpoint '1000'"},
+            "entryClass": "dev.sluice.jobs.CountingJob", "mainArgs": "--from 2024-01-01 --rate 20 --checkpoint '1000'"},
         "resources": {"jobmanager": {"cpu": 0.1, "memory": "400Mi"}, "taskmanager": {"cpu": 0.1, "memory": "400Mi"}},
     });
     let all = template.as_object_mut().context("no object")?;
@@ -308,7 +309,7 @@ fn counting(gate: &Gate, host: &str, state: &Path) -> Result<()> {
         "RUNNING again; it had counted {seen} and more, and goes on from {restored}"
     ));
     let seen = counter(&team, name, &second, "count", restored + 10)?;
-    let args = json!({"spec": {"template": {"spec": {"artifact": {"mainArgs": "--rate 10 --checkpoint 1000"}}}}});
+    let args = json!({"spec": {"template": {"spec": {"artifact": {"mainArgs": "--from 2024-01-01 --rate 10 --checkpoint 1000"}}}}});
     team.merge(&format!("deployments.sluice.dev/{name}"), &args)?
         .admitted()?;
     killed_while(gate, &team, name, "Start")?;

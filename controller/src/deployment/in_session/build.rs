@@ -9,7 +9,7 @@ use sluice_api::{
 };
 use sluice_policy::flink::is_read_by_clusters_only;
 
-use crate::objects::hash;
+use crate::objects::{hash, words};
 use kube::Resource;
 
 /// The session cluster that the spec names.
@@ -42,7 +42,7 @@ pub fn spec(
         );
     }
     let line = artifact.main_args.as_ref().and_then(Scalar::text);
-    let words = shlex::split(line.as_deref().unwrap_or_default()).ok_or(
+    let words = words::split(line.as_deref().unwrap_or_default()).ok_or(
         "spec.template.spec.artifact.mainArgs: a quotation mark is not closed; close it, or write a backslash before it",
     )?;
     // Nothing here alters what a cluster alone reads, so a change of it is no reason for another run.
