@@ -14,7 +14,7 @@ use super::decide::{Finalizer, Plan, Step};
 use super::health::Asked;
 use super::observe::namespaces;
 use super::reconcile::{Context, NEWS, PAUSE, ReconcileError};
-use super::scene::jobmanager_pod;
+use super::scene::{jobmanager_pod, process};
 use super::state::Refusal;
 use crate::objects::{MadeKind, Names, Role};
 use crate::runtime::call::call;
@@ -114,7 +114,7 @@ pub(super) async fn act(
             namespace: cluster.namespace().unwrap_or_default(),
             name: cluster.name_any(),
             uid: uid.to_owned(),
-            pod: pod.uid.clone(),
+            process: process(pod),
             address,
         };
         if let Some(sooner) = context.health.listen(asked, plan.listen) {

@@ -72,8 +72,8 @@ pub struct Asked {
     pub name: String,
     /// Its uid.
     pub uid: String,
-    /// Uid of the pod that its JobManager runs in.
-    pub pod: String,
+    /// Which process of its JobManager: [`super::scene::process`].
+    pub process: String,
     /// Address of its REST API.
     pub address: String,
 }
@@ -115,8 +115,8 @@ impl fmt::Debug for Health {
 }
 
 struct Known {
-    /// Uid of the pod that was asked: another one knows nothing of what this one said.
-    pod: String,
+    /// The process that was asked: another one knows nothing of what this one said.
+    process: String,
     asked: Instant,
     in_flight: bool,
     heard: Heard,
@@ -135,10 +135,10 @@ impl Health {
         }
     }
 
-    /// What was heard of the JobManager in this pod.
-    pub fn heard(&self, uid: &str, pod: &str) -> Heard {
+    /// What was heard of this process of the JobManager.
+    pub fn heard(&self, uid: &str, process: &str) -> Heard {
         match lock(&self.known).get(uid) {
-            Some(known) if known.pod == pod => known.heard.clone(),
+            Some(known) if known.process == process => known.heard.clone(),
             _ => Heard::Nothing,
         }
     }
@@ -149,7 +149,7 @@ impl Health {
             namespace,
             name,
             uid,
-            pod,
+            process,
             address,
         } = asked;
         let every = match listen {
@@ -161,7 +161,7 @@ impl Health {
         {
             let mut known = lock(&self.known);
             if let Some(known) = known.get(&uid)
-                && known.pod == pod
+                && known.process == process
             {
                 if known.in_flight {
                     return None; // its end calls for a reconciliation
@@ -172,13 +172,13 @@ impl Health {
                 }
             }
             let heard = match known.remove(&uid) {
-                Some(known) if known.pod == pod => known.heard,
+                Some(known) if known.process == process => known.heard,
                 _ => Heard::Nothing,
             };
             known.insert(
                 uid.clone(),
                 Known {
-                    pod: pod.clone(),
+                    process: process.clone(),
                     asked: now,
                     in_flight: true,
                     heard,
@@ -200,7 +200,7 @@ impl Health {
                 ask(&http, &address).await
             };
             if let Some(known) = lock(&known).get_mut(&uid)
-                && known.pod == pod
+                && known.process == process
             {
                 known.in_flight = false;
                 known.heard = after(&known.heard, answer);

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::decide::{Decision, FlinkId, Observed, Plan, Proof, allocated, decide, task_managers};
 use super::health::Heard;
 use super::reconcile::{Context, ReconcileError};
-use super::scene::jobmanager_pod;
+use super::scene::{jobmanager_pod, process};
 use super::start;
 use super::target::{self, Target};
 use crate::ledger::claim::workload;
@@ -62,8 +62,9 @@ pub(super) async fn plan(
         } else {
             Ok(Vec::new())
         };
-        let heard =
-            jobmanager_pod(&made).map_or(Heard::Nothing, |pod| context.health.heard(uid, &pod.uid));
+        let heard = jobmanager_pod(&made).map_or(Heard::Nothing, |pod| {
+            context.health.heard(uid, &process(pod))
+        });
         let (settled, refused, uncounted) = context.remember(uid, |memory| {
             (
                 memory.settled.clone(),

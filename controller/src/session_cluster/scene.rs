@@ -20,6 +20,8 @@ pub struct Scene {
     pub growth: Option<Verdict>,
     /// TaskManagers that are worked towards.
     pub wanted: u32,
+    /// TaskManagers that those leave room for whose pods are going.
+    room: u32,
     /// TaskManagers that the Deployment has been told to have.
     pub told: Option<u32>,
     /// Pods of TaskManagers, those that are going among them. What has ended by itself holds no CPU and is none any more.
@@ -144,8 +146,10 @@ impl Scene {
             })
         };
         let pods_number = number_of(pods.len());
+        let going = pods.iter().filter(|(made, _)| made.deleting).count();
         let mut scene = Self {
             wanted: number,
+            room: number.saturating_sub(number_of(going)),
             told,
             pods: pods_number,
             registered,
@@ -189,7 +193,8 @@ impl Scene {
     pub fn replicas(&self, role: Role) -> u32 {
         match role {
             Role::JobManager => 1,
-            Role::TaskManager => self.wanted,
+            // Those that are going hold their CPU until they are gone, and Kubernetes would make others beside them at once.
+            Role::TaskManager => self.wanted.min(self.told.unwrap_or(0).max(self.room)),
         }
     }
 
@@ -295,6 +300,12 @@ fn of_role<T>([jobmanager, taskmanager]: &[T; 2], role: Role) -> &T {
         Role::JobManager => jobmanager,
         Role::TaskManager => taskmanager,
     }
+}
+
+/// What a JobManager's answers are known by: a container that was started again in its pod is another Flink.
+pub fn process(pod: &Made) -> String {
+    let restarts = pod.pod().map_or(0, |pod| pod.restarts);
+    format!("{}/{restarts}", pod.uid)
 }
 
 /// The pod that runs the JobManager, ready or not.

@@ -307,7 +307,8 @@ pub fn running(
             reasons::CPU_QUOTA,
             &message,
         );
-    } else {
+    } else if scene.growth.is_none() {
+        // Else it is not known at the moment, and what was told stands, with the time from which it has waited.
         draft.over(types::QUOTA_EXCEEDED, "The CPU quotas cover it.");
     }
     draft.over(types::TARGET_NOT_FOUND, "Its pods have a place to run.");

@@ -38,6 +38,7 @@ struct World {
     settled: HashMap<String, u64>,
     heard: Heard,
     refused: Option<Refusal>,
+    uncounted: Duration,
     now: Timestamp,
 }
 
@@ -61,6 +62,7 @@ impl World {
             settled: HashMap::new(),
             heard: Heard::Nothing,
             refused: None,
+            uncounted: Duration::ZERO,
             now: Timestamp::from_second(1_000_000).unwrap(),
         }
     }
@@ -165,7 +167,7 @@ impl World {
             wanted: Ok(self.wanted()),
             gate: self.gate.clone(),
             flink_id: self.flink_id.clone(),
-            uncounted: Duration::ZERO,
+            uncounted: self.uncounted,
             made: &self.made,
             proof: self.proof,
             settled: &self.settled,
@@ -526,6 +528,67 @@ fn growth_that_is_refused_leaves_everything_running() {
     assert!(
         plan.status.operation.is_some(),
         "the charge stays what was asked for"
+    );
+}
+
+/// A ReplicaSet counts none that is going, and would make as many beside them: more would run than is counted.
+#[test]
+fn what_is_scaled_down_and_up_again_waits_for_those_that_are_going() {
+    let scaled = |told: u32, going: u32| {
+        let mut world = World::asks("RUNNING", 5)
+            .was(Updating, 6000, Some("Scale"))
+            .has(told);
+        for index in 0..going {
+            let mut leaving = pod(&format!("old-{index}"), Role::TaskManager);
+            leaving.deleting = true;
+            world.made.push(leaving);
+        }
+        steps(&world.plan())
+    };
+    assert_eq!(scaled(0, 5), [""; 0]);
+    assert_eq!(scaled(0, 3), ["a-sc-taskmanager=2"]);
+    assert_eq!(scaled(2, 3), [""; 0]);
+    assert_eq!(scaled(2, 0), ["a-sc-taskmanager=5"]);
+    assert_eq!(scaled(5, 1), [""; 0], "one that is replaced");
+    assert_eq!(scaled(7, 2), ["a-sc-taskmanager=5"], "fewer at once");
+}
+
+/// It would lose its place among those who wait.
+#[test]
+fn a_growth_that_is_refused_stays_so_while_nothing_is_counted() {
+    let mut world = World::asks("RUNNING", 5).was(Running, 3000, None).has(2);
+    world.gate = Some(Verdict::Refused(Box::new(QuotaRefusal {
+        quota: QuotaKey::Cluster { name: "q".into() },
+        ask: Ask::Growth,
+        reason: Reason::OverLimit,
+        figures: Figures::default(),
+    })));
+    let exceeded = |status: &SessionClusterStatus| {
+        let mut all = status.conditions.iter();
+        all.find(|one| one.type_ == "QuotaExceeded").cloned()
+    };
+    let refused = world.plan().status;
+    let before = exceeded(&refused);
+    assert_eq!(before.as_ref().unwrap().status, "True");
+    world.cluster.status = Some(refused);
+    world.gate = Some(Verdict::NotCounted("q".into()));
+    world.uncounted = Duration::from_secs(4);
+    world.now += Duration::from_secs(4);
+    assert_eq!(exceeded(&world.plan().status), before);
+}
+
+/// Another process in the same pod has not said what the one before it said.
+#[test]
+fn a_container_that_is_started_again_is_another_process() {
+    let before = pod("jm", Role::JobManager);
+    let mut after = before.clone();
+    after.detail = Detail::Pod(Pod {
+        restarts: 1,
+        ..Pod::default()
+    });
+    assert_ne!(
+        super::scene::process(&before),
+        super::scene::process(&after)
     );
 }
 
