@@ -82,7 +82,8 @@ impl Application {
         }
         let words = self.program_arguments()?;
         if !words.is_empty() {
-            // From here on nothing is Flink's: it would take `--from` for `--fromSavepoint`, and `-Dkey=value` for an option of the cluster.
+            // From here on Flink's entry point takes nothing for its own, such as `--from` for `--fromSavepoint`, or `-Dkey=value`. Its start
+            // script still reads `-Djobmanager.memory...` wherever it stands: that sizes the JVM, in a container whose limit stays.
             arguments.push("--".to_owned());
         }
         arguments.extend(words.iter().map(|word| literal(word).into_owned()));

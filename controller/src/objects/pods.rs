@@ -95,7 +95,8 @@ pub fn template(
 }
 
 /// Sluice's init containers, those named `ours`, get Flink's own resources, which the pod has anyway once they have ended, and those
-/// that fetch get its environment and the Secrets and ConfigMaps that it mounts, for credentials and authorities. None goes on running, whatever was merged into it: nobody has charged that.
+/// that fetch get its environment and the Secrets and ConfigMaps that it mounts, for credentials and authorities. None goes on running,
+/// whatever was merged into it: nobody has charged that.
 fn finish_init_containers(template: &mut Value, ours: &[Value], resources: &Value) {
     // What is not started again is read from its pod.
     let is_once = template
