@@ -21,6 +21,7 @@ pub mod application;
 pub mod artifacts;
 pub mod cluster;
 pub mod config;
+pub mod input;
 pub mod logging;
 pub mod names;
 pub mod pods;
@@ -31,6 +32,7 @@ pub mod workloads;
 
 pub use application::Application;
 pub use cluster::{FlinkCluster, Owner, RoleResources};
+pub use input::Input;
 pub use names::{Names, Role};
 pub use workloads::{FOSTER, foster};
 
@@ -111,8 +113,8 @@ pub struct Built {
     pub name: String,
     /// All of it, as it is applied.
     pub object: Value,
-    /// Hash of what it was made from ([`annotations::INPUT`]).
-    pub input: String,
+    /// What it is made from ([`annotations::INPUT`]).
+    pub input: Input,
     /// Hash of the object itself, but for its number of replicas ([`annotations::BUILT`]).
     pub built: String,
 }
@@ -148,7 +150,7 @@ pub fn build(
     cluster: &FlinkCluster<'_>,
     settings: &BuildSettings,
 ) -> Result<Vec<Built>, BuildError> {
-    let input = cluster.input();
+    let input = Input::of(cluster);
     let objects = workloads::objects(cluster, settings)?;
     Ok(objects
         .into_iter()
@@ -157,7 +159,7 @@ pub fn build(
 }
 
 /// Adds the hashes to an object.
-fn stamp(kind: MadeKind, mut object: Value, input: &str) -> Built {
+fn stamp(kind: MadeKind, mut object: Value, input: &Input) -> Built {
     let text = |pointer: &str| {
         let text = object.pointer(pointer).and_then(Value::as_str);
         text.unwrap_or_default().to_owned()
@@ -171,7 +173,7 @@ fn stamp(kind: MadeKind, mut object: Value, input: &str) -> Built {
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.insert(
             "annotations".into(),
-            json!({(annotations::INPUT): input, (annotations::BUILT): built}),
+            json!({(annotations::INPUT): input.text(), (annotations::BUILT): built}),
         );
     }
     Built {
@@ -179,7 +181,7 @@ fn stamp(kind: MadeKind, mut object: Value, input: &str) -> Built {
         namespace,
         name,
         object,
-        input: input.to_owned(),
+        input: input.clone(),
         built,
     }
 }

@@ -11,7 +11,7 @@ use crate::json;
 use crate::path::{FieldPath, Step};
 use crate::quantity::{MilliCpu, flink_memory};
 use crate::review::Review;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// One field that differs.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,8 +64,8 @@ fn compare(
     new: Option<&Value>,
     changes: &mut Vec<Change>,
 ) {
-    let old = old.filter(|value| !is_empty(value));
-    let new = new.filter(|value| !is_empty(value));
+    let is_said = |value: &&Value| is_said(dialect, path, value);
+    let (old, new) = (old.filter(is_said), new.filter(is_said));
     let below = |key: &str| {
         (
             path.key(key),
@@ -94,16 +94,24 @@ fn compare(
                 compare(dialect, (&path, room), None, Some(value), changes);
             }
         }
-        (Some(Value::Object(map)), None) => {
+        (Some(Value::Object(map)), None) | (None, Some(Value::Object(map))) => {
+            let before = changes.len();
             for (key, value) in map {
                 let (path, room) = below(key);
-                compare(dialect, (&path, room), Some(value), None, changes);
+                let sides = if old.is_some() {
+                    (Some(value), None)
+                } else {
+                    (None, Some(value))
+                };
+                compare(dialect, (&path, room), sides.0, sides.1, changes);
             }
-        }
-        (None, Some(Value::Object(map))) => {
-            for (key, value) in map {
-                let (path, room) = below(key);
-                compare(dialect, (&path, room), None, Some(value), changes);
+            // Of a map that says something by being there.
+            if changes.len() == before && dialect.leaf_kind(path) == LeafKind::Verbatim {
+                changes.push(Change {
+                    path: path.clone(),
+                    old: old.cloned(),
+                    new: new.cloned(),
+                });
             }
         }
         (Some(a), Some(b)) if same_meaning(dialect.leaf_kind(path), a, b) => {}
@@ -115,7 +123,27 @@ fn compare(
     }
 }
 
-/// `null`, `{}` and `[]` mean the same as no field at all.
+/// Takes out of a map, which stands at `path`, what means the same as nothing.
+pub fn strip_nothing(dialect: &dyn Dialect, path: &FieldPath, map: &mut Map<String, Value>) {
+    map.retain(|key, value| {
+        let path = path.key(key);
+        if let Value::Object(map) = value {
+            strip_nothing(dialect, &path, map);
+        }
+        is_said(dialect, &path, value)
+    });
+}
+
+/// Whether a value, which stands at `path`, means more than none.
+fn is_said(dialect: &dyn Dialect, path: &FieldPath, value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        value if is_empty(value) => dialect.leaf_kind(path) == LeafKind::Verbatim,
+        _ => true,
+    }
+}
+
+/// `null`, `{}` and `[]` mean the same as no field at all, but for [`LeafKind::Verbatim`].
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -128,7 +156,7 @@ fn is_empty(value: &Value) -> bool {
 fn same_meaning(kind: LeafKind, a: &Value, b: &Value) -> bool {
     let same = |read: &dyn Fn(&Value) -> Option<u64>| matches!((read(a), read(b)), (Some(a), Some(b)) if a == b);
     match kind {
-        LeafKind::Exact => same_number(a, b),
+        LeafKind::Exact | LeafKind::Verbatim => same_number(a, b),
         LeafKind::Text => {
             matches!((json::scalar_text(a), json::scalar_text(b)), (Some(a), Some(b)) if a == b)
         }

@@ -1,6 +1,6 @@
 //! What somebody has taken away from a run whose JobManager stands.
 
-use crate::objects::{Built, FlinkCluster, MadeKind};
+use crate::objects::{Built, FlinkCluster, Input, MadeKind};
 use crate::runtime::made::Made;
 
 /// What is made again: what is not there. What is there was made by this version of Sluice or by an earlier one, whose objects differ (the image
@@ -26,9 +26,9 @@ pub(super) fn runs_without_id(cluster: &FlinkCluster<'_>, made: &[Made]) -> bool
     if without.start_id.take().is_none() {
         return false;
     }
-    let input = without.input();
+    let input = Input::of(&without);
     let mut jobmanagers = made.iter().filter(|made| made.kind == MadeKind::Job);
-    jobmanagers.any(|made| made.input.as_deref() == Some(input.as_str()))
+    jobmanagers.any(|made| input.is(made.input.as_deref()))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use sluice_api::{
     Artifact, ComponentResources, DeploymentTemplateSpec, KubernetesOptions, Logging, Object,
     Plugin, Scalar, SessionCluster,
@@ -14,7 +14,7 @@ use sluice_policy::quantity::{Bytes, flink_memory};
 
 use super::application::Application;
 use super::names::{Names, Role};
-use super::{BuildError, hash, start_id};
+use super::{BuildError, start_id};
 
 /// Whom objects are made for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -217,40 +217,6 @@ impl<'a> FlinkCluster<'a> {
     /// Whether JobManagers are to survive their own end, and how.
     pub fn high_availability(&self) -> HighAvailability {
         HighAvailability::of(&self.configuration)
-    }
-
-    /// Hash of everything that pods are made from, but not of their number nor of this version of Sluice.
-    pub fn input(&self) -> String {
-        let resources = |of: RoleResources| {
-            json!([
-                of.cpu.0,
-                of.memory.0,
-                of.ephemeral_storage.map(|Bytes(bytes)| bytes)
-            ])
-        };
-        let kubernetes = serde_json::to_value(self.kubernetes).unwrap_or_default();
-        let logging = serde_json::to_value(self.logging).unwrap_or_default();
-        let plugins = serde_json::to_value(self.plugins).unwrap_or_default();
-        let mut input = json!([
-            self.namespace,
-            self.version.to_string(),
-            self.image,
-            resources(self.jobmanager),
-            resources(self.taskmanager),
-            self.configuration,
-            logging,
-            self.log_files,
-            self.jars,
-            plugins,
-            kubernetes,
-        ]);
-        // The hash of a session cluster is what it was before there were applications: what runs is not restarted.
-        if let Some(all) = input.as_array_mut() {
-            all.extend(self.application.as_ref().map(Application::input));
-            // Nor what an earlier release has started without it.
-            all.extend(self.start_id.as_deref().map(Value::from));
-        }
-        hash(&input)
     }
 }
 

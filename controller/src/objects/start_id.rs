@@ -46,7 +46,7 @@ mod tests {
     use sluice_api::{DeploymentTemplateSpec, Job};
 
     use super::*;
-    use crate::objects::{BuildSettings, Owner, build};
+    use crate::objects::{BuildSettings, Input, Owner, build};
 
     const ZOOKEEPER: &str = "zookeeper";
 
@@ -71,7 +71,7 @@ mod tests {
             .and_then(Value::as_str)
             .unwrap();
         let line = text.lines().find(|line| line.starts_with(KEY));
-        (line.map(str::to_owned), flink.input())
+        (line.map(str::to_owned), Input::of(flink).text().to_owned())
     }
 
     fn of_start(options: &Value, second: i64) -> (Option<String>, String) {

@@ -74,6 +74,7 @@ fn of_options(pods: &PodOptions) -> Value {
         "nodeSelector",
         pods.node_selector
             .as_ref()
+            .filter(|selector| !selector.is_empty())
             .map(|selector| Value::Object(texts(Some(selector)))),
     );
     set("affinity", object(pods.affinity.as_ref()));

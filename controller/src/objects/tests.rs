@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use sluice_api::SessionCluster;
+use sluice_api::{SessionCluster, SessionClusterSpec};
+use sluice_policy::dialect::session_cluster::SessionCluster as Dialect;
+use sluice_policy::immutability::spec_changes;
 
 use super::*;
 
@@ -258,6 +260,108 @@ fn the_number_of_task_managers_makes_no_other_object() {
             .collect::<Vec<_>>()
     };
     assert_eq!(with(1), with(7));
+}
+
+/// Puts a value at a path of keys, maps above it made; not below what is no map.
+fn put(spec: &mut Value, path: &str, value: Value) -> bool {
+    let mut slot = spec;
+    for key in path.split('/') {
+        if slot.is_null() {
+            *slot = json!({});
+        }
+        let Some(map) = slot.as_object_mut() else {
+            return false;
+        };
+        slot = map.entry(key).or_insert(Value::Null);
+    }
+    *slot = value;
+    true
+}
+
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(map) => map
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(key, value)| (key, without_nulls(value)))
+            .collect(),
+        Value::Array(items) => items.into_iter().map(without_nulls).collect(),
+        other => other,
+    }
+}
+
+/// What admission takes for no change restarts nothing, and makes no other pods: fields that are null or empty in every way, of clusters that
+/// say nothing of pods, say it in `pods`, or in templates.
+#[test]
+fn what_is_no_change_to_admission_is_none_to_pods() {
+    const PLACES: &str = "logging logging/log4jLoggers logConfiguration kubernetes kubernetes/labels kubernetes/pods \
+        kubernetes/pods/annotations kubernetes/pods/labels kubernetes/pods/nodeSelector kubernetes/pods/affinity \
+        kubernetes/pods/affinity/podAffinity kubernetes/pods/tolerations kubernetes/pods/imagePullSecrets \
+        kubernetes/pods/securityContext kubernetes/pods/securityContext/seLinuxOptions kubernetes/pods/volumeMounts \
+        kubernetes/pods/envVars kubernetes/jobManagerPodTemplate kubernetes/jobManagerPodTemplate/metadata \
+        kubernetes/jobManagerPodTemplate/metadata/labels kubernetes/taskManagerPodTemplate \
+        kubernetes/taskManagerPodTemplate/spec kubernetes/taskManagerPodTemplate/spec/securityContext";
+    let stored = [
+        json!({}),
+        json!({"pods": {"nodeSelector": {"a": "b"}, "affinity": {"nodeAffinity": {}}, "securityContext": {"runAsUser": 1}}}),
+        json!({"jobManagerPodTemplate": {"spec": {"securityContext": {}}}}),
+    ];
+    // The hash of the text may be another; what Kubernetes reads is the same.
+    let made = |spec: &Value| -> Vec<(Input, Value)> {
+        let built = built(spec.clone(), "team-a").unwrap().into_iter();
+        built
+            .map(|mut built| {
+                built.object["metadata"]["annotations"].take();
+                (built.input, without_nulls(built.object))
+            })
+            .collect()
+    };
+    let (mut same, mut changed) = (0, Vec::new());
+    for (kubernetes, place) in stored
+        .iter()
+        .flat_map(|spec| PLACES.split_whitespace().map(move |place| (spec, place)))
+    {
+        let old = json!({"flinkVersion": "1.20", "kubernetes": kubernetes});
+        for nothing in [json!(null), json!({}), json!([])] {
+            let mut new = old.clone();
+            let is_put = put(&mut new, place, nothing);
+            if !is_put || serde_json::from_value::<SessionClusterSpec>(new.clone()).is_err() {
+                continue; // the API server would not store it
+            }
+            let whole = |spec: &Value| json!({ "spec": spec });
+            if spec_changes(&Dialect, &whole(&old), &whole(&new)).is_empty() {
+                for ((before, old_object), (after, new_object)) in made(&old).iter().zip(made(&new))
+                {
+                    assert!(before.is(Some(after.text())), "{old}\n{new}");
+                    assert_eq!(*old_object, new_object);
+                }
+                same += 1;
+            } else {
+                changed.push(place);
+            }
+        }
+    }
+    assert!(same > 60, "{same}");
+    for field in [
+        "pods/securityContext",
+        "pods/affinity",
+        "jobManagerPodTemplate",
+    ] {
+        let place = format!("kubernetes/{field}");
+        assert!(changed.contains(&place.as_str()), "{changed:?}");
+    }
+}
+
+/// `labels: {}` was another input than none.
+#[test]
+fn what_an_earlier_release_has_made_is_not_restarted() {
+    let input = |kubernetes: Value| {
+        let spec = json!({"flinkVersion": "1.20", "kubernetes": kubernetes});
+        built(spec, "team-a").unwrap().swap_remove(0).input
+    };
+    let earlier = "1f1cd9ea321deeee";
+    assert!(input(json!({"labels": {}})).is(Some(earlier)));
+    assert!(!input(json!({})).is(Some(earlier)));
 }
 
 #[test]

@@ -8,7 +8,9 @@ use super::cluster::{FlinkCluster, HighAvailability, Owner};
 use super::config::{BLOB_PORT, REST_PORT, RPC_PORT};
 use super::names::{Names, Role, labels_of, own_labels, pods_of, selector};
 use super::template::MAIN_CONTAINER;
-use super::{BuildError, BuildSettings, Built, MadeKind, config, hash, logging, pods, stamp};
+use super::{
+    BuildError, BuildSettings, Built, Input, MadeKind, config, hash, logging, pods, stamp,
+};
 
 /// All objects, in the order of their making.
 pub fn objects(
@@ -132,7 +134,7 @@ pub fn foster(owner: &Owner, names: &Names, namespace: &str, role: Role) -> Buil
             },
         },
     });
-    stamp(MadeKind::Deployment, object, FOSTER)
+    stamp(MadeKind::Deployment, object, &Input::fixed(FOSTER))
 }
 
 /// What Flink needs to elect a JobManager and keep its pointers: ConfigMaps of its own namespace.

@@ -427,7 +427,7 @@ fn steps(observed: &Observed<'_>, wanted: &[Built], scene: &Scene) -> Vec<Step> 
         if made.deleting {
             continue;
         }
-        let is_same_input = made.input.as_deref() == Some(&built.input);
+        let is_same_input = built.input.is(made.input.as_deref());
         // What has not been given the CPU for it is not changed.
         let may_change = is_same_input || scene.growth.is_none();
         if let (Some(role), Some(workload)) = (role, made.workload().filter(|made| made.paused)) {

@@ -157,9 +157,7 @@ impl Scene {
             trouble: None,
             is_made: wanted.iter().all(|built| {
                 observed.made.iter().any(|made| {
-                    is_same(made, built)
-                        && !made.deleting
-                        && made.input.as_deref() == Some(&built.input)
+                    is_same(made, built) && !made.deleting && built.input.is(made.input.as_deref())
                 })
             }) && is_up(jobmanager_workload.as_ref(), 1)
                 && is_up(taskmanager_workload.as_ref(), number),

@@ -119,7 +119,7 @@ impl World {
                 name: built.name,
                 role: role.filter(|_| built.kind == MadeKind::Deployment),
                 job: None,
-                input: Some(built.input.into()),
+                input: Some(built.input.text().into()),
                 built: Some(built.built.into()),
                 digest: 7,
                 deleting: false,

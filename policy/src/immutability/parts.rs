@@ -12,11 +12,14 @@ pub struct Part {
     pub same: Same,
 }
 
-/// When two values mean the same. `null`, `{}` and `[]` mean the same as no value, everywhere but within lists.
+/// When two values mean the same. `null`, `{}` and `[]` mean the same as no value, everywhere but within lists and where
+/// values are compared by [`Same::Verbatim`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Same {
     /// They are equal; maps key by key.
     Exact,
+    /// They are equal; maps key by key. Only `null` means the same as no value.
+    Verbatim,
     /// They are spelled alike: `2` and `"2"`.
     Text,
     /// They are the same log level, in any case; `false` is `OFF`.

@@ -101,9 +101,11 @@ pub fn rows() -> Vec<Row> {
             json!({"flinkConfiguration": {"taskmanager.numberOfTaskSlots": null, "taskmanager": {"numberOfTaskSlots": "2"}}}),
             Want::Admitted,
         ),
+        native(json!({"ingress": {}}), Want::Admitted),
+        // The operator holds typed pods against each other: an empty object is another one than none.
         native(
-            json!({"podTemplate": {"spec": {}}, "ingress": {}}),
-            Want::Admitted,
+            json!({"podTemplate": {"spec": {"securityContext": {}}}}),
+            Want::Refused("spec.podTemplate"),
         ),
         row(
             "flinkdeployment/native",

@@ -139,6 +139,19 @@ fn frozen() -> Vec<Row> {
             json!({"kubernetes": {"pods": {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [{"key": "a", "operator": "Exists"}]}]}}}}}}),
             Want::Refused("spec.kubernetes.pods.affinity"),
         ),
+        // To Kubernetes, and so to what makes the pods, an empty map is something.
+        running(
+            json!({"kubernetes": {"pods": {"affinity": {"nodeAffinity": {}}}}}),
+            Want::Refused("spec.kubernetes.pods.affinity"),
+        ),
+        running(
+            json!({"kubernetes": {"pods": {"securityContext": {}}}}),
+            Want::Refused("spec.kubernetes.pods.securityContext"),
+        ),
+        running(
+            json!({"kubernetes": {"pods": {"tolerations": []}}}),
+            Want::Refused("spec.kubernetes.pods.tolerations"),
+        ),
     ]
 }
 
@@ -190,10 +203,6 @@ fn same_meaning() -> Vec<Row> {
         ),
         running(
             json!({"jars": [], "kubernetes": {"labels": {}}}),
-            Want::Admitted,
-        ),
-        running(
-            json!({"kubernetes": {"pods": {"affinity": {"nodeAffinity": {}}}}}),
             Want::Admitted,
         ),
         running(

@@ -111,8 +111,18 @@ pub(crate) fn comparable(object: &Value) -> Cow<'_, Value> {
     Cow::Owned(copy)
 }
 
-/// How fields compare: quantities by what they come to.
+/// How fields compare: quantities by what they come to, pod templates as the operator does, to which an empty object is something.
 pub(crate) fn leaf_kind(path: &FieldPath) -> LeafKind {
+    let in_template = [
+        "spec.podTemplate",
+        "spec.jobManager.podTemplate",
+        "spec.taskManager.podTemplate",
+    ]
+    .iter()
+    .any(|template| path.is_within(&FieldPath::of(template)));
+    if in_template {
+        return LeafKind::Verbatim;
+    }
     let in_resources = [
         "spec.jobManager.resource",
         "spec.taskManager.resource",
@@ -183,6 +193,7 @@ fn same(path: &FieldPath, kind: Kind) -> Same {
 fn leaf(path: &FieldPath) -> Same {
     match leaf_kind(path) {
         LeafKind::Exact => Same::Exact,
+        LeafKind::Verbatim => Same::Verbatim,
         LeafKind::Text => Same::Text,
         LeafKind::Cpu => Same::Cpu,
         LeafKind::Memory => Same::Memory,

@@ -94,13 +94,10 @@ impl Shape {
             | Shape::Texts
             | Shape::Configuration
             | Shape::Levels => LeafKind::Text,
-            Shape::Word(_)
-            | Shape::Flag
-            | Shape::List(_)
-            | Shape::Fields(_)
-            | Shape::Open
-            | Shape::OpenList
-            | Shape::Anything => LeafKind::Exact,
+            Shape::Word(_) | Shape::Flag | Shape::List(_) | Shape::Fields(_) | Shape::Anything => {
+                LeafKind::Exact
+            }
+            Shape::Open | Shape::OpenList => LeafKind::Verbatim,
         }
     }
 }
@@ -115,6 +112,7 @@ impl Shape {
             Shape::List(Shape::Fields(fields)) => Same::List(parts(fields)),
             _ => match self.leaf_kind() {
                 LeafKind::Exact => Same::Exact,
+                LeafKind::Verbatim => Same::Verbatim,
                 LeafKind::Text => Same::Text,
                 LeafKind::Cpu => Same::Cpu,
                 LeafKind::Memory => Same::Memory,
@@ -141,6 +139,7 @@ pub(crate) fn leaf_kind(spec: &'static [Field], path: &FieldPath) -> LeafKind {
                 .map(|field| &field.shape),
             // Entries of maps of texts compare as texts.
             (Step::Key(_), Some(Shape::Texts | Shape::Configuration | Shape::Levels)) => shape,
+            (_, Some(Shape::Open | Shape::OpenList)) => shape,
             _ => None,
         };
         let Some(next) = next else {

@@ -278,7 +278,12 @@ fn frozen_until_stopped_with_nothing_left(
 #[case("spec.flinkVersion", LeafKind::Text)]
 #[case("spec.flinkConfiguration.anything", LeafKind::Text)]
 #[case("spec.state", LeafKind::Exact)]
-#[case("spec.kubernetes.pods.affinity.x", LeafKind::Exact)]
+#[case("spec.kubernetes.pods.labels", LeafKind::Text)]
+#[case("spec.kubernetes.pods", LeafKind::Exact)]
+#[case("spec.kubernetes.pods.affinity", LeafKind::Verbatim)]
+#[case("spec.kubernetes.pods.affinity.x.y", LeafKind::Verbatim)]
+#[case("spec.kubernetes.pods.tolerations", LeafKind::Verbatim)]
+#[case("spec.kubernetes.jobManagerPodTemplate.spec", LeafKind::Verbatim)]
 #[case("metadata.name", LeafKind::Exact)]
 fn values_compare_by_meaning(#[case] path: &str, #[case] expected: LeafKind) {
     assert_eq!(SessionCluster.leaf_kind(&FieldPath::of(path)), expected);

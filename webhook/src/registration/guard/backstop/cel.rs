@@ -83,13 +83,18 @@ impl Place {
 
     /// The value in the map `side`; `{}` where there is none.
     fn of(&self, side: &str) -> String {
+        self.or(side, "{}")
+    }
+
+    /// The value in the map `side`; `none` where there is none.
+    fn or(&self, side: &str, none: &str) -> String {
         let mut chains = self.chains.iter();
         let first = match chains.next() {
             Some(chain) if !chain.is_empty() => format!("{side}{chain}"),
             _ => return format!("dyn({side})"),
         };
         let all = chains.fold(first, |all, chain| format!("{all}.or({side}{chain})"));
-        format!("dyn({all}.orValue({{}}))")
+        format!("dyn({all}.orValue({none}))")
     }
 }
 
@@ -124,11 +129,11 @@ impl<'f> Walk<'f> {
                 (None, Same::Configuration) => {
                     self.terms.push(configuration(&place, self.free));
                 }
-                (None, same) => self.leaf(same, &place, &place.of(NEW)),
+                (None, same) => self.leaf(same, &place, &place.or(NEW, none(same))),
                 // As if it had not changed.
                 (Some(Some(condition)), same) => {
-                    let new = format!("({condition} ? {} : {})", place.of(OLD), place.of(NEW));
-                    self.leaf(same, &place, &new);
+                    let [old, new] = [OLD, NEW].map(|side| place.or(side, none(same)));
+                    self.leaf(same, &place, &format!("({condition} ? {old} : {new})"));
                 }
             }
         }
@@ -150,7 +155,8 @@ impl<'f> Walk<'f> {
 
     fn leaf(&mut self, same: &'f Same, place: &Place, new: &str) {
         let path = quoted(&place.path.to_string());
-        let row = format!("[dyn({path}), {}, dyn({new})]", place.of(OLD));
+        let old = place.or(OLD, none(same));
+        let row = format!("[dyn({path}), {old}, dyn({new})]");
         match self.alike.iter_mut().find(|(other, _)| *other == same) {
             Some((_, rows)) => rows.push(row),
             None => self.alike.push((same, vec![row])),
@@ -169,7 +175,7 @@ impl<'f> Walk<'f> {
             .collect();
         terms.extend(self.terms);
         if !self.open.is_empty() {
-            let same = exact("p[1][k]", "p[2][?k].orValue({})", DEPTH);
+            let same = exact(&Same::Exact, "p[1][k]", "p[2][?k].orValue({})", DEPTH);
             terms.push(format!(
                 "[{}].filter(p, p[1].exists(k, !(k in p[3]) && !{same}) || p[2].exists(k, !(k in p[3]) && !(k in p[1]) && \
                  !{})).map(p, string(p[0]))",
@@ -266,7 +272,7 @@ fn options_differ(
     )
 }
 
-/// Whether two values mean the same; `{}` stands for none.
+/// Whether two values mean the same; [`none`] stands for none.
 fn means_the_same(same: &Same, a: &str, b: &str) -> String {
     let both = |test: &str| {
         format!(
@@ -292,12 +298,10 @@ fn means_the_same(same: &Same, a: &str, b: &str) -> String {
             let items: Vec<String> = parts
                 .iter()
                 .map(|part| {
-                    let (a, b) = (
-                        format!("e.?{}.orValue({{}})", part.name),
-                        format!("f.?{}.orValue({{}})", part.name),
-                    );
+                    let [a, b] = ["e", "f"]
+                        .map(|of| format!("{of}.?{}.orValue({})", part.name, none(&part.same)));
                     match part.same {
-                        Same::Exact => exact(&a, &b, 1),
+                        Same::Exact | Same::Verbatim => exact(&part.same, &a, &b, 1),
                         _ => means_the_same(&part.same, &a, &b),
                     }
                 })
@@ -311,11 +315,23 @@ fn means_the_same(same: &Same, a: &str, b: &str) -> String {
                 items.join(" && ")
             )
         }
-        Same::Exact | Same::Map(_) | Same::Configuration | Same::Fields(..) => exact(a, b, DEPTH),
+        Same::Exact | Same::Verbatim | Same::Map(_) | Same::Configuration | Same::Fields(..) => {
+            exact(same, a, b, DEPTH)
+        }
     }
 }
 
-fn exact(old: &str, new: &str, depth: usize) -> String {
+/// What stands where there is no value: something that means the same as none.
+fn none(same: &Same) -> &'static str {
+    match same {
+        Same::Verbatim => "null",
+        _ => "{}",
+    }
+}
+
+/// Maps key by key, as far as their depth is looked at.
+fn exact(same: &Same, old: &str, new: &str, depth: usize) -> String {
+    let none = none(same);
     let pair = format!("w{depth}");
     let (was, is) = (format!("{pair}[0]"), format!("{pair}[1]"));
     let maps = if depth == 0 {
@@ -323,22 +339,23 @@ fn exact(old: &str, new: &str, depth: usize) -> String {
     } else {
         let key = format!("k{depth}");
         let inner = exact(
+            same,
             &format!("{was}[{key}]"),
-            &format!("{is}[?{key}].orValue({{}})"),
+            &format!("{is}[?{key}].orValue({none})"),
             depth - 1,
         );
-        let only_new = exact("{}", &format!("{is}[{key}]"), depth - 1);
+        let only_new = exact(same, none, &format!("{is}[{key}]"), depth - 1);
         format!(
             " || ({} && {} && {was}.all({key}, {inner}) && {is}.all({key}, {key} in {was} || {only_new}))",
             is_map(&was),
             is_map(&is),
         )
     };
-    format!(
-        "[[dyn({old}), dyn({new})]].all({pair}, {was} == {is} || ({} && {}){maps})",
-        is_empty(&was),
-        is_empty(&is),
-    )
+    let nothing = match same {
+        Same::Verbatim => String::new(), // `null == null` is said already
+        _ => format!(" || ({} && {})", is_empty(&was), is_empty(&is)),
+    };
+    format!("[[dyn({old}), dyn({new})]].all({pair}, {was} == {is}{nothing}{maps})")
 }
 
 fn is_empty(value: &str) -> String {
