@@ -63,7 +63,8 @@ pub struct PodOptions {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::schema::open_objects")]
     pub image_pull_secrets: Option<Vec<Object>>,
-    /// User, group and file permissions of the pods (kubectl explain pod.spec.securityContext).
+    /// User, group and file permissions of the pods (kubectl explain pod.spec.securityContext). Without it pods run as user, group and
+    /// fsGroup 9999, as Flink's image has them; what is written here takes their place altogether, {} with nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::schema::open_object")]
     pub security_context: Option<Object>,
