@@ -137,9 +137,9 @@ pub(crate) fn leaf_kind(spec: &'static [Field], path: &FieldPath) -> LeafKind {
                 .iter()
                 .find(|field| field.name == key)
                 .map(|field| &field.shape),
-            // Entries of maps of texts compare as texts.
-            (Step::Key(_), Some(Shape::Texts | Shape::Configuration | Shape::Levels)) => shape,
-            (_, Some(Shape::Open | Shape::OpenList)) => shape,
+            // What stands in maps of texts compares as texts, and what stands in what Kubernetes defines as that does.
+            (Step::Key(_), Some(Shape::Texts | Shape::Configuration | Shape::Levels))
+            | (_, Some(Shape::Open | Shape::OpenList)) => shape,
             _ => None,
         };
         let Some(next) = next else {
