@@ -106,6 +106,17 @@ pub struct Elector {
     seen: Option<(String, Instant)>,
 }
 
+/// What came of an attempt at the Lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// It is ours.
+    Ours,
+    /// Another one has it.
+    Others,
+    /// Something was written since it was read.
+    Met,
+}
+
 /// The Lease could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("Lease {namespace}/{name}: {source}")]
@@ -196,8 +207,17 @@ impl Elector {
         }
     }
 
-    /// One attempt to take or renew the Lease; whether it is ours now.
+    /// Takes or renews the Lease; whether it is ours now.
     async fn turn(&mut self) -> Result<bool, ElectionError> {
+        // What a write met may be our own last one, given up when it took too long and carried out all the same: that is no loss.
+        match self.attempt().await? {
+            Outcome::Met => Ok(self.attempt().await? == Outcome::Ours),
+            outcome => Ok(outcome == Outcome::Ours),
+        }
+    }
+
+    /// One attempt at it.
+    async fn attempt(&mut self) -> Result<Outcome, ElectionError> {
         let Some(lease) = self
             .api
             .get_opt(&self.name)
@@ -217,7 +237,7 @@ impl Elector {
         let spec = lease.spec.clone().unwrap_or_default();
         let holder = spec.holder_identity.clone().unwrap_or_default();
         if holder != self.identity && !holder.is_empty() && !self.has_lapsed(&version, &spec) {
-            return Ok(false);
+            return Ok(Outcome::Others);
         }
         let mut next = lease;
         next.spec = Some(self.claim(Some(&spec)));
@@ -290,10 +310,10 @@ impl Elector {
         self.outcome(written).map(drop)
     }
 
-    fn outcome(&self, written: kube::Result<Lease>) -> Result<bool, ElectionError> {
+    fn outcome(&self, written: kube::Result<Lease>) -> Result<Outcome, ElectionError> {
         match written {
-            Ok(_) => Ok(true),
-            Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+            Ok(_) => Ok(Outcome::Ours),
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(Outcome::Met),
             Err(error) => Err(self.error(error)),
         }
     }
@@ -304,5 +324,56 @@ impl Elector {
             name: self.name.clone(),
             source: Box::new(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::played::{ApiServer, refusal};
+
+    /// The Lease as it stands, whose holder the test names.
+    fn lease(holder: &str, version: usize) -> Value {
+        json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "metadata": {"name": "l", "namespace": "n", "resourceVersion": version.to_string()},
+            "spec": {"holderIdentity": holder, "leaseDurationSeconds": 15}})
+    }
+
+    /// A leader whose first write meets another one; by `holder` is the Lease that is read from then on.
+    async fn meets(holder: &'static str) -> (bool, usize) {
+        let writes = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&writes);
+        let server = ApiServer::answering(move |asked| {
+            if asked.starts_with("PUT ") {
+                return match counted.fetch_add(1, Ordering::SeqCst) {
+                    0 => (409, refusal(409)),
+                    _ => (200, lease("me", 3)),
+                };
+            }
+            match counted.load(Ordering::SeqCst) {
+                0 => (200, lease("me", 1)),
+                _ => (200, lease(holder, 2)),
+            }
+        })
+        .await;
+        let (mut elector, _) =
+            Elector::new(server.client.clone(), "n", "l", "me", Times::default());
+        let is_ours = elector.turn().await.unwrap();
+        (is_ours, writes.load(Ordering::SeqCst))
+    }
+
+    #[tokio::test]
+    async fn a_leader_that_meets_its_own_late_write_leads_on() {
+        assert_eq!(meets("me").await, (true, 2));
+    }
+
+    #[tokio::test]
+    async fn a_leader_that_meets_anothers_write_does_not() {
+        assert_eq!(meets("other").await, (false, 1));
     }
 }
