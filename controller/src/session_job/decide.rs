@@ -43,7 +43,9 @@ pub fn decide(observed: &Observed<'_>) -> Plan {
     let mut draft = Draft::new(observed);
     if let Some(answer) = &observed.answer {
         return match answer {
-            Answer::Submitted | Answer::SubmitFailed(_) => start::answered(draft, answer),
+            Answer::Submitted | Answer::SubmitFailed(_) | Answer::NotFetched(_) => {
+                start::answered(draft, answer)
+            }
             Answer::NotSent(_) | Answer::Unclear(_)
                 if draft.operation() == Some(operations::START) =>
             {

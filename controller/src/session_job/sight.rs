@@ -166,6 +166,8 @@ pub enum Answer {
     Submitted,
     /// It will not have it, or the jar cannot be fetched: the same again gives the same.
     SubmitFailed(String),
+    /// The jar cannot be fetched for now: its server is not reached, or has trouble of its own.
+    NotFetched(String),
     /// Flink was not asked, or takes nothing yet: the cluster was not reached or still starts, or something newer is asked for.
     NotSent(String),
     /// Flink works on the stop, under this id.

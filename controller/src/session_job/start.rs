@@ -209,22 +209,50 @@ pub fn answered(mut draft: Draft<'_>, answer: &Answer) -> Plan {
             draft.plan(None, Some(Duration::from_millis(500)))
         }
         Answer::SubmitFailed(reason) => failed(draft, reason),
+        // Whoever names a wrong server hears of it soon.
+        Answer::NotFetched(reason) if draft.next.start_time.is_none() => failed(draft, reason),
+        Answer::NotFetched(reason) => {
+            was_none(&mut draft);
+            let message =
+                format!("{reason}. The job has run before, so this is tried until it goes well.");
+            tell_failure(&mut draft, reason, &message);
+            draft.plan(None, Some(backoff(1)))
+        }
         Answer::NotSent(reason) => {
-            // This attempt was none. One before it may be under way still.
-            let begun = draft
-                .next
-                .attempts
-                .as_ref()
-                .and_then(|all| all.job_creation);
-            draft.next.attempts = Some(Attempts {
-                job_creation: Some(begun.unwrap_or_default().saturating_sub(1).max(0)),
-                ..Attempts::default()
-            });
+            was_none(&mut draft);
             draft.moving(reasons::STARTING, reason);
             draft.plan(None, Some(backoff(1)))
         }
         Answer::Unclear(reason) => unanswered::tell(draft, reason),
         _ => draft.plan(None, Some(SOON)),
+    }
+}
+
+/// This attempt was none. One before it may be under way still.
+fn was_none(draft: &mut Draft<'_>) {
+    let attempts = draft.next.attempts.as_ref();
+    let begun = attempts.and_then(|all| all.job_creation);
+    draft.next.attempts = Some(Attempts {
+        job_creation: Some(begun.unwrap_or_default().saturating_sub(1).max(0)),
+        ..Attempts::default()
+    });
+}
+
+/// What stands in the way of the start, as often as it is something else.
+fn tell_failure(draft: &mut Draft<'_>, reason: &str, message: &str) {
+    let known = draft.before.failure.as_ref();
+    if known.is_none_or(|failure| failure.message != reason) {
+        draft.note(EventReason::JobCreationFailed, reason);
+    }
+    draft.moving(reasons::JOB_CREATION_FAILED, message);
+    let now = Time(draft.now());
+    draft.next.failure = Some(sluice_api::Failure {
+        reason: reasons::JOB_CREATION_FAILED.to_owned(),
+        message: reason.to_owned(),
+        failed_at: Some(now.clone()),
+    });
+    if let Some(operation) = &mut draft.next.operation {
+        operation.started_at = Some(now);
     }
 }
 
@@ -238,7 +266,6 @@ pub fn failed(mut draft: Draft<'_>, reason: &str) -> Plan {
         job_creation: Some(failures),
         ..Attempts::default()
     });
-    let now = draft.now();
     let most = draft.observed.job.spec.max_job_creation_attempts;
     let most = most.unwrap_or(MOST_ATTEMPTS).max(1);
     if failures >= most {
@@ -250,23 +277,7 @@ pub fn failed(mut draft: Draft<'_>, reason: &str) -> Plan {
         );
         return draft.plan(None, None);
     }
-    let is_news = draft
-        .before
-        .failure
-        .as_ref()
-        .is_none_or(|failure| failure.message != reason);
-    if is_news {
-        draft.note(EventReason::JobCreationFailed, reason);
-    }
     let message = format!("Attempt {failures} of {most} failed: {reason}");
-    draft.moving(reasons::JOB_CREATION_FAILED, &message);
-    draft.next.failure = Some(sluice_api::Failure {
-        reason: reasons::JOB_CREATION_FAILED.to_owned(),
-        message: reason.to_owned(),
-        failed_at: Some(Time(now)),
-    });
-    if let Some(operation) = &mut draft.next.operation {
-        operation.started_at = Some(Time(now));
-    }
+    tell_failure(&mut draft, reason, &message);
     draft.plan(None, Some(backoff(failures)))
 }

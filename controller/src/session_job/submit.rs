@@ -69,7 +69,14 @@ pub async fn bring(
             .await
             .map_err(unsent);
     };
-    let failed = |error: FetchError| Answer::SubmitFailed(format!("spec.job.jarUri: {error}"));
+    let failed = |error: FetchError| {
+        let told = format!("spec.job.jarUri: {error}");
+        if error.is_transient() {
+            Answer::NotFetched(told)
+        } else {
+            Answer::SubmitFailed(told)
+        }
+    };
     let source = Source::parse(uri, LocalFiles::Refused).map_err(failed)?;
     let _until_uploaded = jars.room.place(namespace).await;
     let folder = tempfile::Builder::new()

@@ -332,6 +332,50 @@ fn four_refusals_are_a_failure_and_transient_trouble_is_none() {
     );
 }
 
+/// While the server of its jar is away, no job ends for good that has run before: its session cluster was restarted, say.
+#[test]
+fn a_jar_that_does_not_come_for_now_is_waited_for_by_what_has_run_before() {
+    let spec = json!({});
+    let begun = |start_time: Value| {
+        live(
+            &spec,
+            json!({"state": "TRANSITIONING", "flinkState": null, "startTime": start_time,
+            "operation": {"kind": "Start", "startedAt": "2026-11-21T09:59:58Z"}, "attempts": {"jobCreation": 1}}),
+        )
+    };
+    let away = || {
+        Some(Answer::NotFetched(
+            "spec.job.jarUri: https://h/a.jar: no answer".into(),
+        ))
+    };
+    let mut status = begun(json!("2026-11-20T10:00:00Z"));
+    for turn in 0..20 {
+        let job = job(spec.clone(), status);
+        let plan = decide(&Observed {
+            answer: away(),
+            ..see(&job)
+        });
+        assert_eq!(state(&plan), DeploymentState::Transitioning);
+        assert_eq!(reason(&plan), "JobCreationFailed");
+        assert_eq!(plan.again, Some(Duration::from_secs(2)));
+        assert_eq!(told(&plan).len(), usize::from(turn == 0), "told once");
+        assert_eq!(
+            plan.status.attempts.clone().unwrap().job_creation,
+            Some(0),
+            "none of those that Flink refuses"
+        );
+        let mut next = plan.status.clone();
+        next.attempts.as_mut().unwrap().job_creation = Some(1);
+        status = serde_json::to_value(&next).unwrap();
+    }
+    let new = job(spec.clone(), begun(Value::Null));
+    let plan = decide(&Observed {
+        answer: away(),
+        ..see(&new)
+    });
+    assert_eq!(plan.status.operation.unwrap().failures, Some(1));
+}
+
 /// Whoever was not asked, because a cluster was not reached or something newer is asked for, has changed nothing of what was asked before.
 #[test]
 fn a_submission_that_was_not_sent_leaves_an_earlier_one_under_way_and_comes_again_later() {
