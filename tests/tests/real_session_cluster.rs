@@ -18,12 +18,15 @@ mod stage;
 
 use std::time::{Duration, Instant};
 
+use k8s_openapi::api::admissionregistration::v1::{
+    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Service};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
-use sluice_api::SessionClusterState::{Running, Stopped};
+use sluice_api::SessionClusterState::{Running, Stopped, Stopping};
 use sluice_api::quota::CpuQuota;
 use sluice_api::{DeploymentTarget, SessionCluster, SessionClusterState};
 use sluice_controller::objects::{BuildSettings, FlinkCluster, build};
@@ -192,6 +195,8 @@ fn session_clusters_on_a_real_api_server() {
         told("another namespace");
         a_name_that_is_taken(&stage).await;
         told("a name that is taken");
+        what_keeps_a_stop_is_told(&stage).await;
+        told("what keeps a stop");
         the_newest_desire_wins(&stage).await;
         told("the newest desire wins");
         nothing_is_written_when_nothing_happens(&stage).await;
@@ -803,6 +808,80 @@ async fn a_name_that_is_taken(stage: &Stage) {
     change(stage, namespace, "a", json!({"state": "STOPPED"})).await;
     reaches(stage, namespace, "a", Stopped, |_| true).await;
     assert!(configs.get_opt("a-sc-config").await.unwrap().is_some());
+}
+
+/// One cluster whose pod somebody keeps by a finalizer, and one of which somebody's policy lets nothing be removed.
+async fn what_keeps_a_stop_is_told(stage: &Stage) {
+    let namespace = "kept";
+    stage.namespace(namespace, &[]).await;
+    for name in ["a", "b"] {
+        create(stage, namespace, name, json!({"numberOfTaskManagers": 1})).await;
+        reaches(stage, namespace, name, Running, |_| true).await;
+    }
+    let all: Api<Pod> = Api::namespaced(stage.client.clone(), namespace);
+    let name = pods(stage, namespace, "taskmanager").await;
+    let (kept, _) = name
+        .iter()
+        .find(|(name, _)| name.starts_with("a-"))
+        .unwrap();
+    let keep = |finalizers: Value| Patch::Merge(json!({"metadata": {"finalizers": finalizers}}));
+    let merge = PatchParams::default();
+    all.patch(kept, &merge, &keep(json!(["example.com/audit"])))
+        .await
+        .unwrap();
+    let policies: Api<ValidatingAdmissionPolicy> = Api::all(stage.client.clone());
+    let policy = json!({"metadata": {"name": "freeze"}, "spec": {
+        "matchConstraints": {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+            "resourceRules": [{"apiGroups": ["apps"], "apiVersions": ["v1"], "resources": ["deployments"], "operations": ["DELETE"]}],
+        },
+        "validations": [{"expression": "!request.name.startsWith('b-')", "message": "nothing goes before Monday"}],
+    }});
+    let policy = serde_json::from_value(policy).unwrap();
+    policies
+        .create(&PostParams::default(), &policy)
+        .await
+        .unwrap();
+    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(stage.client.clone());
+    let binding = json!({"metadata": {"name": "freeze"}, "spec": {"policyName": "freeze", "validationActions": ["Deny"]}});
+    let binding = serde_json::from_value(binding).unwrap();
+    bindings
+        .create(&PostParams::default(), &binding)
+        .await
+        .unwrap();
+    let deployments: Api<Deployment> = Api::namespaced(stage.client.clone(), namespace);
+    until("the policy holds", async || {
+        let asking = DeleteParams::default().dry_run();
+        let refused = deployments.delete("b-sc-taskmanager", &asking).await.err();
+        (refused.is_some(), refused.map(|error| error.to_string()))
+    })
+    .await;
+    for name in ["a", "b"] {
+        change(stage, namespace, name, json!({"state": "STOPPED"})).await;
+    }
+    let tells = |cluster: &SessionCluster, reason: &str, part: &str| {
+        let (_, is, message) = condition(cluster, "Progressing");
+        is == reason && message.contains(part)
+    };
+    let refused = reaches(stage, namespace, "b", Stopping, |cluster| {
+        tells(cluster, "ObjectRefused", "nothing goes before Monday")
+    })
+    .await;
+    assert_eq!(allocated(&refused), 2000);
+    bindings
+        .delete("freeze", &DeleteParams::default())
+        .await
+        .unwrap();
+    let late = reaches(stage, namespace, "a", Stopping, |cluster| {
+        tells(cluster, "Stopping", "has the finalizer example.com/audit")
+    })
+    .await;
+    assert_eq!(allocated(&late), 2000);
+    all.patch(kept, &merge, &keep(Value::Null)).await.unwrap();
+    for name in ["a", "b"] {
+        reaches(stage, namespace, name, Stopped, |_| true).await;
+    }
+    assert_eq!(made(stage, namespace).await, [""; 0]);
 }
 
 async fn the_newest_desire_wins(stage: &Stage) {

@@ -195,7 +195,7 @@ fn repair(draft: &Draft<'_>) -> Option<Step> {
     let wanted = draft.observed.task_managers?;
     let workload =
         of_run().find(|made| made.role == Some(Role::TaskManager) && made.workload().is_some());
-    let workload = workload.filter(|made| !made.deleting)?;
+    let workload = workload.filter(|made| !made.is_going())?;
     let told = workload.workload()?.replicas;
     (told != wanted).then(|| Step::Scale(workload.clone(), wanted))
 }

@@ -33,6 +33,7 @@ pub(super) fn runs_without_id(cluster: &FlinkCluster<'_>, made: &[Made]) -> bool
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
     use serde_json::{Value, json};
     use sluice_api::{Deployment, Job};
 
@@ -41,6 +42,7 @@ mod tests {
     use crate::deployment::tests::context::context;
     use crate::objects::{Application, BuildSettings, FlinkCluster, MadeKind, Owner, build};
     use crate::played::ApiServer;
+    use crate::runtime::going::Going;
     use crate::runtime::made::Made;
 
     fn deployment() -> Deployment {
@@ -139,7 +141,9 @@ mod tests {
         let mut left = made_before();
         left.retain(|one| one.kind != MadeKind::Service);
         for one in &mut left {
-            one.deleting = one.kind == MadeKind::ConfigMap;
+            if one.kind == MadeKind::ConfigMap {
+                one.going = Some(Box::new(Going::from_node("node-1", Timestamp::now())));
+            }
         }
         let (asked, _) = written(&left).await;
         assert_eq!(

@@ -17,13 +17,12 @@ use super::start::WAIT;
 use crate::objects::MadeKind;
 use crate::runtime::conditions::Truth;
 use crate::runtime::made::Made;
+use crate::runtime::remaining;
 use crate::savepoint::unclear::STOP_UNCLEAR;
 use crate::session_cluster::decide::Proof;
 
 /// Starts that may fail, unless the spec says otherwise.
 const MOST_STARTS: i32 = 4;
-/// Of what is still being removed so many are named.
-const NAMED: usize = 3;
 
 /// The run is over: what that means is told, its cluster goes, and then comes what is asked for.
 pub(super) fn over(mut draft: Draft<'_>, wish: Wish, state: RunState) -> Decision {
@@ -184,44 +183,14 @@ pub(super) fn remove(mut draft: Draft<'_>, made: &[Made]) -> Decision {
     };
     let going: Vec<Made> = made
         .iter()
-        .filter(|made| !made.deleting && (made.kind != MadeKind::Pod || !has_owner(made)))
+        .filter(|made| !made.is_going() && (made.kind != MadeKind::Pod || !has_owner(made)))
         .cloned()
         .collect();
     if going.is_empty() && !draft.is_at_rest() {
         // The cause of it all stays in the other condition.
-        let message = remaining(made);
+        let message = remaining::told(made, draft.observed.now);
         draft.condition(types::PROGRESSING, Truth::True, reasons::STOPPING, &message);
     }
     let step = (!going.is_empty()).then_some(Step::Delete(going));
     draft.act(step, Again::After(WAIT))
-}
-
-/// What is left, by name: pods, for they hold the CPU, or else whatever it is.
-fn remaining(made: &[Made]) -> String {
-    let pods = made.iter().filter(|made| made.kind == MadeKind::Pod);
-    let pods: Vec<String> = pods.map(|pod| pod.name.clone()).collect();
-    let (what, mut names) = if pods.is_empty() {
-        let all = made
-            .iter()
-            .map(|made| format!("{} {}", made.kind, made.name));
-        ("object", all.collect())
-    } else {
-        ("pod", pods)
-    };
-    names.sort();
-    let number = names.len();
-    let more = match number.saturating_sub(NAMED) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    names.truncate(NAMED);
-    let (plural, are) = if number == 1 {
-        ("", "is")
-    } else {
-        ("s", "are")
-    };
-    format!(
-        "{number} {what}{plural} ({}{more}) {are} still being removed.",
-        names.join(", ")
-    )
 }

@@ -21,6 +21,7 @@ use crate::flink::types::{Checkpoint, Latest};
 use crate::flink::{JobState, Snapshot, TriggerId};
 use crate::ledger::gate::Verdict;
 use crate::objects::{MadeKind, Role};
+use crate::runtime::going::Going;
 use crate::runtime::made::{Batch, Detail, Made, Pod, Workload};
 use crate::session_cluster::decide::Proof;
 use crate::session_cluster::target::Target;
@@ -83,7 +84,7 @@ fn made(kind: MadeKind, role: Option<Role>, detail: Detail) -> Made {
         input: None,
         built: None,
         digest: 0,
-        deleting: false,
+        going: None,
         detail,
     }
 }
@@ -1209,12 +1210,13 @@ fn progressing(plan: &Plan) -> (String, String) {
 
 #[test]
 fn pods_that_do_not_go_are_named() {
+    let going = || Some(Box::new(Going::from_node("node-1", now())));
     let mut scene = Scene::running()
         .asked(&json!({"state": "CANCELLED"}))
         .with(&json!({"state": "TRANSITIONING", "running": null, "operation": {"kind": "Cancel", "startedAt": ago(90)}}))
         .run_is(&json!({"state": "TERMINATED", "endTime": ago(80)}));
     for made in &mut scene.made {
-        made.deleting = true;
+        made.going = going();
     }
     let plan = scene.decide();
     assert_eq!(shown(&plan), "TRANSITIONING/Cancel -");
@@ -1223,6 +1225,15 @@ fn pods_that_do_not_go_are_named() {
         progressing(&plan),
         told("1 pod (d-dep-jobmanager) is still being removed.")
     );
+    scene.now = now() + SignedDuration::from_secs(30);
+    assert_eq!(
+        progressing(&scene.decide()),
+        told(
+            "1 pod (d-dep-jobmanager) is still being removed. Pod n/d-dep-jobmanager should have gone by 2026-11-21T10:00:00Z: node node-1 has \
+             not said that its processes have ended; if the node is lost for good, \"kubectl delete node node-1\" lets go of its pods."
+        )
+    );
+    scene.now = now();
     for number in 0..4 {
         let mut more = made(
             MadeKind::Pod,
@@ -1230,7 +1241,7 @@ fn pods_that_do_not_go_are_named() {
             Detail::Pod(Pod::default()),
         );
         more.name = format!("tm-{number}");
-        more.deleting = true;
+        more.going = going();
         scene.made.push(more);
     }
     assert_eq!(

@@ -2,11 +2,14 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use kube::api::DynamicObject;
 use serde_json::Value;
 use sluice_api::names::{annotations, labels};
 
+use super::going::Going;
 use crate::objects::{MadeKind, Role};
 
 /// What is known of one made object.
@@ -30,8 +33,8 @@ pub struct Made {
     pub built: Option<Box<str>>,
     /// Of everything that users could alter, as it is stored now. Comparable within this process only.
     pub digest: u64,
-    /// Whether it is being deleted.
-    pub deleting: bool,
+    /// What is known of it while it is being deleted.
+    pub going: Option<Box<Going>>,
     /// What the kind has to say.
     pub detail: Detail,
 }
@@ -173,10 +176,25 @@ impl Made {
             } else {
                 digest(object)
             },
-            deleting: metadata.deletion_timestamp.is_some(),
+            going: Going::read(object).map(Box::new),
             detail: detail(kind, object),
         };
         Some((mark, made))
+    }
+
+    /// Whether it is being deleted.
+    pub const fn is_going(&self) -> bool {
+        self.going.is_some()
+    }
+
+    /// How long until it should have gone long ago, while it is being deleted; zero once it should have.
+    pub fn late_in(&self, now: Timestamp) -> Option<Duration> {
+        self.going.as_ref().map(|going| going.late_in(now))
+    }
+
+    /// Whether it is being deleted and should have gone long ago: what runs of it may be lost with its node.
+    pub fn is_late(&self, now: Timestamp) -> bool {
+        self.late_in(now).is_some_and(|left| left.is_zero())
     }
 
     /// The Deployment that it is.

@@ -148,7 +148,7 @@ async fn take_steps(
         Some(until.saturating_duration_since(Instant::now())).filter(|pause| !pause.is_zero())
     });
     let mut again = None;
-    let mut was_refused = None;
+    let mut refused = None;
     for step in steps {
         match step {
             Step::Ensure(_) if pause.is_some() => again = pause,
@@ -157,38 +157,39 @@ async fn take_steps(
                     memory.settled.insert(ensured.uid, ensured.digest);
                 }),
                 Err(HandError::BeingDeleted { .. }) => again = Some(NEWS),
-                Err(error @ HandError::Refused { .. }) => {
-                    was_refused.get_or_insert((reasons::OBJECT_REFUSED, error.to_string()));
-                }
-                Err(error @ HandError::NameTaken { .. }) => {
-                    was_refused.get_or_insert((reasons::NAME_TAKEN, error.to_string()));
-                }
-                Err(error) => return Err(error.into()),
+                Err(error) => told(error, &mut refused)?,
             },
-            Step::Scale(made, replicas) => context.hand.scale(made, *replicas).await?,
+            // What takes away is tried each time, whatever else is refused.
+            Step::Scale(made, replicas) => {
+                if let Err(error) = context.hand.scale(made, *replicas).await {
+                    told(error, &mut refused)?;
+                }
+            }
             Step::Delete(made) => {
                 let is_going = context.remember(uid, |memory| {
                     memory.going.retain(|_, since| since.elapsed() < GOING);
                     memory.going.contains_key(&made.uid)
                 });
                 if !is_going {
-                    context.hand.delete(made).await?;
-                    context.remember(uid, |memory| {
-                        memory.settled.remove(&made.uid);
-                        memory.going.insert(made.uid.clone(), Instant::now());
-                    });
+                    match context.hand.delete(made).await {
+                        Ok(()) => context.remember(uid, |memory| {
+                            memory.settled.remove(&made.uid);
+                            memory.going.insert(made.uid.clone(), Instant::now());
+                        }),
+                        Err(error) => told(error, &mut refused)?,
+                    }
                 }
                 again = Some(GOING);
             }
         }
     }
+    // What is told of a refusal stands until everything is tried again.
     if pause.is_some() {
-        return Ok(again);
+        return Ok(if refused.is_some() { pause } else { again });
     }
     let has_changed = context.remember(uid, |memory| {
         let before = memory.refused.take().map(|(refusal, _)| refusal);
-        memory.refused = was_refused
-            .map(|(reason, message)| (Refusal { reason, message }, Instant::now() + REFUSED));
+        memory.refused = refused.map(|refusal| (refusal, Instant::now() + REFUSED));
         before.as_ref() != memory.refused.as_ref().map(|(refusal, _)| refusal)
     });
     // What is told of it follows at once.
@@ -197,6 +198,20 @@ async fn take_steps(
     } else {
         again
     })
+}
+
+/// Keeps the first refusal, for the status; an error of another kind ends the turn.
+fn told(error: HandError, refused: &mut Option<Refusal>) -> Result<(), HandError> {
+    let reason = match error {
+        HandError::Refused { .. } => reasons::OBJECT_REFUSED,
+        HandError::NameTaken { .. } => reasons::NAME_TAKEN,
+        error => return Err(error),
+    };
+    refused.get_or_insert_with(|| Refusal {
+        reason,
+        message: error.to_string(),
+    });
+    Ok(())
 }
 
 fn address(made: &[Made], context: &Context) -> Option<String> {

@@ -175,7 +175,7 @@ fn has_finalizer(cluster: &SessionCluster) -> bool {
 /// are removed: what made them would make them again.
 fn removal(observed: &Observed<'_>, role: Role, workloads: &[&Made], pods: &[&Made]) -> Vec<Step> {
     let delete = |made: &&Made| Step::Delete((*made).clone());
-    let stay: Vec<&Made> = pods.iter().copied().filter(|pod| !pod.deleting).collect();
+    let stay: Vec<&Made> = pods.iter().copied().filter(|pod| !pod.is_going()).collect();
     if workloads.is_empty() {
         // What has ended is only a record, which nothing makes again.
         return match stay.iter().find(|pod| pod.living_pod().is_some()) {
@@ -199,7 +199,7 @@ fn removal(observed: &Observed<'_>, role: Role, workloads: &[&Made], pods: &[&Ma
             return stay.iter().map(delete).collect();
         }
     }
-    let remaining = workloads.iter().filter(|made| !made.deleting);
+    let remaining = workloads.iter().filter(|made| !made.is_going());
     remaining.map(delete).collect()
 }
 
@@ -266,12 +266,17 @@ fn tear_down(observed: &Observed<'_>) -> Decision {
             let of_kind = observed.made.iter().filter(|made| made.kind == kind);
             steps.extend(
                 of_kind
-                    .filter(|made| !made.deleting)
+                    .filter(|made| !made.is_going())
                     .map(|made| Step::Delete(made.clone())),
             );
         }
     }
-    let (status, notes) = state::stopping(observed);
+    // What has no pods any more may be kept by somebody's finalizer for long; its CPU is not.
+    let pods_are_gone = !waits && observed.made.iter().any(|made| made.is_late(observed.now));
+    if pods_are_gone && allocated(cluster) > MilliCpu::ZERO && observed.proof == Proof::Watched {
+        return Decision::ReadAll;
+    }
+    let (status, notes) = state::stopping(observed, pods_are_gone);
     // Kubernetes takes no new finalizer on what is being deleted.
     let may_add = cluster.metadata.deletion_timestamp.is_none();
     Decision::Act(Box::new(Plan {
@@ -285,8 +290,22 @@ fn tear_down(observed: &Observed<'_>) -> Decision {
         steps,
         notes,
         listen: Listen::No,
-        again: None,
+        again: soonest([
+            late_in(observed),
+            observed.refused.is_some().then_some(REFUSED),
+        ]),
     }))
+}
+
+/// How long until the next of what is being deleted is late.
+fn late_in(observed: &Observed<'_>) -> Option<Duration> {
+    let all = observed.made.iter();
+    let left = all.filter_map(|made| made.late_in(observed.now));
+    left.filter(|left| !left.is_zero()).min()
+}
+
+fn soonest<const N: usize>(all: [Option<Duration>; N]) -> Option<Duration> {
+    all.into_iter().flatten().min()
 }
 
 fn run(observed: &Observed<'_>) -> Decision {
@@ -364,13 +383,11 @@ fn run(observed: &Observed<'_>) -> Decision {
     let (status, notes) = state::running(observed, &scene, next);
     let listen = scene.listen(status.state);
     let steps = steps(observed, wanted, &scene);
-    let again = if scene.growth.is_some() {
-        Some(WAIT)
-    } else if observed.refused.is_some() {
-        Some(REFUSED)
-    } else {
-        None
-    };
+    let again = soonest([
+        scene.growth.is_some().then_some(WAIT),
+        observed.refused.is_some().then_some(REFUSED),
+        late_in(observed),
+    ]);
     Decision::Act(Box::new(Plan {
         finalizer: if has_finalizer(cluster) {
             Finalizer::Leave
@@ -424,7 +441,7 @@ fn steps(observed: &Observed<'_>, wanted: &[Built], scene: &Scene) -> Vec<Step> 
             }
             continue;
         };
-        if made.deleting {
+        if made.is_going() {
             continue;
         }
         let is_same_input = built.input.is(made.input.as_deref());

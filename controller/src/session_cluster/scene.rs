@@ -9,6 +9,7 @@ use super::health::{Flink, Heard, Listen};
 use crate::ledger::gate::Verdict;
 use crate::objects::{Built, MadeKind, Role};
 use crate::runtime::made::{Made, Pod, TroubleKind, Workload};
+use crate::runtime::remaining;
 
 /// After so many questions without an answer a JobManager counts as gone, although its pod says otherwise.
 const PATIENCE: u32 = 3;
@@ -36,8 +37,11 @@ pub struct Scene {
     pub trouble: Option<Trouble>,
     /// Whether all objects stand as they are wanted, and their controllers have seen it.
     pub is_made: bool,
-    /// Whether all pods are there, ready, and none is too many.
+    /// Whether all pods are there, ready, and none is too many, but for those that are late in going: their node may be lost, and what is asked
+    /// for runs without them. They hold their CPU until they are gone.
     pub is_manned: bool,
+    /// What should have gone long ago, and what keeps it.
+    pub late: Option<String>,
     workloads: [Option<Workload>; 2],
     left: [Left; 2],
     peopled: [bool; 2],
@@ -92,7 +96,7 @@ impl Scene {
                 .filter(|made| made.pod().is_none_or(|pod| !pod.ended))
         };
         let workloads = Role::BOTH.map(|role| {
-            let mut found = of(role, MadeKind::Deployment).filter(|made| !made.deleting);
+            let mut found = of(role, MadeKind::Deployment).filter(|made| !made.is_going());
             found.find_map(|made| made.workload().cloned())
         });
         let peopled = Role::BOTH.map(|role| of(role, MadeKind::Pod).next().is_some());
@@ -101,12 +105,12 @@ impl Scene {
             if of(role, MadeKind::Pod).next().is_none() {
                 Left::Nothing
             } else if deployments.peek().is_some() {
-                if deployments.all(|made| made.deleting) {
+                if deployments.all(Made::is_going) {
                     Left::Going
                 } else {
                     Left::Nothing
                 }
-            } else if of(role, MadeKind::Pod).all(|made| made.deleting) {
+            } else if of(role, MadeKind::Pod).all(Made::is_going) {
                 Left::Going
             } else {
                 Left::Alone
@@ -127,7 +131,7 @@ impl Scene {
             .collect();
         let ready = pods
             .iter()
-            .filter(|(made, pod)| pod.ready && !made.deleting)
+            .filter(|(made, pod)| pod.ready && !made.is_going())
             .count();
         let jobmanagers = of(Role::JobManager, MadeKind::Pod).count();
         let jobmanager = jobmanager(observed);
@@ -145,8 +149,9 @@ impl Scene {
                     && workload.updated == replicas
             })
         };
+        let counts = |made: &Made| !made.is_late(observed.now);
         let pods_number = number_of(pods.len());
-        let going = pods.iter().filter(|(made, _)| made.deleting).count();
+        let going = pods.iter().filter(|(made, _)| made.is_going()).count();
         let mut scene = Self {
             wanted: number,
             room: number.saturating_sub(number_of(going)),
@@ -157,14 +162,20 @@ impl Scene {
             trouble: None,
             is_made: wanted.iter().all(|built| {
                 observed.made.iter().any(|made| {
-                    is_same(made, built) && !made.deleting && built.input.is(made.input.as_deref())
+                    is_same(made, built)
+                        && !made.is_going()
+                        && built.input.is(made.input.as_deref())
                 })
             }) && is_up(jobmanager_workload.as_ref(), 1)
                 && is_up(taskmanager_workload.as_ref(), number),
-            is_manned: pods_number == number
+            is_manned: number_of(pods.iter().filter(|(made, _)| counts(made)).count()) == number
                 && number_of(ready) == number
-                && jobmanagers == 1
+                && of(Role::JobManager, MadeKind::Pod)
+                    .filter(|made| counts(made))
+                    .count()
+                    == 1
                 && jobmanager != JobManager::Absent,
+            late: remaining::late(observed.made, observed.now),
             jobmanager,
             growth,
             workloads,
@@ -276,7 +287,7 @@ impl Scene {
         let worst = observed
             .made
             .iter()
-            .filter(|made| made.kind == MadeKind::Pod && !made.deleting)
+            .filter(|made| made.kind == MadeKind::Pod && !made.is_going())
             .filter_map(|made| Some((made, made.pod()?.trouble.as_ref()?)))
             .min_by(|(a, x), (b, y)| (x.kind, a.role, &a.name).cmp(&(y.kind, b.role, &b.name)));
         let (made, trouble) = worst?;
@@ -309,7 +320,7 @@ pub fn process(pod: &Made) -> String {
 /// The pod that runs the JobManager, ready or not.
 pub fn jobmanager_pod(made: &[Made]) -> Option<&Made> {
     made.iter().find(|made| {
-        made.living_pod().is_some() && made.role == Some(Role::JobManager) && !made.deleting
+        made.living_pod().is_some() && made.role == Some(Role::JobManager) && !made.is_going()
     })
 }
 
@@ -333,7 +344,7 @@ fn jobmanager(observed: &Observed<'_>) -> JobManager {
 fn registered(flink: &Flink, pods: &[(&Made, &Pod)]) -> u32 {
     let names: Vec<&str> = pods
         .iter()
-        .filter(|(made, _)| !made.deleting)
+        .filter(|(made, _)| !made.is_going())
         .map(|(made, _)| made.name.as_str())
         .collect();
     let ours = flink

@@ -19,6 +19,7 @@ use crate::objects::{MadeKind, Names, Role, start_id};
 use crate::runtime::conditions::{self, Truth};
 use crate::runtime::events::Note;
 use crate::runtime::made::Made;
+use crate::runtime::remaining;
 
 /// Words of `status.operation.kind`.
 const START: &str = "Start";
@@ -179,10 +180,9 @@ pub fn stopped(observed: &Observed<'_>) -> (SessionClusterStatus, Vec<Note>) {
     draft.finish()
 }
 
-/// Its pods are being removed.
-pub fn stopping(observed: &Observed<'_>) -> (SessionClusterStatus, Vec<Note>) {
+/// Its pods are being removed, or gone: what is left then runs nothing, and its CPU is free.
+pub fn stopping(observed: &Observed<'_>, pods_are_gone: bool) -> (SessionClusterStatus, Vec<Note>) {
     let mut draft = Draft::new(observed);
-    let pods = count(observed, |made| made.role.is_some());
     if draft.before.state != Some(SessionClusterState::Stopping) {
         draft.note(
             EventReason::Stopping,
@@ -195,9 +195,17 @@ pub fn stopping(observed: &Observed<'_>) -> (SessionClusterStatus, Vec<Note>) {
     draft.next.number_of_task_managers = Some(whole(count(observed, |made| {
         made.role == Some(Role::TaskManager) && made.living_pod().is_some()
     })));
-    let message = format!("{} left.", plural(pods, "pod"));
-    draft.condition(types::READY, Truth::False, reasons::STOPPING, &message);
-    draft.condition(types::PROGRESSING, Truth::True, reasons::STOPPING, &message);
+    if pods_are_gone {
+        draft.allocate(MilliCpu::ZERO);
+    }
+    let mut message = remaining::told(observed.made, observed.now);
+    let mut reason = reasons::STOPPING;
+    if let Some(refusal) = &observed.refused {
+        reason = refusal.reason;
+        message.extend([" ", &refusal.message]);
+    }
+    draft.condition(types::READY, Truth::False, reason, &message);
+    draft.condition(types::PROGRESSING, Truth::True, reason, &message);
     draft.over(types::QUOTA_EXCEEDED, "It does not ask to run.");
     draft.over(types::TARGET_NOT_FOUND, "It does not ask to run.");
     draft.finish()
@@ -335,7 +343,8 @@ pub fn running(
         SessionClusterState::Updating
     });
     draft.next.failure = None;
-    let (reason, message) = missing(scene, operation);
+    let (reason, mut message) = missing(scene, operation);
+    message.extend(scene.late.iter().flat_map(|late| [" ", late]));
     draft.condition(types::READY, Truth::False, reason, &message);
     let refused = scene.growth.is_some();
     draft.condition(
@@ -349,10 +358,11 @@ pub fn running(
 
 fn complete(draft: &mut Draft<'_>, scene: &Scene) {
     let all = plural(scene.wanted, "TaskManager");
-    let message = format!(
+    let mut message = format!(
         "The JobManager answers and {all} registered.",
         all = are(&all, scene.wanted)
     );
+    message.extend(scene.late.iter().flat_map(|late| [" ", late]));
     if draft.before.state != Some(SessionClusterState::Running) {
         let kind = draft
             .before

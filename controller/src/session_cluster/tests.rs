@@ -21,10 +21,15 @@ use super::state::Refusal;
 use super::target::Target;
 use crate::ledger::gate::Verdict;
 use crate::objects::{BuildSettings, Built, FOSTER, FlinkCluster, MadeKind, Role, build};
+use crate::runtime::going::Going;
 use crate::runtime::made::{Detail, Made, Pod, Trouble, TroubleKind, Workload};
 
 mod charges;
 mod own_records;
+
+fn now() -> Timestamp {
+    Timestamp::from_second(1_000_000).unwrap()
+}
 
 /// A cluster in its surroundings.
 struct World {
@@ -63,7 +68,7 @@ impl World {
             heard: Heard::Nothing,
             refused: None,
             uncounted: Duration::ZERO,
-            now: Timestamp::from_second(1_000_000).unwrap(),
+            now: now(),
         }
     }
 
@@ -122,7 +127,7 @@ impl World {
                 input: Some(built.input.text().into()),
                 built: Some(built.built.into()),
                 digest: 7,
-                deleting: false,
+                going: None,
                 detail,
             });
         }
@@ -184,6 +189,23 @@ impl World {
     }
 }
 
+/// On its way out, in its grace still.
+fn on_its_way() -> Going {
+    Going::from_node("node-1", now() + Duration::from_secs(20))
+}
+
+/// On its way out, and should have gone long ago.
+fn lost() -> Going {
+    Going::from_node("node-1", now() - Duration::from_secs(30))
+}
+
+/// Reason and message of a condition.
+fn condition<'p>(plan: &'p Plan, kind: &str) -> (&'p str, &'p str) {
+    let mut all = plan.status.conditions.iter();
+    let found = all.find(|one| one.type_ == kind).unwrap();
+    (&found.reason, &found.message)
+}
+
 fn pod(name: &str, role: Role) -> Made {
     Made {
         kind: MadeKind::Pod,
@@ -195,7 +217,7 @@ fn pod(name: &str, role: Role) -> Made {
         input: None,
         built: None,
         digest: 0,
-        deleting: false,
+        going: None,
         detail: Detail::Pod(Pod {
             ready: true,
             ..Pod::default()
@@ -540,7 +562,7 @@ fn what_is_scaled_down_and_up_again_waits_for_those_that_are_going() {
             .has(told);
         for index in 0..going {
             let mut leaving = pod(&format!("old-{index}"), Role::TaskManager);
-            leaving.deleting = true;
+            leaving.going = Some(Box::new(on_its_way()));
             world.made.push(leaving);
         }
         steps(&world.plan())
@@ -595,7 +617,7 @@ fn a_container_that_is_started_again_is_another_process() {
 #[test]
 fn teardown_goes_in_order_and_frees_cpu_only_after_proof() {
     let world = || World::asks("STOPPED", 2).was(Running, 3000, None).has(2);
-    let deleting = |made: &mut Made| made.deleting = true;
+    let deleting = |made: &mut Made| made.going = Some(Box::new(on_its_way()));
     let plan = world().plan();
     assert_eq!(
         (plan.status.state, plan.status.allocated_milli),
@@ -644,6 +666,96 @@ fn teardown_goes_in_order_and_frees_cpu_only_after_proof() {
     assert!(plan.status.operation.is_none());
 }
 
+/// A node that nobody hears of keeps its pods for ever; what is asked for runs elsewhere by then.
+#[test]
+fn a_pod_that_is_late_in_going_holds_cpu_and_nothing_else() {
+    let with = |gone: Going| {
+        let mut world = World::asks("RUNNING", 2).was(Updating, 4000, None).has(2);
+        world.demand = 3000;
+        let mut old = pod("tm-old", Role::TaskManager);
+        old.going = Some(Box::new(gone));
+        world.made.push(old);
+        world.plan()
+    };
+    let plan = with(on_its_way());
+    assert_eq!(plan.status.state, Some(Updating));
+    assert_eq!(
+        plan.again,
+        Some(Duration::from_secs(50)),
+        "it is looked at once it is late"
+    );
+    let plan = with(lost());
+    assert_eq!(
+        (plan.status.state, plan.status.allocated_milli),
+        (Some(Running), Some(4000))
+    );
+    let (reason, message) = condition(&plan, "Ready");
+    assert_eq!(reason, "Running");
+    for part in ["Pod n/tm-old", "node-1", "kubectl delete node node-1"] {
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+#[test]
+fn what_keeps_a_stop_is_named() {
+    let stopping = || {
+        World::asks("STOPPED", 2)
+            .was(Stopping, 3000, Some("Stop"))
+            .has(2)
+            .without(&["tm-0", "jm", "a-sc-jobmanager"])
+    };
+    let plan = stopping()
+        .change("a-sc-taskmanager", |made| {
+            made.going = Some(Box::new(on_its_way()));
+        })
+        .change("tm-1", |made| made.going = Some(Box::new(lost())))
+        .plan();
+    let (reason, message) = condition(&plan, "Progressing");
+    assert_eq!(reason, "Stopping");
+    assert!(
+        message.starts_with("1 pod (tm-1) is still being removed. Pod n/tm-1 should have gone by"),
+        "{message}"
+    );
+    assert_eq!(plan.status.allocated_milli, Some(3000));
+    let mut refused = stopping();
+    refused.refused = Some(Refusal {
+        reason: "ObjectRefused",
+        message: "Deployment n/a-sc-taskmanager is refused: no".into(),
+    });
+    let plan = refused.plan();
+    let (reason, message) = condition(&plan, "Progressing");
+    assert_eq!(reason, "ObjectRefused");
+    assert!(message.ends_with("is refused: no"), "{message}");
+    assert_eq!(
+        plan.again,
+        Some(Duration::from_secs(30)),
+        "it is tried again"
+    );
+}
+
+#[test]
+fn what_runs_nothing_holds_no_cpu_however_long_it_stays() {
+    let with = |gone: fn() -> Going| {
+        let mut world = World::asks("STOPPED", 2)
+            .was(Stopping, 3000, Some("Stop"))
+            .has(2);
+        world.made.retain(|made| made.kind == MadeKind::ConfigMap);
+        world.change("a-sc-config", move |made| {
+            made.going = Some(Box::new(gone()));
+        })
+    };
+    let plan = with(on_its_way).plan();
+    assert_eq!(plan.status.allocated_milli, Some(3000));
+    let mut late = with(lost);
+    assert_eq!(late.decide(), Decision::ReadAll);
+    late.proof = Proof::Read;
+    let plan = late.plan();
+    assert_eq!(
+        (plan.status.state, plan.status.allocated_milli),
+        (Some(Stopping), Some(0))
+    );
+}
+
 /// What a plan makes of the Deployment of the TaskManagers: its replicas, and whether it is paused.
 fn ensured(plan: &Plan) -> Option<(Value, Value)> {
     plan.steps.iter().find_map(|step| match step {
@@ -664,7 +776,7 @@ fn pods_without_their_deployment_get_one_that_makes_no_others_beside_them() {
     let plan = alone().plan();
     assert_eq!(plan.status.state, Some(Updating));
     assert_eq!(ensured(&plan), Some((json!(2), json!(true))));
-    let deleting = |made: &mut Made| made.deleting = true;
+    let deleting = |made: &mut Made| made.going = Some(Box::new(on_its_way()));
     let going = alone().change("tm-0", deleting).change("tm-1", deleting);
     assert_eq!(steps(&going.plan()), [""; 0], "they hold the CPU");
     let paused = |existing: u32, observed: bool| {
@@ -712,7 +824,7 @@ fn pods_without_their_deployment_get_one_before_they_are_removed() {
         "what makes them is not known to be its own yet"
     );
     assert_eq!(steps(&fostered(true).plan()), ["-tm-0", "-tm-1"]);
-    let deleting = |made: &mut Made| made.deleting = true;
+    let deleting = |made: &mut Made| made.going = Some(Box::new(on_its_way()));
     let going = fostered(true)
         .change("tm-0", deleting)
         .change("tm-1", deleting);
