@@ -317,9 +317,10 @@ async fn flinks_own_records_of_jobs_go_with_a_stop(stage: &Stage) {
     create(stage, namespace, "a", spec).await;
     reaches(stage, namespace, "a", Running, |_| true).await;
     let config_maps: Api<ConfigMap> = Api::namespaced(stage.client.clone(), namespace);
+    // As Flink 2 labels them; earlier ones said what they are for.
     for app in ["a-sc", "b-sc"] {
         let left = json!({"metadata": {"name": format!("{app}-cluster-config-map"), "labels": {"app": app,
-            "type": "flink-native-kubernetes", "configmap-type": "high-availability"}}});
+            "type": "flink-native-kubernetes"}}});
         let left: ConfigMap = serde_json::from_value(left).unwrap();
         config_maps
             .create(&PostParams::default(), &left)
@@ -327,7 +328,7 @@ async fn flinks_own_records_of_jobs_go_with_a_stop(stage: &Stage) {
             .unwrap();
     }
     let left = async || {
-        let ours = ListParams::default().labels("configmap-type=high-availability");
+        let ours = ListParams::default().labels("type=flink-native-kubernetes");
         let list = config_maps.list(&ours).await.unwrap();
         let names = list.items.into_iter();
         names

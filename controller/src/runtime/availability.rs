@@ -1,7 +1,10 @@
 //! What Flink's high availability leaves in Kubernetes: ConfigMaps that it makes by itself, without an owner, and leaves where its pods are taken
 //! away. Nothing but the id of their Flink tells whose they are.
 
-use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams};
+use kube::api::{
+    Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, ObjectMeta,
+    PartialObjectMeta,
+};
 
 use super::hand::{Hand, HandError, failed};
 use crate::objects::MadeKind;
@@ -18,6 +21,23 @@ const OTHERS: [(&str, &str, &str, &str); 2] = [
     // As Flink itself makes it where it deploys to Kubernetes.
     ("apps", "v1", "Deployment", "deployments"),
 ];
+
+/// Whether a ConfigMap that Flink has made, and that bears this id, is one of its high availability. Others, such as `flink-config-ID`, belong to a
+/// Flink that has deployed itself. Up to 1.20 a label tells; from 2.0 on only the name does.
+fn is_of_high_availability(metadata: &ObjectMeta, flink_id: &str) -> bool {
+    let labels = metadata.labels.as_ref();
+    let kind = labels.and_then(|labels| labels.get("configmap-type"));
+    if let Some(kind) = kind {
+        return kind == "high-availability";
+    }
+    let name = metadata.name.as_deref().unwrap_or_default();
+    let rest = name
+        .strip_prefix(flink_id)
+        .and_then(|rest| rest.strip_prefix('-'))
+        .and_then(|rest| rest.strip_suffix("-config-map"));
+    let is_job = |text: &str| text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    rest.is_some_and(|rest| rest == "cluster" || is_job(rest))
+}
 
 impl Hand {
     /// Removes the ConfigMaps in which a Flink of this id keeps its leaders and its jobs. As long as `keeper`, the JobManager's object, stands in
@@ -43,7 +63,7 @@ impl Hand {
         let call = |source| failed(kind, namespace, flink_id, source);
         self.no_other_flink(namespace, flink_id).await?;
         let api = self.api(kind, namespace);
-        let labels = format!("app={flink_id},configmap-type=high-availability");
+        let labels = format!("app={flink_id},type=flink-native-kubernetes");
         let list = match api
             .list_metadata(&ListParams::default().labels(&labels))
             .await
@@ -53,7 +73,8 @@ impl Hand {
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
             Err(source) => return Err(call(source)),
         };
-        for left in list.items {
+        let ours = |left: &PartialObjectMeta<_>| is_of_high_availability(&left.metadata, flink_id);
+        for left in list.items.into_iter().filter(ours) {
             let name = left.metadata.name.unwrap_or_default();
             match api.delete(&name, &DeleteParams::default()).await {
                 Ok(_) => {}
@@ -183,6 +204,47 @@ mod tests {
         // Its own JobManager's name is another's: nothing of that is touched, and nothing hinders.
         let server = with("/jobs/orders-dep-jobmanager").await;
         assert_eq!(removed(&server).await.unwrap(), 0);
+    }
+
+    #[test]
+    fn the_records_of_each_version_are_told_from_what_else_flink_makes() {
+        let told = |name: &str, kind: Option<&str>| {
+            let labels = kind.map(|kind| [("configmap-type".to_owned(), kind.to_owned())].into());
+            let metadata = ObjectMeta {
+                name: Some(name.to_owned()),
+                labels,
+                ..ObjectMeta::default()
+            };
+            is_of_high_availability(&metadata, "orders-1")
+        };
+        let job = "b49ad04a040648e2b237744117572bdf";
+        for (name, kind) in [
+            // 1.12, 1.20, 2.0
+            (
+                "orders-1-dispatcher-leader".to_owned(),
+                Some("high-availability"),
+            ),
+            (
+                "orders-1-cluster-config-map".to_owned(),
+                Some("high-availability"),
+            ),
+            ("orders-1-cluster-config-map".to_owned(), None),
+            (format!("orders-1-{job}-config-map"), None),
+        ] {
+            assert!(told(&name, kind), "{name} {kind:?}");
+        }
+        for (name, kind) in [
+            ("flink-config-orders-1".to_owned(), None),
+            ("pod-template-orders-1".to_owned(), None),
+            ("orders-1-mine-config-map".to_owned(), None),
+            (
+                "orders-1-cluster-config-map".to_owned(),
+                Some("something-else"),
+            ),
+            (format!("orders-12-{job}-config-map"), None),
+        ] {
+            assert!(!told(&name, kind), "{name} {kind:?}");
+        }
     }
 
     /// What cannot be asked about is not taken for absent.

@@ -127,21 +127,25 @@ async fn what_high_availability_leaves_is_removed(scene: &Scene) {
     scene.runs(name, 1).await;
     let config_maps = scene.api::<ConfigMap>();
     // Flink labels them with its `kubernetes.cluster-id`, which is the run's name. Those of run 2 were left by an earlier Deployment of this name.
-    for (map, app) in [
-        ("available-1-cluster-config-map", "available-1"),
-        ("available-1-job-config-map", "available-1"),
-        ("available-2-cluster-config-map", "available-2"),
-        ("another-1-cluster-config-map", "another-1"),
+    // Since Flink 2 nothing but their name says what they are for.
+    for (map, app, until_flink_2) in [
+        ("available-1-cluster-config-map", "available-1", true),
+        ("available-1-job-config-map", "available-1", true),
+        ("available-2-cluster-config-map", "available-2", false),
+        ("another-1-cluster-config-map", "another-1", false),
     ] {
+        let mut labels = json!({"app": app, "type": "flink-native-kubernetes"});
+        if until_flink_2 {
+            labels["configmap-type"] = json!("high-availability");
+        }
         scene
-            .put::<ConfigMap>(json!({"metadata": {"name": map, "labels": {"app": app,
-                "type": "flink-native-kubernetes", "configmap-type": "high-availability"}}}))
+            .put::<ConfigMap>(json!({"metadata": {"name": map, "labels": labels}}))
             .await;
     }
     scene.patch(name, json!({"restartNonce": 1})).await;
     scene.runs(name, 2).await;
     let left = config_maps
-        .list(&ListParams::default().labels("configmap-type=high-availability"))
+        .list(&ListParams::default().labels("type=flink-native-kubernetes"))
         .await
         .unwrap();
     let left: Vec<_> = left.iter().map(ConfigMap::name_any).collect();

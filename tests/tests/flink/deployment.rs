@@ -105,15 +105,17 @@ fn cut(state: &Path) -> Value {
 
 #[test]
 fn deployments_run_on_a_real_node_with_a_real_flink() {
-    let Some(parts) = flink_parts("1.20".parse().unwrap()) else {
+    let parts = ["1.20", "2.0"].map(|version| flink_parts(version.parse().unwrap()));
+    let [Some(first), Some(second)] = parts else {
         return;
     };
-    let Some(gate) = sluice_tests::node(&["--flink", "1.20"]).unwrap() else {
+    let Some(gate) = sluice_tests::node(&["--flink", "1.20", "--flink", "2.0"]).unwrap() else {
         return;
     };
     let files = gate.scratch().join("jars");
     std::fs::create_dir(&files).unwrap();
-    std::fs::copy(&parts.jobs, files.join("jobs.jar")).unwrap();
+    std::fs::copy(&first.jobs, files.join("jobs.jar")).unwrap();
+    std::fs::copy(&second.jobs, files.join("jobs-2.jar")).unwrap();
     let example = top_speed(&files);
     let state = gate.scratch().join("state");
     std::fs::create_dir(&state).unwrap();
@@ -124,6 +126,7 @@ fn deployments_run_on_a_real_node_with_a_real_flink() {
         if example {
             the_example(&gate, &host, &state).unwrap();
         }
+        highly_available(&gate, &host, &state).unwrap();
         counting.join().unwrap().unwrap();
     });
 }
@@ -319,18 +322,7 @@ fn counting(gate: &Gate, host: &str, state: &Path) -> Result<()> {
         "upgraded statefully, although the controller was killed while the new job started; it had counted {seen} and more, and goes on from {restored}"
     ));
     let seen = counter(&team, name, &third, "count", restored + 30)?;
-    let pods = team
-        .run(&[
-            "get",
-            "pods",
-            "-l",
-            "sluice.dev/component=jobmanager",
-            "-o",
-            "name",
-        ])?
-        .admitted()?;
-    team.run(&["delete", pods.stdout.trim(), "--grace-period=0", "--force"])?
-        .admitted()?;
+    kill_jobmanager(&team, name)?;
     let fourth = runs(&team, name, 4)?;
     let restored_now = counter(&team, name, &fourth, "restored", restored)?;
     ensure!(
@@ -348,6 +340,80 @@ fn counting(gate: &Gate, host: &str, state: &Path) -> Result<()> {
     .admitted()?;
     nothing_left(&team, name)?;
     steps.done("deleted");
+    Ok(())
+}
+
+/// With high availability, on Flink 2, which reads what its entry point is told in another way than Flink 1, and labels its own records in another
+/// way: the state comes along, through a suspension and a killed JobManager, and nothing of these records is left in the end.
+fn highly_available(gate: &Gate, host: &str, state: &Path) -> Result<()> {
+    let team = gate.namespace()?;
+    let name = "available";
+    let mut template = json!({
+        "artifact": {"flinkVersion": "2.0", "jarUri": format!("http://{host}/jobs-2.jar"),
+            "entryClass": "dev.sluice.jobs.CountingJob", "mainArgs": "--host nobody --rate 20 --checkpoint 1000"},
+        "resources": {"jobmanager": {"cpu": 0.1, "memory": "450Mi"}, "taskmanager": {"cpu": 0.1, "memory": "400Mi"}},
+    });
+    let all = template.as_object_mut().context("no object")?;
+    if let Value::Object(cut) = cut(state) {
+        all.extend(cut);
+    }
+    template["flinkConfiguration"]["high-availability.type"] = json!("kubernetes");
+    template["flinkConfiguration"]["high-availability.storageDir"] = json!("file:///state/ha");
+    let deployment = json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "Deployment", "metadata": {"name": name},
+        "spec": {"state": "RUNNING", "template": {"spec": template}}});
+    let mut steps = Steps("high availability", Instant::now());
+    team.apply(&deployment.to_string())?.admitted()?;
+    let first = runs(&team, name, 1)?;
+    steps.done("apply -> RUNNING");
+    let seen = counter(&team, name, &first, "count", 20)?;
+    wish(&team, name, "SUSPENDED")?;
+    is(&team, name, "SUSPENDED")?;
+    nothing_left(&team, name)?;
+    wish(&team, name, "RUNNING")?;
+    let second = runs(&team, name, 2)?;
+    let restored = counter(&team, name, &second, "restored", seen)?;
+    steps.done(&format!(
+        "suspended and RUNNING again; it had counted {seen} and more, and goes on from {restored}"
+    ));
+    let seen = counter(&team, name, &second, "count", restored + 30)?;
+    kill_jobmanager(&team, name)?;
+    // The next JobManager finds the job in Flink's own records: it is the same run.
+    let restored_now = counter(&team, name, &second, "restored", restored + 1)?;
+    ensure!(
+        restored_now >= seen - 100,
+        "{restored_now} of {seen}: too old a checkpoint"
+    );
+    runs(&team, name, 2)?;
+    steps.done(&format!(
+        "its JobManager killed; it had counted {seen} and goes on from {restored_now}"
+    ));
+    wish(&team, name, "CANCELLED")?;
+    is(&team, name, "CANCELLED")?;
+    nothing_left(&team, name)?;
+    let records = team
+        .run(&["get", "configmaps", "-o", "name"])?
+        .admitted()?
+        .stdout;
+    let records: Vec<&str> = records
+        .lines()
+        .filter(|name| name.contains("available"))
+        .collect();
+    ensure!(
+        records.is_empty(),
+        "Flink's own records of two runs: {records:?}"
+    );
+    steps.done("CANCELLED, nothing left of Flink's own records");
+    Ok(())
+}
+
+/// Ends the pod of the JobManager without any grace.
+fn kill_jobmanager(team: &Kubectl, name: &str) -> Result<()> {
+    let of = format!("sluice.dev/component=jobmanager,sluice.dev/owner-name={name}");
+    let pods = team
+        .run(&["get", "pods", "-l", &of, "-o", "name"])?
+        .admitted()?;
+    team.run(&["delete", pods.stdout.trim(), "--grace-period=0", "--force"])?
+        .admitted()?;
     Ok(())
 }
 
