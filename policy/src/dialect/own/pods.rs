@@ -5,6 +5,7 @@
 
 mod env;
 mod names;
+mod reserved;
 mod scheduling;
 mod template;
 mod volumes;
@@ -67,6 +68,7 @@ fn pods(pods: &Value, at: &At<'_>, judge: &mut Judge<'_>) {
     }
     if let Some(variables) = given("envVars").and_then(Value::as_array) {
         env::judge(variables, &at.key("envVars"), judge);
+        reserved::variables(variables, &at.key("envVars"), judge);
     }
     if let Some(mounts) = given("volumeMounts").and_then(Value::as_array) {
         volumes::pairs(mounts, &at.key("volumeMounts"), judge);

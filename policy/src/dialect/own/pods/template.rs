@@ -1,7 +1,7 @@
 //! Pod templates: containers, their names and resources, and what they refer to.
 
 use super::names::dns_label;
-use super::{MAIN_CONTAINER, env, readable, refuse, scheduling, text, volumes};
+use super::{MAIN_CONTAINER, env, readable, refuse, reserved, scheduling, text, volumes};
 use crate::dialect::own::at::At;
 use crate::dialect::own::check::Judge;
 use crate::finding::CauseReason;
@@ -78,6 +78,9 @@ fn container(container: &Value, volumes: &HashSet<&str>, at: &At<'_>, judge: &mu
     let entries = |key: &str| container.get(key).and_then(Value::as_array);
     if text(container, "name") == Some(MAIN_CONTAINER) {
         main_resources(container, at, judge);
+        if let Some(variables) = entries("env") {
+            reserved::variables(variables, &at.key("env"), judge);
+        }
     } else {
         if text(container, "image").is_none_or(str::is_empty) {
             refuse(

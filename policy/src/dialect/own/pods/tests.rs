@@ -37,7 +37,7 @@ fn everything_that_kubernetes_takes_is_admitted() {
             "securityContext": {"runAsUser": 9999},
             "volumeMounts": [{"name": "data", "volume": {"emptyDir": {}}, "volumeMount": {"mountPath": "/data", "subPath": "a/b"}},
                 {"name": "other", "volume": {"name": "other", "secret": {"secretName": "s"}}, "volumeMount": {"mountPath": "/o"}}],
-            "envVars": [{"name": "name", "value": "value"}, {"name": "A.B-c", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}],
+            "envVars": [{"name": "name", "value": "value"}, {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}, {"name": "A.B-c", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}],
         },
     });
     assert_eq!(found(kubernetes), [""; 0]);
@@ -48,7 +48,7 @@ fn everything_that_kubernetes_takes_is_admitted() {
             "containers": [
                 {"name": "flink-main-container", "volumeMounts": [{"name": "v", "mountPath": "/v"}, {"name": "flink-config", "mountPath": "/c"}],
                     "resources": {"limits": {"nvidia.com/gpu": 1}}},
-                {"name": "log", "image": "x", "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"cpu": 1, "memory": "64Mi"}}},
+                {"name": "log", "image": "x", "env": [{"name": "POD_IP", "value": "of its own"}], "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"cpu": 1, "memory": "64Mi"}}},
             ],
         }},
     });
@@ -72,6 +72,14 @@ fn everything_that_kubernetes_takes_is_admitted() {
     "pods.envVars[0].valueFrom: needs exactly one source, such as secretKeyRef")]
 #[case(json!({"pods": {"envVars": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s"}}}]}}),
     "pods.envVars[0].valueFrom.secretKeyRef.key: secretKeyRef needs it as a text")]
+#[case(json!({"pods": {"envVars": [{"name": "POD_IP", "value": "10.0.0.1"}]}}),
+    "pods.envVars[0].name: POD_IP is set by Sluice, to the pod's status.podIP; give yours another name")]
+#[case(json!({"jobManagerPodTemplate": {"spec": {"containers": [{"name": "flink-main-container", "env": [{"name": "FLINK_CONF_DIR", "value": "/c"}]}]}}}),
+    "jobManagerPodTemplate.spec.containers[0].env[0].name: FLINK_CONF_DIR is set by Sluice, to where it writes flinkConfiguration; set options there")]
+#[case(json!({"pods": {"volumeMounts": [{"name": "flink-config", "volume": {"emptyDir": {}}}]}}),
+    "pods.volumeMounts[0].name: flink-config is the volume in which Sluice brings Flink's configuration; give yours another name")]
+#[case(json!({"taskManagerPodTemplate": {"spec": {"volumes": [{"name": "sluice-artifacts", "emptyDir": {}}]}}}),
+    "taskManagerPodTemplate.spec.volumes[0].name: sluice-artifacts is the volume in which Sluice brings jars and plugins; give yours another name")]
 #[case(json!({"pods": {"volumeMounts": [{"volume": {"emptyDir": {}}}]}}), "pods.volumeMounts[0].name: a volume needs a name")]
 #[case(json!({"pods": {"volumeMounts": [{"name": "A", "volume": {"emptyDir": {}}}]}}),
     "pods.volumeMounts[0].name: \"A\" is no name for a volume; write at most 63 of a-z, 0-9 and '-', not first or last")]

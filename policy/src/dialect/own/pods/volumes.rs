@@ -1,7 +1,7 @@
 //! Volumes and their mounts, as pairs (`pods.volumeMounts`) and as Kubernetes writes them (pod templates).
 
 use super::names::dns_label;
-use super::{readable, refuse, text};
+use super::{readable, refuse, reserved, text};
 use crate::dialect::own::at::At;
 use crate::dialect::own::check::Judge;
 use crate::finding::CauseReason;
@@ -22,6 +22,9 @@ pub(super) fn pairs(pairs: &[Value], at: &At<'_>, judge: &mut Judge<'_>) {
         let name = dns_label(pair, "a volume", &at, judge);
         if name.is_some_and(|name| !names.insert(name)) {
             twice(&at.key("name"), "volume", judge);
+        }
+        if let Some(name) = name {
+            reserved::volume(name, &at, judge);
         }
         match pair.get("volume").filter(|volume| !volume.is_null()) {
             None => refuse(
@@ -54,6 +57,9 @@ pub(super) fn volumes<'v>(
         let name = dns_label(volume, "a volume", &at, judge);
         if name.is_some_and(|name| !names.insert(name)) {
             twice(&at.key("name"), "volume", judge);
+        }
+        if let Some(name) = name {
+            reserved::volume(name, &at, judge);
         }
         sources(volume, &at, judge);
     }
