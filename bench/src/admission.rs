@@ -137,7 +137,7 @@ async fn measure(
 pub struct Turn {
     /// The creates.
     pub burst: Burst,
-    /// CPU time a create of every process, by its name, in µs. What a process does for the side before is in it, too.
+    /// CPU time a create of every process, by its name, in µs, until the last answer.
     pub cpu_micros: BTreeMap<String, f64>,
 }
 
@@ -149,7 +149,7 @@ pub fn cpu_of(figures: &BTreeMap<String, Vec<f64>>, process: &str) -> String {
     )
 }
 
-/// Has a side take its turn: so many creates of one body in its namespace.
+/// Has a side take its turn, once what came before it is done with: so many creates of one body in its namespace.
 pub async fn turn_of(
     side: Side,
     stage: &Stage,
@@ -157,6 +157,7 @@ pub async fn turn_of(
     body: &Bytes,
     creates: usize,
 ) -> anyhow::Result<Turn> {
+    stage.settle().await?;
     let processes = stage.processes()?;
     let used = || -> anyhow::Result<BTreeMap<&String, Duration>> {
         let used = |(name, pid): (_, &u32)| Ok((name, usage::cpu(*pid)?));

@@ -120,7 +120,7 @@ impl Stage {
         Ok(processes)
     }
 
-    /// Removes all FlinkDeployments of the sides, and waits until what follows from it is done.
+    /// Removes all FlinkDeployments of the sides.
     pub async fn sweep(&self, sides: &[Side]) -> anyhow::Result<()> {
         for side in sides {
             let api = self.flink_deployments(*side);
@@ -128,21 +128,24 @@ impl Stage {
                 .await
                 .context("removing what was created")?;
         }
-        self.settle().await
+        Ok(())
     }
 
-    /// Waits until all processes together take less than a fifth of a core, or for five seconds: who watches deletes, and garbage collectors, go on
-    /// after the last one, and the side whose turn is next would pay for it.
-    async fn settle(&self) -> anyhow::Result<()> {
+    /// Waits until all processes together take less than a fifth of a core for half a second, or for five seconds: who counts (after a pause of 200 ms),
+    /// who watches, and garbage collectors go on after the last create or delete, and the side whose turn is next would pay for it.
+    pub async fn settle(&self) -> anyhow::Result<()> {
         const LOOK: Duration = Duration::from_millis(100);
+        const QUIET: usize = 5;
         let processes = self.processes()?;
         let used =
             || -> anyhow::Result<Duration> { processes.values().map(|pid| usage::cpu(*pid)).sum() };
-        let mut before = used()?;
+        let (mut before, mut quiet) = (used()?, 0);
         for _ in 0..50 {
             tokio::time::sleep(LOOK).await;
             let now = used()?;
-            if now.saturating_sub(before) < LOOK / 5 {
+            let is_quiet = now.saturating_sub(before) < LOOK / 5;
+            quiet = if is_quiet { quiet + 1 } else { 0 };
+            if quiet == QUIET {
                 break;
             }
             before = now;
