@@ -79,7 +79,7 @@ pub struct Derived {
 pub enum LeafKind {
     /// As JSON.
     Exact,
-    /// As JSON, and a map or list that is empty is something: in what Kubernetes defines, `securityContext: {}` says more than none.
+    /// As JSON, and a map that is empty is something: in what Kubernetes defines, `securityContext: {}` says more than none.
     Verbatim,
     /// As CPU.
     Cpu,

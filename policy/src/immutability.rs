@@ -137,13 +137,12 @@ pub fn strip_nothing(dialect: &dyn Dialect, path: &FieldPath, map: &mut Map<Stri
 /// Whether a value, which stands at `path`, means more than none.
 fn is_said(dialect: &dyn Dialect, path: &FieldPath, value: &Value) -> bool {
     match value {
-        Value::Null => false,
-        value if is_empty(value) => dialect.leaf_kind(path) == LeafKind::Verbatim,
-        _ => true,
+        Value::Object(map) if map.is_empty() => dialect.leaf_kind(path) == LeafKind::Verbatim,
+        value => !is_empty(value),
     }
 }
 
-/// `null`, `{}` and `[]` mean the same as no field at all, but for [`LeafKind::Verbatim`].
+/// `null`, `{}` and `[]` mean the same as no field at all, but for `{}` by [`LeafKind::Verbatim`].
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,

@@ -278,14 +278,15 @@ fn put(spec: &mut Value, path: &str, value: Value) -> bool {
     true
 }
 
-fn without_nulls(value: Value) -> Value {
+/// Without what Kubernetes reads as nothing.
+fn without_nothing(value: Value) -> Value {
     match value {
         Value::Object(map) => map
             .into_iter()
-            .filter(|(_, value)| !value.is_null())
-            .map(|(key, value)| (key, without_nulls(value)))
+            .filter(|(_, value)| !value.is_null() && *value != json!([]))
+            .map(|(key, value)| (key, without_nothing(value)))
             .collect(),
-        Value::Array(items) => items.into_iter().map(without_nulls).collect(),
+        Value::Array(items) => items.into_iter().map(without_nothing).collect(),
         other => other,
     }
 }
@@ -312,7 +313,7 @@ fn what_is_no_change_to_admission_is_none_to_pods() {
         built
             .map(|mut built| {
                 built.object["metadata"]["annotations"].take();
-                (built.input, without_nulls(built.object))
+                (built.input, without_nothing(built.object))
             })
             .collect()
     };

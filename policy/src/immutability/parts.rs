@@ -18,7 +18,7 @@ pub struct Part {
 pub enum Same {
     /// They are equal; maps key by key.
     Exact,
-    /// They are equal; maps key by key. Only `null` means the same as no value.
+    /// They are equal; maps key by key. `null` and `[]` mean the same as no value, `{}` does not.
     Verbatim,
     /// They are spelled alike: `2` and `"2"`.
     Text,

@@ -148,10 +148,6 @@ fn frozen() -> Vec<Row> {
             json!({"kubernetes": {"pods": {"securityContext": {}}}}),
             Want::Refused("spec.kubernetes.pods.securityContext"),
         ),
-        running(
-            json!({"kubernetes": {"pods": {"tolerations": []}}}),
-            Want::Refused("spec.kubernetes.pods.tolerations"),
-        ),
     ]
 }
 
@@ -202,7 +198,7 @@ fn same_meaning() -> Vec<Row> {
             Want::Admitted,
         ),
         running(
-            json!({"jars": [], "kubernetes": {"labels": {}}}),
+            json!({"jars": [], "kubernetes": {"labels": {}, "pods": {"tolerations": []}}}),
             Want::Admitted,
         ),
         running(

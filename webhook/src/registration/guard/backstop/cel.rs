@@ -351,11 +351,15 @@ fn exact(same: &Same, old: &str, new: &str, depth: usize) -> String {
             is_map(&is),
         )
     };
-    let nothing = match same {
-        Same::Verbatim => String::new(), // `null == null` is said already
-        _ => format!(" || ({} && {})", is_empty(&was), is_empty(&is)),
+    let is_nothing = |value: &str| match same {
+        Same::Verbatim => format!("({value} == null || {value} == [])"),
+        _ => is_empty(value),
     };
-    format!("[[dyn({old}), dyn({new})]].all({pair}, {was} == {is}{nothing}{maps})")
+    format!(
+        "[[dyn({old}), dyn({new})]].all({pair}, {was} == {is} || ({} && {}){maps})",
+        is_nothing(&was),
+        is_nothing(&is),
+    )
 }
 
 fn is_empty(value: &str) -> String {
