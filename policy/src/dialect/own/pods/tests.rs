@@ -74,12 +74,13 @@ fn everything_that_kubernetes_takes_is_admitted() {
     "pods.envVars[0].valueFrom.secretKeyRef.key: secretKeyRef needs it as a text")]
 #[case(json!({"pods": {"envVars": [{"name": "POD_IP", "value": "10.0.0.1"}]}}),
     "pods.envVars[0].name: POD_IP is set by Sluice, to the pod's status.podIP; give yours another name")]
-#[case(json!({"jobManagerPodTemplate": {"spec": {"containers": [{"name": "flink-main-container", "env": [{"name": "FLINK_CONF_DIR", "value": "/c"}]}]}}}),
-    "jobManagerPodTemplate.spec.containers[0].env[0].name: FLINK_CONF_DIR is set by Sluice, to where it writes flinkConfiguration; set options there")]
+#[case(json!({"jobManagerPodTemplate": {"spec": {"containers": [{"name": "flink-main-container", "env": [
+    {"name": "POD_NAME", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]}]}}}),
+    "jobManagerPodTemplate.spec.containers[0].env[0].name: POD_NAME is set by Sluice, to the pod's metadata.name; give yours another name")]
 #[case(json!({"pods": {"volumeMounts": [{"name": "flink-config", "volume": {"emptyDir": {}}}]}}),
-    "pods.volumeMounts[0].name: flink-config is the volume in which Sluice brings Flink's configuration; give yours another name")]
-#[case(json!({"taskManagerPodTemplate": {"spec": {"volumes": [{"name": "sluice-artifacts", "emptyDir": {}}]}}}),
-    "taskManagerPodTemplate.spec.volumes[0].name: sluice-artifacts is the volume in which Sluice brings jars and plugins; give yours another name")]
+    "pods.volumeMounts[0].name: flink-config is the volume of Flink's configuration; give yours another name")]
+#[case(json!({"taskManagerPodTemplate": {"spec": {"volumes": [{"name": "flink-config", "secret": {"secretName": "s"}}]}}}),
+    "taskManagerPodTemplate.spec.volumes[0].name: flink-config is the volume of Flink's configuration; give yours another name")]
 #[case(json!({"pods": {"volumeMounts": [{"volume": {"emptyDir": {}}}]}}), "pods.volumeMounts[0].name: a volume needs a name")]
 #[case(json!({"pods": {"volumeMounts": [{"name": "A", "volume": {"emptyDir": {}}}]}}),
     "pods.volumeMounts[0].name: \"A\" is no name for a volume; write at most 63 of a-z, 0-9 and '-', not first or last")]

@@ -23,8 +23,8 @@ pub(super) fn pairs(pairs: &[Value], at: &At<'_>, judge: &mut Judge<'_>) {
         if name.is_some_and(|name| !names.insert(name)) {
             twice(&at.key("name"), "volume", judge);
         }
-        if let Some(name) = name {
-            reserved::volume(name, &at, judge);
+        if let Some((name, volume)) = name.zip(pair.get("volume")) {
+            reserved::volume(name, volume, &at, judge);
         }
         match pair.get("volume").filter(|volume| !volume.is_null()) {
             None => refuse(
@@ -59,7 +59,7 @@ pub(super) fn volumes<'v>(
             twice(&at.key("name"), "volume", judge);
         }
         if let Some(name) = name {
-            reserved::volume(name, &at, judge);
+            reserved::volume(name, volume, &at, judge);
         }
         sources(volume, &at, judge);
     }
