@@ -239,7 +239,7 @@ impl HighAvailability {
             .or_else(|| configuration.get("high-availability"));
         let written = written.map(|word| word.trim().to_ascii_lowercase());
         match written.as_deref() {
-            None | Some("" | "none") => Self::None,
+            None | Some("" | "none" | "standalone") => Self::None,
             Some(word) if word == "kubernetes" || word.contains("kubernetesha") => Self::Kubernetes,
             Some(_) => Self::Other,
         }

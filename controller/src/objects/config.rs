@@ -63,7 +63,7 @@ const OPENS: [&str; 12] = [
 ];
 
 /// Options that other fields decide, or that mean nothing outside Flink's own Kubernetes mode: they are left out.
-const LEFT_OUT: [&str; 8] = [
+const LEFT_OUT: [&str; 11] = [
     "jobmanager.memory.process.size",
     "taskmanager.memory.process.size",
     "jobmanager.heap.size",
@@ -72,6 +72,10 @@ const LEFT_OUT: [&str; 8] = [
     "kubernetes.taskmanager.cpu",
     "kubernetes.jobmanager.cpu.amount",
     "kubernetes.taskmanager.cpu.amount",
+    // Where they are set Flink listens there, and Service and probes ask elsewhere.
+    "jobmanager.rpc.bind-port",
+    "taskmanager.rpc.bind-port",
+    "rest.bind-port",
 ];
 
 /// Name and content of the configuration file.
@@ -121,7 +125,9 @@ fn field(cluster: &FlinkCluster<'_>, key: &str) -> String {
 
 /// All options: the user's, and on top of them Sluice's.
 pub fn options(cluster: &FlinkCluster<'_>) -> BTreeMap<String, String> {
-    let mut options = cluster.configuration.clone();
+    // Flink takes `" 2 "` for no number, and `" kubernetes "` for the name of a class; admission reads both as they are meant.
+    let trimmed = |(key, value): (&String, &String)| (key.clone(), value.trim().to_owned());
+    let mut options: BTreeMap<String, String> = cluster.configuration.iter().map(trimmed).collect();
     for key in LEFT_OUT {
         options.remove(key);
     }

@@ -1,8 +1,12 @@
-//! The id under which Flink keeps what it recovers from, where its high availability is another one than Kubernetes': ZooKeeper, or somebody's own.
+//! The id under which Flink keeps what it recovers from. An id that users have set is only its beginning.
 //!
-//! Sluice cannot remove what is kept there when a cluster has gone. Under the same id the next one would find the jobs of the one before and run
-//! them, beside those that Sluice starts. So it is another id for each start, and the same while that lasts. An id that users have set is only
-//! its beginning, for the same reason.
+//! Where high availability is ZooKeeper's, or somebody's own, Sluice cannot remove what is kept there when a cluster has gone. Under the same id the
+//! next one would find the jobs of the one before and run them, beside those that Sluice starts. So it is another id for each start, and the same
+//! while that lasts.
+//!
+//! Kubernetes' ConfigMaps are removed, and have an id of their own (`kubernetes.cluster-id`). But the files that they speak of lie in a folder of this id
+//! below `high-availability.storageDir`, and a Flink that shares it reads the job results of others, and takes all jars away when it shuts down. So it is
+//! one for each cluster. It is no part of what a cluster is made from: what runs without is not restarted for it.
 
 use jiff::Timestamp;
 use sluice_api::SessionCluster;
@@ -29,14 +33,26 @@ pub fn of_session_cluster(cluster: &SessionCluster, started: Timestamp) -> Optio
     Some(format!("{name}-{uid}-{}", started.as_second()))
 }
 
+/// Of a cluster that shares a folder with nobody.
+fn of_files(cluster: &FlinkCluster<'_>) -> String {
+    match &cluster.application {
+        Some(application) => of_run(application),
+        None => format!("{}-{}", cluster.owner.name, cluster.owner.uid),
+    }
+}
+
 /// What Flink is told.
 pub(super) fn option(cluster: &FlinkCluster<'_>) -> Option<String> {
-    let id = cluster.start_id.as_deref()?;
+    let is_in_files = cluster.high_availability() == HighAvailability::Kubernetes;
+    let id = match &cluster.start_id {
+        Some(id) => id.clone(),
+        None => is_in_files.then(|| of_files(cluster))?,
+    };
     let mut names = std::iter::once(KEY).chain(other_names(KEY));
     let users = names.find_map(|name| cluster.option(name).filter(|text| !text.is_empty()));
     Some(match users {
         Some(users) => format!("{}-{id}", users.trim_end_matches('/')),
-        None => id.to_owned(),
+        None => id,
     })
 }
 
@@ -110,11 +126,19 @@ mod tests {
     }
 
     #[test]
-    fn kubernetes_and_none_have_no_use_for_it() {
-        for options in [json!({}), json!({"high-availability.type": "kubernetes"})] {
-            assert_eq!(of_start(&options, 1000).0, None, "{options}");
-            assert_eq!(of_start(&options, 1000).1, of_start(&options, 2000).1);
-        }
+    fn files_of_kubernetes_high_availability_have_a_folder_for_each_cluster() {
+        let options = json!({"high-availability.type": "kubernetes"});
+        let (line, input) = of_start(&options, 1000);
+        assert_eq!(
+            line.as_deref(),
+            Some(r#"high-availability.cluster-id: "a-u""#)
+        );
+        assert_eq!(of_start(&options, 2000), (line, input.clone()));
+        // As an earlier release has started it, without.
+        assert_eq!(input, "010afb68db31d274");
+        let options = json!({});
+        assert_eq!(of_start(&options, 1000).0, None);
+        assert_eq!(of_start(&options, 1000).1, of_start(&options, 2000).1);
     }
 
     #[test]

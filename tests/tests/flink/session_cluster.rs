@@ -90,6 +90,13 @@ spec:
       org.apache.flink.streaming.examples: DEBUG
 "#;
 
+/// Of the manifest, after which [`AVAILABLE`] stands.
+const CHECKPOINTS: &str = "    state.checkpoints.dir: file:///state/checkpoints\n";
+/// Makes it highly available.
+const AVAILABLE: &str = "    high-availability.type: kubernetes
+    high-availability.storageDir: file:///state/ha
+";
+
 #[test]
 fn session_clusters_run_on_a_real_node_with_a_real_flink() {
     let Some((gate, flink)) = node_with_flink("1.20") else {
@@ -455,12 +462,17 @@ fn flink_2(gate: &Gate, flink: &FlinkParts) -> Result<()> {
     let manifest = converted(gate, flink, &folder, |text| {
         text.replace("\"1.20\"", "\"2.0\"")
             .replace("numberOfTaskManagers: 5", "numberOfTaskManagers: 1")
+            .replace(CHECKPOINTS, &format!("{CHECKPOINTS}{AVAILABLE}"))
     })?;
+    ensure!(
+        manifest.contains("high-availability.storageDir"),
+        "{manifest}"
+    );
     let mut steps = Steps::begin();
     team.apply(&manifest)?.admitted()?;
     state(&team, "RUNNING")?;
     registered(&team, 1)?;
-    steps.done("Flink 2: RUNNING");
+    steps.done("Flink 2 with high availability: RUNNING");
     let jobs = Jobs {
         team: &team,
         jar: serve_jar(&flink.jobs, gate.host_address()?)?,
@@ -470,6 +482,50 @@ fn flink_2(gate: &Gate, flink: &FlinkParts) -> Result<()> {
     steps.done(&format!(
         "Flink 2: a job suspended with a savepoint at {count}, and gone on from there"
     ));
+    let run = run_of(&jobs.becomes("counting", "RUNNING")?)?;
+    jobs.counted(&run, count + 50)?;
+    for (pod, _) in pods(&team, "jobmanager")? {
+        team.run(&["delete", "pod", &pod, "--grace-period=0", "--force"])?
+            .admitted()?;
+    }
+    team.eventually(STEP, || {
+        let restored = jobs.was_restored(&run)?;
+        ensure!(restored > count, "restored at {restored} of {count}");
+        Ok(())
+    })?;
+    state(&team, "RUNNING")?;
+    ensure!(
+        run_of(&jobs.becomes("counting", "RUNNING")?)? == run && jobs.running()? == [run.clone()],
+        "Flink has brought {run} back, and these run: {:?}",
+        jobs.running()?
+    );
+    steps.done("Flink 2 with high availability: the JobManager was killed, and the job went on as the same run");
+    // It runs on. A start would find it in the records that Flink keeps by itself, and nothing but their name tells whose they are.
+    let records = || -> Result<Vec<String>> {
+        let all = team.run(&["get", "configmaps", "-o", "name"])?.admitted()?;
+        let all = all.stdout.lines().map(str::to_owned);
+        Ok(all
+            .filter(|name| name.contains("/analytics-sc-"))
+            .filter(|name| !name.ends_with("-config"))
+            .collect())
+    };
+    ensure!(
+        records()?.len() >= 2,
+        "Flink keeps no records: {:?}",
+        records()?
+    );
+    team.merge(
+        "sessioncluster/analytics",
+        &json!({"spec": {"state": "STOPPED"}}),
+    )?
+    .admitted()?;
+    state(&team, "STOPPED")?;
+    ensure!(
+        records()?.is_empty(),
+        "Flink's own records: {:?}",
+        records()?
+    );
+    steps.done("Flink 2 with high availability: STOPPED, nothing left of Flink's own records");
     team.run(&["delete", "sessionjobs", "--all", "--timeout=120s"])?
         .admitted()?;
     team.run(&["delete", "sessioncluster/analytics", "--timeout=120s"])?

@@ -10,7 +10,7 @@ use crate::quantity::Bytes;
 use serde_json::Value;
 
 /// Options that Sluice sets from other fields: what stands in `flinkConfiguration` has no effect.
-const DECIDED_ELSEWHERE: [(&str, &str); 9] = [
+const DECIDED_ELSEWHERE: [(&str, &str); 12] = [
     (
         "jobmanager.memory.process.size",
         "resources.jobmanager.memory",
@@ -32,6 +32,9 @@ const DECIDED_ELSEWHERE: [(&str, &str); 9] = [
     ("kubernetes.cluster-id", "metadata.name"),
     ("kubernetes.namespace", "deploymentTargetName"),
     ("jobmanager.rpc.address", "Sluice"),
+    ("jobmanager.rpc.bind-port", "Sluice"),
+    ("taskmanager.rpc.bind-port", "Sluice"),
+    ("rest.bind-port", "Sluice"),
 ];
 
 /// The configuration of a cluster described at `cluster`.
