@@ -104,6 +104,7 @@ fn failure(error: FetchError) -> Failure {
         FetchError::Http(_) => Failure::Internal(anyhow!(error)),
         FetchError::Refused { .. }
         | FetchError::Failed { .. }
+        | FetchError::Slow { .. }
         | FetchError::TooLarge { .. }
         | FetchError::Write { .. } => Failure::Unreachable(anyhow!(error)),
     }

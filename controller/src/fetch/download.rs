@@ -134,7 +134,10 @@ impl Fetcher {
                 }
                 Ok(Err(Fault::Final(error))) => return Err(error),
                 Ok(Err(Fault::Passing(why))) => reason = why,
-                Err(_) => reason = format!("not done within {} s", self.limits.total.as_secs_f32()),
+                Err(_) => {
+                    let seconds = self.limits.total.as_secs_f32();
+                    return Err(FetchError::Slow { uri, seconds });
+                }
             }
             let after = self.limits.backoff * 2_u32.saturating_pow(attempt - 1);
             if attempt == self.limits.attempts || Instant::now() + after >= end {

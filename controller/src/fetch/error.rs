@@ -45,6 +45,14 @@ pub enum FetchError {
         /// How many there were.
         attempts: u32,
     },
+    /// It takes too long.
+    #[error("{uri}: not done within {seconds} s; bring it nearer, or make it smaller")]
+    Slow {
+        /// The URI, without secrets.
+        uri: String,
+        /// How long was waited.
+        seconds: f32,
+    },
     /// The file is larger than allowed.
     #[error("{uri}: is larger than {limit} bytes; raise the limit (--max-bytes) if that is meant")]
     TooLarge {

@@ -23,6 +23,10 @@ pub const MOST_ATTEMPTS: i32 = 4;
 const OPTIONS_SINCE: FlinkVersion = FlinkVersion::new(1, 17);
 /// Between looks at a session cluster that does not run; its changes are heard as well.
 const WAIT: Duration = Duration::from_secs(30);
+/// Between attempts at a jar that is waited for: each may take one of the few places for it.
+const JAR_AGAIN: Duration = Duration::from_secs(30);
+/// `status.failure.reason` while a jar is waited for.
+const NOT_FETCHED: &str = "JarNotFetched";
 /// After something has been asked for.
 pub const SOON: Duration = Duration::from_secs(1);
 
@@ -94,7 +98,13 @@ pub fn start(mut draft: Draft<'_>, reason: &str) -> Plan {
 pub fn again(mut draft: Draft<'_>) -> Plan {
     // What the last try has written into the status brings the job here at once.
     let failures = draft.next.operation.as_ref().and_then(|all| all.failures);
-    let left = backoff(failures.unwrap_or(1)).saturating_sub(draft.operation_age());
+    let failure = draft.next.failure.as_ref();
+    let pause = if failure.is_some_and(|failure| failure.reason == NOT_FETCHED) {
+        JAR_AGAIN
+    } else {
+        backoff(failures.unwrap_or(1))
+    };
+    let left = pause.saturating_sub(draft.operation_age());
     if !left.is_zero() {
         return draft.plan(None, Some(left.max(Duration::from_millis(100))));
     }
@@ -209,14 +219,14 @@ pub fn answered(mut draft: Draft<'_>, answer: &Answer) -> Plan {
             draft.plan(None, Some(Duration::from_millis(500)))
         }
         Answer::SubmitFailed(reason) => failed(draft, reason),
-        // Whoever names a wrong server hears of it soon.
+        // Whoever names a wrong server at first hears of it soon.
         Answer::NotFetched(reason) if draft.next.start_time.is_none() => failed(draft, reason),
         Answer::NotFetched(reason) => {
             was_none(&mut draft);
             let message =
                 format!("{reason}. The job has run before, so this is tried until it goes well.");
-            tell_failure(&mut draft, reason, &message);
-            draft.plan(None, Some(backoff(1)))
+            tell_failure(&mut draft, NOT_FETCHED, reason, &message);
+            draft.plan(None, Some(JAR_AGAIN))
         }
         Answer::NotSent(reason) => {
             was_none(&mut draft);
@@ -239,15 +249,15 @@ fn was_none(draft: &mut Draft<'_>) {
 }
 
 /// What stands in the way of the start, as often as it is something else.
-fn tell_failure(draft: &mut Draft<'_>, reason: &str, message: &str) {
+fn tell_failure(draft: &mut Draft<'_>, kind: &str, reason: &str, message: &str) {
     let known = draft.before.failure.as_ref();
     if known.is_none_or(|failure| failure.message != reason) {
         draft.note(EventReason::JobCreationFailed, reason);
     }
-    draft.moving(reasons::JOB_CREATION_FAILED, message);
+    draft.moving(kind, message);
     let now = Time(draft.now());
     draft.next.failure = Some(sluice_api::Failure {
-        reason: reasons::JOB_CREATION_FAILED.to_owned(),
+        reason: kind.to_owned(),
         message: reason.to_owned(),
         failed_at: Some(now.clone()),
     });
@@ -278,6 +288,6 @@ pub fn failed(mut draft: Draft<'_>, reason: &str) -> Plan {
         return draft.plan(None, None);
     }
     let message = format!("Attempt {failures} of {most} failed: {reason}");
-    tell_failure(&mut draft, reason, &message);
+    tell_failure(&mut draft, reasons::JOB_CREATION_FAILED, reason, &message);
     draft.plan(None, Some(backoff(failures)))
 }

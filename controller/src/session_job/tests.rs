@@ -356,8 +356,14 @@ fn a_jar_that_does_not_come_for_now_is_waited_for_by_what_has_run_before() {
             ..see(&job)
         });
         assert_eq!(state(&plan), DeploymentState::Transitioning);
-        assert_eq!(reason(&plan), "JobCreationFailed");
-        assert_eq!(plan.again, Some(Duration::from_secs(2)));
+        assert_eq!(reason(&plan), "JarNotFetched");
+        assert_eq!(plan.again, Some(Duration::from_secs(30)));
+        let waiting = super::tests::job(spec.clone(), serde_json::to_value(&plan.status).unwrap());
+        let early = decide(&Observed {
+            flink: Some(Flink::NoSuchJob),
+            ..see(&waiting)
+        });
+        assert_eq!(early.step, None, "nothing is tried before");
         assert_eq!(told(&plan).len(), usize::from(turn == 0), "told once");
         assert_eq!(
             plan.status.attempts.clone().unwrap().job_creation,
