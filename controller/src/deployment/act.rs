@@ -26,11 +26,17 @@ impl Context {
         match step {
             Step::Record { name, spec } => return self.record_run(deployment, name, spec).await,
             Step::Delete(going) => {
+                let mut refused = None;
                 for one in going {
-                    self.hand.delete(one).await?;
-                    self.probed(deployment, "object deleted")?;
+                    match self.hand.delete(one).await {
+                        Ok(()) => self.probed(deployment, "object deleted")?,
+                        // The others can go all the same.
+                        Err(error) => {
+                            refused.get_or_insert(error);
+                        }
+                    }
                 }
-                return Ok(Answer::Waiting);
+                return refused.map_or(Ok(Answer::Waiting), |error| Err(error.into()));
             }
             Step::Scale(workload, number) => {
                 self.hand.scale(workload, *number).await?;

@@ -25,7 +25,10 @@ impl Going {
     pub fn read(object: &DynamicObject) -> Option<Self> {
         let metadata = &object.metadata;
         let due = metadata.deletion_timestamp.as_ref()?.0;
+        // The garbage collector takes these off by itself, once what the object owns has gone.
         let finalizers = metadata.finalizers.iter().flatten();
+        let finalizers =
+            finalizers.filter(|name| !matches!(name.as_str(), "foregroundDeletion" | "orphan"));
         let node = object.data.pointer("/spec/nodeName");
         Some(Self {
             due,
@@ -71,7 +74,7 @@ impl Going {
                 "node {node} has not said that its processes have ended; if the node is lost for good, \"kubectl delete node {node}\" lets go of \
                  its pods"
             ),
-            None => "nothing that it says keeps it".to_owned(),
+            None => "what it owns has to go first".to_owned(),
         }
     }
 }

@@ -46,8 +46,9 @@ pub fn late(made: &[Made], now: Timestamp) -> Option<String> {
     let has_pods = made.iter().any(is_pod);
     let late = made.iter().filter(|made| made.is_late(now));
     let first = late
-        .filter(|made| is_pod(made) == has_pods)
-        .min_by_key(|made| made.name.as_str())?;
+        // These wait for their pods.
+        .filter(|made| !(has_pods && matches!(made.kind, MadeKind::Deployment | MadeKind::Job)))
+        .min_by_key(|made| (!is_pod(made), made.name.as_str()))?;
     let going = first.going.as_ref()?;
     Some(format!(
         "{} {}/{} should have gone by {}: {}.",

@@ -148,7 +148,7 @@ async fn take_steps(
         Some(until.saturating_duration_since(Instant::now())).filter(|pause| !pause.is_zero())
     });
     let mut again = None;
-    let mut refused = None;
+    let (mut refused, mut hindered) = (None, None);
     for step in steps {
         match step {
             Step::Ensure(_) if pause.is_some() => again = pause,
@@ -159,10 +159,9 @@ async fn take_steps(
                 Err(HandError::BeingDeleted { .. }) => again = Some(NEWS),
                 Err(error) => told(error, &mut refused)?,
             },
-            // What takes away is tried each time, whatever else is refused.
             Step::Scale(made, replicas) => {
                 if let Err(error) = context.hand.scale(made, *replicas).await {
-                    told(error, &mut refused)?;
+                    told(error, &mut hindered)?;
                 }
             }
             Step::Delete(made) => {
@@ -176,21 +175,24 @@ async fn take_steps(
                             memory.settled.remove(&made.uid);
                             memory.going.insert(made.uid.clone(), Instant::now());
                         }),
-                        Err(error) => told(error, &mut refused)?,
+                        Err(error) => told(error, &mut hindered)?,
                     }
                 }
                 again = Some(GOING);
             }
         }
     }
-    // What is told of a refusal stands until everything is tried again.
-    if pause.is_some() {
-        return Ok(if refused.is_some() { pause } else { again });
-    }
     let has_changed = context.remember(uid, |memory| {
-        let before = memory.refused.take().map(|(refusal, _)| refusal);
-        memory.refused = refused.map(|refusal| (refusal, Instant::now() + REFUSED));
-        before.as_ref() != memory.refused.as_ref().map(|(refusal, _)| refusal)
+        let before = memory.hindered.take();
+        memory.hindered = hindered;
+        let mut has_changed = before != memory.hindered;
+        // Else nothing was tried: what was told stands.
+        if pause.is_none() {
+            let before = memory.refused.take().map(|(refusal, _)| refusal);
+            memory.refused = refused.map(|refusal| (refusal, Instant::now() + REFUSED));
+            has_changed |= before.as_ref() != memory.refused.as_ref().map(|(refusal, _)| refusal);
+        }
+        has_changed
     });
     // What is told of it follows at once.
     Ok(if has_changed {

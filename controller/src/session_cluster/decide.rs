@@ -61,6 +61,8 @@ pub struct Observed<'a> {
     pub heard: Heard,
     /// Why an object could not be made when it was last tried.
     pub refused: Option<Refusal>,
+    /// Why something could not be scaled or removed when it was last tried.
+    pub hindered: Option<Refusal>,
 }
 
 /// Whether the id is free under which Flink's high availability keeps its own records.
@@ -271,12 +273,7 @@ fn tear_down(observed: &Observed<'_>) -> Decision {
             );
         }
     }
-    // What has no pods any more may be kept by somebody's finalizer for long; its CPU is not.
-    let pods_are_gone = !waits && observed.made.iter().any(|made| made.is_late(observed.now));
-    if pods_are_gone && allocated(cluster) > MilliCpu::ZERO && observed.proof == Proof::Watched {
-        return Decision::ReadAll;
-    }
-    let (status, notes) = state::stopping(observed, pods_are_gone);
+    let (status, notes) = state::stopping(observed);
     // Kubernetes takes no new finalizer on what is being deleted.
     let may_add = cluster.metadata.deletion_timestamp.is_none();
     Decision::Act(Box::new(Plan {
@@ -292,7 +289,7 @@ fn tear_down(observed: &Observed<'_>) -> Decision {
         listen: Listen::No,
         again: soonest([
             late_in(observed),
-            observed.refused.is_some().then_some(REFUSED),
+            observed.hindered.is_some().then_some(REFUSED),
         ]),
     }))
 }
@@ -386,6 +383,7 @@ fn run(observed: &Observed<'_>) -> Decision {
     let again = soonest([
         scene.growth.is_some().then_some(WAIT),
         observed.refused.is_some().then_some(REFUSED),
+        observed.hindered.is_some().then_some(REFUSED),
         late_in(observed),
     ]);
     Decision::Act(Box::new(Plan {

@@ -65,10 +65,11 @@ pub(super) async fn plan(
         let heard = jobmanager_pod(&made).map_or(Heard::Nothing, |pod| {
             context.health.heard(uid, &process(pod))
         });
-        let (settled, refused, uncounted) = context.remember(uid, |memory| {
+        let (settled, refused, hindered, uncounted) = context.remember(uid, |memory| {
             (
                 memory.settled.clone(),
                 memory.refused.as_ref().map(|(refusal, _)| refusal.clone()),
+                memory.hindered.clone(),
                 memory
                     .uncounted
                     .map(|since| since.elapsed())
@@ -89,6 +90,7 @@ pub(super) async fn plan(
             settled: &settled,
             heard,
             refused,
+            hindered,
         });
         match decision {
             Decision::Act(plan) => return Ok(*plan),

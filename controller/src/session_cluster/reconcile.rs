@@ -82,6 +82,8 @@ pub(super) struct Memory {
     pub(super) replaced: Option<String>,
     /// Why an object could not be made, and when to try again.
     pub(super) refused: Option<(Refusal, Instant)>,
+    /// Why something could not be scaled or removed. That is tried each time.
+    pub(super) hindered: Option<Refusal>,
     /// Since when a quota has not counted it.
     pub(super) uncounted: Option<Instant>,
     /// Objects that have been deleted a moment ago: the watch may not have told yet.

@@ -284,6 +284,13 @@ impl Scene {
                 is_failure: true,
             });
         }
+        if let Some(hindered) = &observed.hindered {
+            return Some(Trouble {
+                reason: hindered.reason,
+                message: hindered.message.clone(),
+                is_failure: false,
+            });
+        }
         let worst = observed
             .made
             .iter()

@@ -180,8 +180,8 @@ pub fn stopped(observed: &Observed<'_>) -> (SessionClusterStatus, Vec<Note>) {
     draft.finish()
 }
 
-/// Its pods are being removed, or gone: what is left then runs nothing, and its CPU is free.
-pub fn stopping(observed: &Observed<'_>, pods_are_gone: bool) -> (SessionClusterStatus, Vec<Note>) {
+/// Its pods are being removed.
+pub fn stopping(observed: &Observed<'_>) -> (SessionClusterStatus, Vec<Note>) {
     let mut draft = Draft::new(observed);
     if draft.before.state != Some(SessionClusterState::Stopping) {
         draft.note(
@@ -195,12 +195,16 @@ pub fn stopping(observed: &Observed<'_>, pods_are_gone: bool) -> (SessionCluster
     draft.next.number_of_task_managers = Some(whole(count(observed, |made| {
         made.role == Some(Role::TaskManager) && made.living_pod().is_some()
     })));
-    if pods_are_gone {
-        draft.allocate(MilliCpu::ZERO);
-    }
-    let mut message = remaining::told(observed.made, observed.now);
+    let mut message = if observed.made.iter().all(Made::is_going) {
+        remaining::told(observed.made, observed.now)
+    } else {
+        let pods = count(observed, |made| made.role.is_some());
+        let late = remaining::late(observed.made, observed.now);
+        let late = late.map(|late| format!(" {late}")).unwrap_or_default();
+        format!("{} left.{late}", plural(pods, "pod"))
+    };
     let mut reason = reasons::STOPPING;
-    if let Some(refusal) = &observed.refused {
+    if let Some(refusal) = &observed.hindered {
         reason = refusal.reason;
         message.extend([" ", &refusal.message]);
     }

@@ -43,6 +43,7 @@ struct World {
     settled: HashMap<String, u64>,
     heard: Heard,
     refused: Option<Refusal>,
+    hindered: Option<Refusal>,
     uncounted: Duration,
     now: Timestamp,
 }
@@ -67,6 +68,7 @@ impl World {
             settled: HashMap::new(),
             heard: Heard::Nothing,
             refused: None,
+            hindered: None,
             uncounted: Duration::ZERO,
             now: now(),
         }
@@ -178,6 +180,7 @@ impl World {
             settled: &self.settled,
             heard: self.heard.clone(),
             refused: self.refused.clone(),
+            hindered: self.hindered.clone(),
         })
     }
 
@@ -698,18 +701,15 @@ fn a_pod_that_is_late_in_going_holds_cpu_and_nothing_else() {
 
 #[test]
 fn what_keeps_a_stop_is_named() {
-    let stopping = || {
-        World::asks("STOPPED", 2)
-            .was(Stopping, 3000, Some("Stop"))
-            .has(2)
-            .without(&["tm-0", "jm", "a-sc-jobmanager"])
-    };
-    let plan = stopping()
+    let mut stopping = World::asks("STOPPED", 2)
+        .was(Stopping, 3000, Some("Stop"))
+        .has(2)
+        .without(&["tm-0", "jm", "a-sc-jobmanager", "a-sc-config"])
         .change("a-sc-taskmanager", |made| {
             made.going = Some(Box::new(on_its_way()));
         })
-        .change("tm-1", |made| made.going = Some(Box::new(lost())))
-        .plan();
+        .change("tm-1", |made| made.going = Some(Box::new(lost())));
+    let plan = stopping.plan();
     let (reason, message) = condition(&plan, "Progressing");
     assert_eq!(reason, "Stopping");
     assert!(
@@ -717,12 +717,8 @@ fn what_keeps_a_stop_is_named() {
         "{message}"
     );
     assert_eq!(plan.status.allocated_milli, Some(3000));
-    let mut refused = stopping();
-    refused.refused = Some(Refusal {
-        reason: "ObjectRefused",
-        message: "Deployment n/a-sc-taskmanager is refused: no".into(),
-    });
-    let plan = refused.plan();
+    stopping.hindered = Some(no());
+    let plan = stopping.plan();
     let (reason, message) = condition(&plan, "Progressing");
     assert_eq!(reason, "ObjectRefused");
     assert!(message.ends_with("is refused: no"), "{message}");
@@ -733,26 +729,45 @@ fn what_keeps_a_stop_is_named() {
     );
 }
 
+fn no() -> Refusal {
+    Refusal {
+        reason: "ObjectRefused",
+        message: "Deployment n/a-sc-taskmanager is refused: no".into(),
+    }
+}
+
+/// What runs is more than is asked for, and nobody's trouble but the quota's.
 #[test]
-fn what_runs_nothing_holds_no_cpu_however_long_it_stays() {
-    let with = |gone: fn() -> Going| {
-        let mut world = World::asks("STOPPED", 2)
-            .was(Stopping, 3000, Some("Stop"))
-            .has(2);
-        world.made.retain(|made| made.kind == MadeKind::ConfigMap);
-        world.change("a-sc-config", move |made| {
-            made.going = Some(Box::new(gone()));
-        })
-    };
-    let plan = with(on_its_way).plan();
-    assert_eq!(plan.status.allocated_milli, Some(3000));
-    let mut late = with(lost);
-    assert_eq!(late.decide(), Decision::ReadAll);
-    late.proof = Proof::Read;
-    let plan = late.plan();
+fn what_may_not_be_scaled_down_runs_on_and_says_so() {
+    let mut world = World::asks("RUNNING", 1)
+        .was(Updating, 3000, Some("Scale"))
+        .has(2);
+    world.hindered = Some(no());
+    let plan = world.plan();
     assert_eq!(
         (plan.status.state, plan.status.allocated_milli),
-        (Some(Stopping), Some(0))
+        (Some(Updating), Some(3000))
+    );
+    assert_eq!(condition(&plan, "Ready").1, no().message);
+    assert_eq!(steps(&plan).len(), 1, "it is tried each time");
+}
+
+/// What is late keeps its CPU, whatever it is: only what is gone is known to run nothing.
+#[test]
+fn what_stands_without_a_role_holds_the_cpu_too() {
+    let mut world = World::asks("STOPPED", 2)
+        .was(Stopping, 3000, Some("Stop"))
+        .has(2);
+    world.made.retain(|made| made.kind == MadeKind::ConfigMap);
+    let late = world.change("a-sc-config", |made| {
+        made.going = Some(Box::new(lost()));
+    });
+    let plan = late.plan();
+    assert_eq!(plan.status.allocated_milli, Some(3000));
+    let (_, message) = condition(&plan, "Progressing");
+    assert!(
+        message.starts_with("1 object (ConfigMap a-sc-config) is still being removed."),
+        "{message}"
     );
 }
 
