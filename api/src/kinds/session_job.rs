@@ -127,7 +127,8 @@ pub struct SessionJobTask {
     /// session cluster (its spec.jars).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jar_uri: Option<String>,
-    /// Parallelism of the job. Default: parallelism.default of the configuration, else 1.
+    /// Parallelism of the job. Default: parallelism.default of spec.flinkConfiguration, else 1: Flink does not ask the session
+    /// cluster's own configuration for that of a jar that it is told to run.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 2_147_483_647_i64))]
     pub parallelism: Option<i32>,

@@ -113,10 +113,10 @@ pub struct JarRun {
     /// Arguments of the main class.
     #[serde(rename = "programArgsList", skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
-    /// Parallelism; left out: that of the configuration.
+    /// Parallelism; left out: that of this configuration, else 1, whatever the cluster's own says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parallelism: Option<i32>,
-    /// The id that the job shall have. With it a second submission is refused by Flink, whatever became of the first.
+    /// The id that the job shall have. With it a second submission is refused by Flink, as long as it knows what became of the first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job_id: Option<JobId>,
     /// Where the snapshot is that the job starts from.
