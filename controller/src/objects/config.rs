@@ -63,7 +63,7 @@ const OPENS: [&str; 12] = [
 ];
 
 /// Options that other fields decide, or that mean nothing outside Flink's own Kubernetes mode: they are left out.
-const LEFT_OUT: [&str; 11] = [
+const LEFT_OUT: [&str; 12] = [
     "jobmanager.memory.process.size",
     "taskmanager.memory.process.size",
     "jobmanager.heap.size",
@@ -76,6 +76,8 @@ const LEFT_OUT: [&str; 11] = [
     "jobmanager.rpc.bind-port",
     "taskmanager.rpc.bind-port",
     "rest.bind-port",
+    // How old the last word on a job's snapshots may be is told by `/config` as `web.refresh-interval`, which counts where this is not set.
+    "rest.cache.checkpoint-statistics.timeout",
 ];
 
 /// Name and content of the configuration file.

@@ -82,16 +82,9 @@ impl<'c> Options<'c> {
         self.map?.get(key)?.as_str().map(str::trim)
     }
 
-    /// The first of several keys of an option that is set: its own, then its older names, which Flink 2 has dropped.
+    /// The first of several keys of an option that is set: its own, then its older names, which Flink 2 reads too.
     fn first<'k>(&self, keys: &[&'k str]) -> Option<(&'k str, &'c str)> {
-        let is_new = self.version.is_some_and(|version| version.major >= 2);
-        let known = if is_new {
-            keys.get(..1).unwrap_or_default()
-        } else {
-            keys
-        };
-        known
-            .iter()
+        keys.iter()
             .find_map(|key| self.text(key).map(|text| (*key, text)))
     }
 
@@ -125,7 +118,7 @@ impl<'c> Options<'c> {
         Ok(self.size(keys)?.unwrap_or(mebibytes << 20))
     }
 
-    /// A fraction from 0 to 1.
+    /// A fraction from 0 to less than 1.
     pub(super) fn fraction_or(
         &self,
         keys: &[&str],
@@ -136,7 +129,7 @@ impl<'c> Options<'c> {
         };
         text.parse::<f64>()
             .ok()
-            .filter(|fraction| (0.0..=1.0).contains(fraction))
+            .filter(|fraction| (0.0..1.0).contains(fraction))
             .and_then(|fraction| {
                 // Through text, so that no cast can lose anything.
                 format!("{fraction:.9}").replace('.', "").parse().ok()
@@ -146,7 +139,7 @@ impl<'c> Options<'c> {
                 OptionFault::new(
                     key,
                     format!(
-                        "\"{}\" is no fraction; write a number from 0 to 1, such as 0.4",
+                        "\"{}\" is no fraction; write a number from 0 to less than 1, such as 0.4",
                         short(text)
                     ),
                 )

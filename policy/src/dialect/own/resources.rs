@@ -10,7 +10,7 @@ use crate::quantity::Bytes;
 use serde_json::Value;
 
 /// Options that Sluice sets from other fields: what stands in `flinkConfiguration` has no effect.
-const DECIDED_ELSEWHERE: [(&str, &str); 12] = [
+const DECIDED_ELSEWHERE: [(&str, &str); 13] = [
     (
         "jobmanager.memory.process.size",
         "resources.jobmanager.memory",
@@ -35,6 +35,10 @@ const DECIDED_ELSEWHERE: [(&str, &str); 12] = [
     ("jobmanager.rpc.bind-port", "Sluice"),
     ("taskmanager.rpc.bind-port", "Sluice"),
     ("rest.bind-port", "Sluice"),
+    (
+        "rest.cache.checkpoint-statistics.timeout",
+        "web.refresh-interval",
+    ),
 ];
 
 /// The configuration of a cluster described at `cluster`.

@@ -26,6 +26,16 @@ pub(super) fn fixed_total(options: &Options<'_>) -> Result<Option<u64>, OptionFa
     if let Some(heap) = options.size(&[HEAP])? {
         let total = heap.saturating_add(off_heap);
         return match flink {
+            // What is left is the memory outside the heap, where nothing is said of that.
+            Some(flink) if options.text(OFF_HEAP).is_none() && flink >= heap => Ok(Some(flink)),
+            Some(flink) if options.text(OFF_HEAP).is_none() => Err(OptionFault::new(
+                FLINK,
+                format!(
+                    "{} is less than {HEAP} ({}); write more, or set only one of the two",
+                    Bytes(flink),
+                    Bytes(heap)
+                ),
+            )),
             Some(flink) if flink != total => Err(OptionFault::new(
                 FLINK,
                 format!(

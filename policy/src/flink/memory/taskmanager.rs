@@ -15,10 +15,7 @@ pub(super) static JVM: JvmKeys = JvmKeys {
 const FLINK: &str = "taskmanager.memory.flink.size";
 const TASK_HEAP: &str = "taskmanager.memory.task.heap.size";
 const MANAGED: [&str; 2] = ["taskmanager.memory.managed.size", "taskmanager.memory.size"];
-const MANAGED_FRACTION: [&str; 2] = [
-    "taskmanager.memory.managed.fraction",
-    "taskmanager.memory.fraction",
-];
+const MANAGED_FRACTION: [&str; 1] = ["taskmanager.memory.managed.fraction"];
 const NETWORK_MIN: [&str; 2] = [
     "taskmanager.memory.network.min",
     "taskmanager.network.memory.min",
@@ -85,7 +82,7 @@ pub(super) fn fixed_total(options: &Options<'_>) -> Result<Option<u64>, OptionFa
         let network = parts.network.fraction.beside(others).ok_or_else(|| {
             OptionFault::new(
                 NETWORK_FRACTION[0],
-                "1 leaves nothing for anything else; write less, such as 0.1",
+                "leaves nothing for anything else; write less, such as 0.1",
             )
         })?;
         return Ok(Some(others.saturating_add(parts.network.clamp(network))));

@@ -75,11 +75,11 @@ fn network_memory_is_bounded_before_1_17_only() {
 
 #[rstest]
 #[case(json!({"taskmanager.memory.managed.fraction": "lots"}), "taskmanager.memory.managed.fraction",
-    "\"lots\" is no fraction; write a number from 0 to 1, such as 0.4")]
+    "\"lots\" is no fraction; write a number from 0 to less than 1, such as 0.4")]
 #[case(json!({"taskmanager.memory.managed.fraction": "1.1"}), "taskmanager.memory.managed.fraction",
-    "\"1.1\" is no fraction; write a number from 0 to 1, such as 0.4")]
+    "\"1.1\" is no fraction; write a number from 0 to less than 1, such as 0.4")]
 #[case(json!({"taskmanager.memory.managed.fraction": "NaN"}), "taskmanager.memory.managed.fraction",
-    "\"NaN\" is no fraction; write a number from 0 to 1, such as 0.4")]
+    "\"NaN\" is no fraction; write a number from 0 to less than 1, such as 0.4")]
 #[case(json!({"taskmanager.memory.managed.size": "1Gi"}), "taskmanager.memory.managed.size",
     "\"1Gi\" is no size that Flink can read; Flink reads whole numbers with k, m, g or t; write 1024m")]
 #[case(json!({"taskmanager.memory.network.min": "2g", "taskmanager.memory.network.max": "1g"}), "taskmanager.memory.network.min",
@@ -87,7 +87,9 @@ fn network_memory_is_bounded_before_1_17_only() {
 #[case(json!({"taskmanager.memory.flink.size": "300m"}), "taskmanager.memory.flink.size",
     "300Mi is less than framework, task, managed and network memory need together; write more")]
 #[case(json!({"taskmanager.memory.task.heap.size": "1m", "taskmanager.memory.managed.size": "1m", "taskmanager.memory.network.fraction": "1"}),
-    "taskmanager.memory.network.fraction", "1 leaves nothing for anything else; write less, such as 0.1")]
+    "taskmanager.memory.network.fraction", "\"1\" is no fraction; write a number from 0 to less than 1, such as 0.4")]
+#[case(json!({"taskmanager.memory.task.heap.size": "1m", "taskmanager.memory.managed.size": "1m", "taskmanager.memory.network.fraction": "0.99999999999"}),
+    "taskmanager.memory.network.fraction", "leaves nothing for anything else; write less, such as 0.1")]
 fn options_that_flink_could_not_use_are_named(
     #[case] configuration: Value,
     #[case] key: &str,
@@ -101,7 +103,9 @@ fn options_that_flink_could_not_use_are_named(
 }
 
 #[rstest]
-#[case(json!({"jobmanager.memory.heap.size": "1g", "jobmanager.memory.flink.size": "1g"}),
+#[case(json!({"jobmanager.memory.heap.size": "2g", "jobmanager.memory.flink.size": "1g"}),
+    "1Gi is less than jobmanager.memory.heap.size (2Gi); write more, or set only one of the two")]
+#[case(json!({"jobmanager.memory.heap.size": "1g", "jobmanager.memory.off-heap.size": "128m", "jobmanager.memory.flink.size": "1g"}),
     "is 1Gi, but jobmanager.memory.heap.size and jobmanager.memory.off-heap.size together are 1152Mi; \
      set only one of jobmanager.memory.heap.size and jobmanager.memory.flink.size")]
 #[case(json!({"jobmanager.memory.flink.size": "128m"}),
@@ -117,22 +121,36 @@ fn contradictions_of_the_jobmanager_are_named(#[case] configuration: Value, #[ca
 }
 
 #[test]
-fn all_memory_managed_means_that_no_amount_suffices() {
-    let configuration = json!({"taskmanager.memory.managed.fraction": "1"});
-    assert_eq!(least_mib(Role::TaskManager, &configuration), None);
+fn what_is_left_of_the_jobmanagers_memory_is_outside_its_heap() {
+    let configuration =
+        json!({"jobmanager.memory.heap.size": "1g", "jobmanager.memory.flink.size": "1100m"});
+    assert_eq!(
+        least_mib(Role::JobManager, &configuration),
+        Some(1100 + 256 + 192)
+    );
 }
 
 #[test]
-fn old_names_count_until_flink_2() {
-    let configuration = json!({"taskmanager.memory.fraction": "0"});
-    let least = |version| {
-        least(
-            Role::TaskManager,
-            &Options::of(Some(&configuration), Some(version)),
-        )
+fn all_memory_managed_means_that_no_amount_suffices() {
+    let configuration = json!({"taskmanager.memory.managed.fraction": "0.999999999"});
+    assert_eq!(least_mib(Role::TaskManager, &configuration), None);
+}
+
+/// `TaskManagerOptions` of 1.20.5 and 2.0.2: the fraction of managed memory has no older name.
+#[test]
+fn old_names_count_in_flink_2_too() {
+    let least = |configuration: &Value, version| {
+        let options = Options::of(Some(configuration), Some(version));
+        least(Role::TaskManager, &options)
     };
-    assert_eq!(least(FlinkVersion::new(1, 20)), Some(Bytes(768 * MIB)));
-    assert_eq!(least(FlinkVersion::new(2, 0)), Some(Bytes(982 * MIB)));
+    for version in [FlinkVersion::new(1, 20), FlinkVersion::new(2, 0)] {
+        let usual = least(&json!({}), version);
+        let old = least(&json!({"taskmanager.memory.size": "0m"}), version);
+        let new = least(&json!({"taskmanager.memory.managed.size": "0m"}), version);
+        assert!(old == new && old < usual, "{version}: {old:?} {new:?}");
+        let none = least(&json!({"taskmanager.memory.fraction": "0"}), version);
+        assert_eq!(none, usual, "{version}");
+    }
 }
 
 #[test]
